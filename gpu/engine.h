@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine: a thread (or a GPU) that runs a tick every period over one target.
+ *
+ * Threads: the engine's own (real-time, mlocked, no allocation and no blocking
+ * call in a tick) and the caller's. Functions here are for the caller's; they
+ * never make a tick wait.
+ */
+#ifndef GPUFAS_ENGINE_H
+#define GPUFAS_ENGINE_H
+
+#include <stdbool.h>
+
+#include "gpufas/bytecode.h"
+#include "gpufas/err.h"
+#include "gpufas/event.h"
+#include "gpu/state.h"
+
+struct gf_target; /* targets/target.h */
+struct gf_engine;
+
+struct gf_engine_opts {
+	uint64_t period_ns;      /* 1 ms and up */
+	bool observe;            /* never act, whatever the rules say */
+	uint32_t max_tasks;      /* rows */
+	uint32_t budget_n;       /* actions a budget_window_ns, over all rules; 0: none allowed */
+	uint64_t budget_window_ns;
+	int rt_priority;         /* SCHED_FIFO, 0: ordinary */
+	bool mlock;
+	uint32_t target_index;   /* goes into events */
+};
+
+/* What one rule looks like now, for status and top. */
+struct gf_rule_view {
+	uint64_t fp;
+	uint8_t truth, phase, reserved[2];
+	uint32_t true_rows, victims;
+	double close;      /* 0..1, unknown if not computed */
+	int32_t close_pid; /* task that is nearest, 0: none */
+	char close_comm[GF_COMM_LEN];
+	uint64_t fired;
+	uint64_t due_in_ns; /* to the next step, end of settle or cooldown; 0: none */
+	uint64_t last_ns;   /* boot time of the last action, 0: never */
+	uint32_t terms;
+	struct gf_event_term term[GF_EVENT_TERMS]; /* of close_pid's row, or of the host */
+};
+
+struct gf_engine_stats {
+	uint64_t ticks, missed, late, overruns; /* missed: periods without a tick; overruns: ticks longer than the period */
+	uint64_t last_tick_ns; /* CLOCK_MONOTONIC of the last finished tick: the heartbeat */
+	uint64_t sample_ns, eval_ns, total_ns; /* last tick */
+	uint64_t sample_avg_ns, eval_avg_ns, total_avg_ns, total_max_ns;
+	uint64_t actions, verdicts_dropped, events_dropped, sample_errors;
+	uint32_t rows, live, dropped;
+	uint64_t image_fp;
+	uint64_t reloads;
+	double host[GF_HF_COUNT]; /* as last sampled */
+};
+
+/* Makes an engine for a target and a verified image (both borrowed: they must
+ * outlive the engine, or the image's replacement). All memory is allocated
+ * here. The target's field set is set from the image. Errors: -ENOMEM, -EINVAL. */
+int gf_engine_create(struct gf_target *target, const struct gf_image_header *image,
+		     const struct gf_engine_opts *opts, struct gf_engine **ret, struct gf_err *err);
+void gf_engine_destroy(struct gf_engine *e); /* stops it first */
+
+int gf_engine_start(struct gf_engine *e, struct gf_err *err);
+void gf_engine_stop(struct gf_engine *e);
+
+/* Replaces the image between two ticks; returns when the engine has let go of
+ * the old one, so that the caller may free it. State of holds, histories and
+ * rules with equal fingerprints is kept. On error the old image stays in force.
+ * -ETIMEDOUT: the engine did not tick within 5 s. */
+int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err);
+
+void gf_engine_set_observe(struct gf_engine *e, bool observe);
+
+/* One tick, by hand, on the caller's thread; for tests, bench and replay. Not
+ * while started. */
+int gf_engine_tick(struct gf_engine *e, struct gf_err *err);
+
+/* Takes up to n events or verdicts out of the engine's rings (single consumer
+ * each); returns how many. *_fd: an eventfd that is readable when there are some. */
+size_t gf_engine_events(struct gf_engine *e, struct gf_event *buf, size_t n);
+int gf_engine_event_fd(struct gf_engine *e);
+size_t gf_engine_verdicts(struct gf_engine *e, struct gf_verdict *buf, size_t n);
+int gf_engine_verdict_fd(struct gf_engine *e);
+
+void gf_engine_stats(const struct gf_engine *e, struct gf_engine_stats *ret);
+
+/* Rule views, as published by a tick at most 500 ms ago; asking keeps them being
+ * computed for the next 5 s. Fills up to n, returns the number of rules. ret_fp:
+ * the image they belong to. */
+size_t gf_engine_rules(struct gf_engine *e, struct gf_rule_view *buf, size_t n, uint64_t *ret_fp);
+
+#endif

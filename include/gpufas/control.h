@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The control socket's protocol. Stream socket, mode 0660, group gpufas; JSON
+ * objects, one a line, at most GF_CTL_MAX_LINE bytes. The daemon checks
+ * SO_PEERCRED: uid 0 and members of the group; commands marked * want uid 0 or
+ * the daemon's own uid.
+ *
+ * Request   {"v":1,"cmd":"status", ...}
+ * Answer    {"v":1,"ok":true,"data":{...}}
+ *       or  {"v":1,"ok":false,"error":"one sentence","diags":[...]}   (diags: reload only; gf_diags_json)
+ *
+ * cmd       further members               data
+ * ping      -                             {"pid":,"version":}
+ * status    -                             see below
+ * rules     -                             {"rules":[rule view]}
+ * ps        "target":"name" (first)       {"target":,"now_ns":,"host":{name:value},"tasks":[{field:value}]}
+ * events    "last":N (20), "follow":bool,
+ *           "rule":"name", "since_seq":N  {"events":[event]}; with follow, then
+ *                                         {"v":1,"event":{...}} a line until the client closes;
+ *                                         {"v":1,"lost":N} where the client was too slow
+ * explain   "event":SEQ or "rule":"name"  {"event":{...}} or {"rule":{rule view}}
+ * metrics   -                             {"text":"Prometheus exposition"}
+ * reload *  -                             {"rules":N,"kept":N,"warnings":[...]}
+ * observe * "on":bool                     {"observe":bool}
+ * signal *  "target","pid","signal"       {"pid":,"signal":,"result":"sent"}
+ *
+ * status data: {"version","pid","uptime_s","mode":"enforce|observe","period_ns",
+ *   "engine":{"kind":"cpu","why":"...","rt":bool,"mlocked":bool},
+ *   "policy":{"files":[...],"rules":N,"fp":"hex","loaded_at":"RFC 3339","last_reload_error":"" },
+ *   "budget":{"used":N,"of":N,"window_s":N},
+ *   "targets":[{"name","kind","road","tasks":N,"rows":N,"ticks":N,"missed":N,"overruns":N,
+ *      "sample_us":x,"eval_us":x,"total_us":x,"total_max_us":x,"host":{field:value}}],
+ *   "events":{"queued":N,"lost":N,"audit":"path or empty","audit_error":""},
+ *   "rss_bytes":N}
+ *
+ * rule view: {"name","title","file","line","text","truth":"true|false|unknown","phase":"idle|steps|settle|cooldown",
+ *   "closeness":0..1|null,"closest":{"pid","comm"}|null,"true_rows":N,"fired":N,"last_ago_s":x|null,"due_in_s":x|null,
+ *   "steps":["SIGTERM largest where ...","after 5s SIGKILL"],
+ *   "terms":[{"text","left":x|null,"right":x|null,"left_text","right_text","truth"}]}
+ *
+ * event: {"seq","time":"RFC 3339 with ns","target","kind":"action|no-victim|held-back|skipped|result|rule-on|rule-off|missed|daemon",
+ *   "rule","step":"canonical text","observed":bool,"sentence":"one line for a person",
+ *   "pid","comm","uid","start_ns","action":"SIGKILL|renice|...","held_back":"cooldown|limit|settle|budget|stale",
+ *   "terms":[as above],"ranks":[{"pid","comm","uid","key":x|null,"key_text","class":"preferred|plain|avoided","why":"chosen|ranked-lower|...","by":"protect interactive (file:line)"}],
+ *   "counts":{"candidates","never","protected","where","condemned","chosen","members"},
+ *   "members":[{"pid","error":"","exit_us":N|null}],"about":SEQ,"notify":"text","decide_us":x}
+ *   Members that do not apply to a kind are left out.
+ */
+#ifndef GPUFAS_CONTROL_H
+#define GPUFAS_CONTROL_H
+
+#define GF_CTL_VERSION 1
+#define GF_CTL_MAX_LINE (1u << 20)     /* an answer may be longer: a request may not */
+#define GF_CTL_MAX_CLIENTS 64
+#define GF_CTL_SOCKET "/run/gpufas/control.sock"
+#define GF_CTL_SOCKET_ENV "GPUFAS_SOCKET"
+#define GF_CTL_GROUP "gpufas"
+#define GF_VERSION "0.1.0"
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Verdicts (what an engine wants done) and events (what happened and why).
+ * Fixed-size, no pointers: the same bytes go through a ring in the daemon, and
+ * later through mapped memory from the GPU.
+ */
+#ifndef GPUFAS_EVENT_H
+#define GPUFAS_EVENT_H
+
+#include "gpufas/bytecode.h"
+#include "gpufas/sample.h"
+
+#define GF_EVENT_TERMS 16u
+#define GF_EVENT_RANKS 6u
+#define GF_EVENT_NOTES 8u
+#define GF_EVENT_MEMBERS 16u
+#define GF_EVENT_TEXT 256u
+
+enum gf_verdict_flags {
+	GF_VERDICT_OBSERVE = 1, /* go all the way, stop at the last call */
+	GF_VERDICT_LEAD = 2,    /* first verdict of its event */
+	GF_VERDICT_LAST = 4,    /* last verdict of its event */
+};
+
+/* One thing to do to one task (or, where pid is 0, to none: log, notify, run). */
+struct gf_verdict {
+	uint64_t event;    /* seq of the event that explains it */
+	uint64_t start_ns; /* identity, with pid */
+	int32_t pid;
+	uint32_t row;
+	uint32_t gen;
+	uint32_t rule;
+	uint8_t step;      /* index inside the rule */
+	uint8_t action;    /* enum gf_action */
+	uint8_t group;     /* enum gf_group that it was reached by */
+	uint8_t flags;     /* enum gf_verdict_flags */
+	int32_t arg;       /* signal, nice */
+};
+GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 40, "gf_verdict");
+
+enum gf_event_kind {
+	GF_EV_ACTION,   /* a step was taken (or, observing, would have been) */
+	GF_EV_NO_VICTIM,/* the rule is true and nothing could be chosen: `ranks` says why */
+	GF_EV_HELD_BACK,/* the rule is true and may not act: reason in `held_back` */
+	GF_EV_SKIPPED,  /* a later step was skipped: its victims are gone */
+	GF_EV_RESULT,   /* what became of an action's members (from the actuator) */
+	GF_EV_RULE_ON,  /* a rule became true */
+	GF_EV_RULE_OFF,
+	GF_EV_MISSED,   /* ticks missed: `count` */
+	GF_EV_DAEMON,   /* text: start, stop, reload, error */
+};
+
+enum gf_held_back {
+	GF_HB_NONE,
+	GF_HB_COOLDOWN,
+	GF_HB_LIMIT,
+	GF_HB_SETTLE,  /* its last victims are still there */
+	GF_HB_BUDGET,
+	GF_HB_STALE,   /* the sample is stale or torn */
+};
+
+/* Why a candidate was not chosen, or that it was. */
+enum gf_why {
+	GF_WHY_CHOSEN,
+	GF_WHY_RANKED_LOWER,
+	GF_WHY_AVOIDED,    /* class "avoid", and a better class was enough */
+	GF_WHY_NOT_PREFERRED, /* a "prefer"red candidate came first */
+	GF_WHY_PID1,       /* pid 1 or a container's init */
+	GF_WHY_KTHREAD,
+	GF_WHY_SELF,       /* the daemon or one of its helpers */
+	GF_WHY_EXITING,
+	GF_WHY_TORN,
+	GF_WHY_OOM_IMMUNE, /* oom_score_adj -1000 and no unprotect */
+	GF_WHY_PROTECTED,  /* by class statement `by` */
+	GF_WHY_WHERE,      /* the selector's where is not true */
+	GF_WHY_CONDEMNED,  /* by rule `by` in this tick, or still its victim */
+	GF_WHY_KEY_UNKNOWN,/* rank not known */
+	GF_WHY_COUNT
+};
+
+struct gf_event_term {
+	double left, right; /* unknown where the term has no such side */
+	uint32_t term;      /* index in the image's terms */
+	uint8_t truth;      /* enum gf_tri */
+	uint8_t reserved[3];
+};
+GF_STATIC_ASSERT(sizeof(struct gf_event_term) == 24, "gf_event_term");
+
+struct gf_event_rank {
+	double key;
+	uint64_t start_ns;
+	int32_t pid;
+	uint32_t uid;
+	char comm[GF_COMM_LEN];
+	uint8_t why;   /* enum gf_why */
+	uint8_t klass; /* 0 preferred, 1 plain, 2 avoided */
+	uint16_t reserved;
+	uint32_t by;   /* class or rule number, or GF_NONE */
+};
+GF_STATIC_ASSERT(sizeof(struct gf_event_rank) == 48, "gf_event_rank");
+
+/* What became of one member of an action. */
+struct gf_event_member {
+	uint64_t start_ns;
+	int32_t pid;
+	int32_t error;   /* 0 sent; -errno; -ESTALE: another identity has the pid; -ESRCH: gone before */
+	uint32_t exit_us;/* from signal to exit seen, GF_NONE: not (yet) gone */
+	uint32_t reserved;
+};
+GF_STATIC_ASSERT(sizeof(struct gf_event_member) == 24, "gf_event_member");
+
+struct gf_event {
+	uint64_t seq;      /* grows by one an event, never reused while the daemon runs */
+	uint64_t now_ns;   /* target's boot time of the sample */
+	uint64_t wall_ns;  /* CLOCK_REALTIME when queued; filled by the CPU side */
+	uint64_t image_fp; /* image whose numbers this event uses */
+	uint64_t about;    /* RESULT, SKIPPED: the action's seq; else 0 */
+	uint8_t kind;      /* enum gf_event_kind */
+	uint8_t held_back; /* enum gf_held_back */
+	uint8_t observed;  /* 1: observe mode or observing rule, nothing was done */
+	uint8_t step;
+	uint32_t rule;     /* or GF_NONE */
+	uint32_t target;   /* index of target in the daemon */
+	/* the victim (the seed, for groups) */
+	int32_t pid;
+	uint32_t uid;
+	uint32_t row;
+	uint64_t start_ns;
+	char comm[GF_COMM_LEN];
+	/* counts over the candidates */
+	uint32_t candidates, never, protect, where, condemned, chosen, members;
+	uint32_t count;    /* MISSED: ticks; RESULT: members in this event */
+	uint8_t terms, ranks, notes, reserved;
+	uint32_t decide_ns;/* from sample taken to verdict */
+	struct gf_event_term term[GF_EVENT_TERMS];
+	union {
+		struct gf_event_rank rank[GF_EVENT_RANKS];
+		struct gf_event_member member[GF_EVENT_MEMBERS];
+	} u;
+	double note[GF_EVENT_NOTES]; /* values of the notify template's fields */
+	char text[GF_EVENT_TEXT];    /* strings of the template in order, NUL-separated; DAEMON: the sentence */
+};
+GF_STATIC_ASSERT(sizeof(struct gf_event) == 128 + 24 * GF_EVENT_TERMS + 24 * GF_EVENT_MEMBERS + 8 * GF_EVENT_NOTES + GF_EVENT_TEXT, "gf_event");
+GF_STATIC_ASSERT(GF_EVENT_RANKS * 48 <= GF_EVENT_MEMBERS * 24, "gf_event union");
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One source, two compilers. Headers under gpu/ are compiled by gcc for the CPU
+ * engine and by nvcc for the device. This file holds everything in which the two
+ * differ, so that no other header needs a vendor #ifdef.
+ *
+ * GF_WIDTH is how many rows (tasks) one call of the interpreter works on. On the
+ * CPU a whole chunk, so that each opcode is one vectorisable loop; on the device
+ * one: there every lane is a thread. Results do not depend on it.
+ */
+#ifndef GPUFAS_HD_H
+#define GPUFAS_HD_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#if defined(__CUDACC__)
+#define GF_HD __host__ __device__
+#define GF_INLINE static __host__ __device__ __forceinline__
+#define GF_RESTRICT __restrict__
+#else
+#define GF_HD
+#define GF_INLINE static inline __attribute__((always_inline, unused))
+#define GF_RESTRICT restrict
+#endif
+
+#ifdef __cplusplus
+#define GF_STATIC_ASSERT(c, m) static_assert(c, m)
+#else
+#define GF_STATIC_ASSERT(c, m) _Static_assert(c, m)
+#endif
+
+#ifndef GF_WIDTH
+#if defined(__CUDA_ARCH__)
+#define GF_WIDTH 1
+#else
+#define GF_WIDTH 128
+#endif
+#endif
+
+/* Rows are reduced in groups of this many, in a fixed shape (pairwise inside a
+ * group, groups in order), so that a sum of doubles is the same bits whatever
+ * GF_WIDTH is and whoever computes it. GF_WIDTH is 1 or a multiple of this. */
+#define GF_REDUCE 64u
+
+#define GF_NONE 0xffffffffu
+
+#define GF_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define GF_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Three-valued truth (Kleene): and = min, or = max, not = 2 - x. */
+enum gf_tri { GF_FALSE = 0, GF_UNKNOWN = 1, GF_TRUE = 2 };
+
+/* An unknown number is a NaN. All NaNs mean the same; bits are not compared. */
+GF_INLINE double gf_unknown(void)
+{
+	union { uint64_t u; double d; } x;
+	x.u = 0x7ff8000000000000ull;
+	return x.d;
+}
+
+GF_INLINE int gf_is_unknown(double v)
+{
+	return v != v;
+}
+
+#endif

@@ -1,0 +1,2 @@
+docs:
+.PHONY: docs

@@ -1,0 +1,24 @@
+# libgpufas.a: everything that is not a program's own.
+LIB_SRC := $(wildcard grammar/*.c compiler/*.c gpu/*.c targets/*.c)
+LIB_SRC := $(filter-out %.bpf.c,$(LIB_SRC))
+LIB_GEN := $(GEN)/grammar/policy.tab.c $(GEN)/grammar/policy.lex.c
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_GEN:$(GEN)/%.c=$(BUILD)/obj/gen/%.o)
+LIB := $(BUILD)/libgpufas.a
+
+# The interpreter is one loop a opcode over a chunk of rows: it pays to vectorise.
+$(BUILD)/obj/gpu/%.o: OPT := $(subst -O2,-O3,$(OPT))
+
+$(BUILD)/obj/%.o: %.c | $(GENERATED)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# What flex and bison write is not held to our warnings.
+$(BUILD)/obj/gen/%.o: $(GEN)/%.c | $(GENERATED)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I$(GEN)/grammar $(filter-out -W%,$(CFLAGS)) -MMD -MP -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -1,0 +1,16 @@
+DAEMON_SRC := $(wildcard daemon/*.c)
+CTL_SRC := $(wildcard ctl/*.c)
+# daemon/*.c but main: also linked into tests.
+DAEMON_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out daemon/main.c,$(DAEMON_SRC)))
+CTL_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out ctl/main.c,$(CTL_SRC)))
+
+programs: $(BUILD)/gpufasd $(BUILD)/gpufasctl
+.PHONY: programs
+
+$(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo

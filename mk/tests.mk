@@ -1,0 +1,29 @@
+# Every test speaks TAP ("ok 1 - name", "not ok 2 - name", "ok 3 - name # SKIP why"):
+#   tests/unit/test_*.c     cmocka programs, linked with the library, the daemon's and the ctl's parts
+#   tests/*/*.t             scripts (bash), run from the top of the tree with BUILD set
+# tests/run adds them up.
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
+HELPER_SRC := $(wildcard tests/helpers/*.c)
+HELPER_BIN := $(HELPER_SRC:tests/%.c=$(BUILD)/tests/%)
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(DAEMON_LIB_OBJ) $(CTL_LIB_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo -lcmocka
+
+# Small programs that tests start: hogs, forkers, oracles. Static where the demo needs it.
+$(BUILD)/tests/helpers/%: $(BUILD)/obj/tests/helpers/%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.SECONDARY: $(UNIT_SRC:%.c=$(BUILD)/obj/%.o) $(HELPER_SRC:%.c=$(BUILD)/obj/%.o)
+
+build-tests: programs $(UNIT_BIN) $(HELPER_BIN)
+check: build-tests
+	$(Q)BUILD=$(BUILD) tests/run
+# The whole suite: what CI runs.
+test: deps
+	$(Q)$(MAKE) --no-print-directory check
+.PHONY: build-tests check test

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Carries verdicts out on this machine: pidfd signals with the identity checked
+ * first, renice, cgroup.kill; follows victims through their pidfds until they
+ * exit, and reports both as events. A thread of its own, so that nothing that a
+ * victim does can make a tick wait.
+ */
+#ifndef GPUFAS_ACTUATOR_H
+#define GPUFAS_ACTUATOR_H
+
+#include <stddef.h>
+
+#include "gpufas/err.h"
+#include "gpufas/event.h"
+
+struct gf_actuator;
+
+struct gf_actuator_opts {
+	int rt_priority;  /* SCHED_FIFO, 0: ordinary */
+	uint32_t follow;  /* victims followed at a time, default 4096 */
+	uint64_t follow_ns; /* how long after the signal an exit is waited for, default 30 s */
+	uint32_t target_index;
+};
+
+/* Takes up to n verdicts; returns how many. Called on the actuator's thread when fd is readable. */
+typedef size_t (*gf_verdict_source)(void *arg, struct gf_verdict *buf, size_t n);
+/* Is handed RESULT events (seq 0: the receiver numbers them). Called on the
+ * actuator's thread; must not block. */
+typedef void (*gf_event_sink)(void *arg, const struct gf_event *ev);
+
+int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_verdict_source source,
+		       void *source_arg, gf_event_sink sink, void *sink_arg,
+		       struct gf_actuator **ret, struct gf_err *err);
+void gf_actuator_destroy(struct gf_actuator *a);
+
+/* One verdict at once, on the caller's thread: checks that pid still has the
+ * start time (to the clock tick that /proc shows), that it is not init of any
+ * pid namespace, a kernel thread or this process, then acts. 0, -ESRCH gone,
+ * -ESTALE another identity, -EPERM may never be touched or not permitted.
+ * ret_pidfd (may be NULL): a pidfd to follow, owned by the caller, or -1. */
+int gf_act(const struct gf_verdict *v, int *ret_pidfd);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A target: something whose tasks can be sampled and acted on.
+ */
+#ifndef GPUFAS_TARGET_H
+#define GPUFAS_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gpufas/err.h"
+#include "gpufas/event.h"
+#include "gpufas/sample.h"
+
+struct gf_target;
+
+enum gf_host_sampler { GF_SAMPLER_AUTO, GF_SAMPLER_BPF, GF_SAMPLER_PROC };
+
+struct gf_target_ops {
+	const char *kind; /* "host", "vm", ... */
+	/* Takes one sample into t's table. Engine thread; no allocation, no call
+	 * that a sampled task can block. Errors leave the last table marked stale. */
+	int (*sample)(struct gf_target *t, struct gf_err *err);
+	/* Which fields to sample from now on. Between two samples; may allocate. */
+	int (*set_fields)(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err);
+	void (*destroy)(struct gf_target *t);
+};
+
+/* Every target begins with this. */
+struct gf_target {
+	const struct gf_target_ops *ops;
+	char name[64];
+	char road[64]; /* how it is sampled, for status: "bpf", "proc: BPF refused: ..." */
+	enum gf_target_kind target_kind;
+	struct gf_sample sample;
+};
+
+static inline int gf_target_sample(struct gf_target *t, struct gf_err *err)
+{
+	return t->ops->sample(t, err);
+}
+
+static inline int gf_target_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err)
+{
+	return t->ops->set_fields(t, f, err);
+}
+
+static inline void gf_target_destroy(struct gf_target *t)
+{
+	if (t)
+		t->ops->destroy(t);
+}
+
+struct gf_host_opts {
+	enum gf_host_sampler sampler;
+	uint32_t max_tasks; /* rows, rounded up to a multiple of 128 */
+	const int32_t *self_pids; /* processes never to be touched, beside this one and its children; copied */
+	size_t self_count;
+};
+
+/* This machine. AUTO takes BPF and falls back to /proc, saying why in ->road. */
+int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err);
+
+/* Rows for a sample: allocates the "always" arrays, and the columns of f on
+ * gf_sample_set_fields (columns no longer needed are kept). targets/table.c */
+int gf_sample_init(struct gf_sample *s, uint32_t cap, struct gf_err *err);
+int gf_sample_set_fields(struct gf_sample *s, const struct gf_fieldset *f, struct gf_err *err);
+void gf_sample_deinit(struct gf_sample *s);
+
+#endif
