@@ -1,4 +1,6 @@
 # `make deps`: what is missing is installed when root on Debian, named otherwise.
+# DEPS: build test docs demo bench, see mk/deps.sh.
+DEPS ?= build test docs
 deps:
-	$(Q)mk/deps.sh
+	$(Q)CC='$(CC)' CLANG='$(CLANG)' mk/deps.sh $(DEPS)
 .PHONY: deps

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# mk/deps.sh [build] [test] [docs] [demo] [bench]     (default: build test docs)
+#
+# Finds out what is missing by trying it, not by asking the package manager: a
+# library built by hand is as good as Debian's. As root on Debian (or a relative
+# of it) the missing packages are installed; otherwise the command that would do
+# it is printed and the exit status is 1.
+set -u
+export LC_ALL=C
+# shellcheck disable=SC2317  # the groups are called by name
+[ $# -gt 0 ] || set -- build test docs
+
+missing=()
+wanted=()
+need() { # need PACKAGE WHAT...: reports the package when the check before it failed
+	missing+=("$1")
+	wanted+=("$2")
+}
+tool() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 || need "$2" "$1"; }
+header() { # header FILE LIB PACKAGE [LINE BEFORE]
+	command -v "${CC:-gcc}" >/dev/null 2>&1 || { need "$3" "<$1>"; return; }
+	printf '%s\n#include <%s>\nint main(void) { return 0; }\n' "${4:-}" "$1" |
+		"${CC:-gcc}" -xc - -o /dev/null "-l$2" >/dev/null 2>&1 || need "$3" "<$1>"
+}
+
+build_group() {
+	tool make make
+	tool gcc gcc
+	header stdlib.h c libc6-dev
+	tool flex flex
+	tool bison bison
+	tool "${CLANG:-clang}" clang
+	tool bpftool bpftool
+	header yaml.h yaml libyaml-dev
+	header jansson.h jansson libjansson-dev
+	header bpf/libbpf.h bpf libbpf-dev
+	header libelf.h elf libelf-dev
+	header zlib.h z zlib1g-dev
+	header curses.h ncursesw libncurses-dev
+}
+cmocka_lines='#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>'
+fuzzer_there() {
+	command -v "${CLANG:-clang}" >/dev/null 2>&1 || return 1
+	printf 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n);\nint LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { (void)p; (void)n; return 0; }\n' |
+		"${CLANG:-clang}" -fsanitize=fuzzer,address -xc - -o /dev/null >/dev/null 2>&1
+}
+test_group() {
+	header cmocka.h cmocka libcmocka-dev "$cmocka_lines"
+	tool python3 python3-minimal
+	tool ps procps
+	tool unshare util-linux
+	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version:
+	# without clang the name is not known yet, and the second look (below) finds it.
+	[ -z "$CLANG_MAJOR" ] || fuzzer_there || need "libclang-rt-$CLANG_MAJOR-dev" "clang's libFuzzer"
+}
+docs_group() { tool scdoc scdoc; }
+demo_group() { tool ps procps; }
+bench_group() { tool earlyoom earlyoom; }
+
+CLANG_MAJOR=
+if command -v "${CLANG:-clang}" >/dev/null 2>&1; then
+	CLANG_MAJOR=$("${CLANG:-clang}" -dumpversion | cut -d. -f1)
+fi
+for g in "$@"; do
+	case $g in
+	build | test | docs | demo | bench) "${g}_group" ;;
+	*) echo "mk/deps.sh: there is no group \"$g\": build, test, docs, demo, bench" >&2; exit 2 ;;
+	esac
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
+what=$(printf ', %s' "${wanted[@]}")
+command="apt-get install -y --no-install-recommends ${packages[*]}"
+debian=no
+if [ -r /etc/os-release ] && grep -qE '^(ID|ID_LIKE)=.*debian' /etc/os-release && command -v apt-get >/dev/null; then
+	debian=yes
+fi
+if [ $debian = no ]; then
+	echo "Missing: ${what#, }." >&2
+	echo "This is not Debian, so nothing is installed. Debian's names for the packages: ${packages[*]}" >&2
+	exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	echo "Missing: ${what#, }. Install with:" >&2
+	echo "  sudo $command" >&2
+	exit 1
+fi
+
+echo "Missing: ${what#, }. Installing: ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+# Package lists may be absent (containers) or too old: only then are they fetched.
+if ! $command >"$log" 2>&1; then
+	if ! { apt-get update && $command; } >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		echo "apt-get failed; by hand: apt-get update && $command" >&2
+		exit 1
+	fi
+fi
+# Look again: what was installed must be what was missing.
+if [ "${DEPS_LOOKS:-0}" -ge 2 ]; then
+	echo "Installed, and still missing: ${what#, }. Please report this with the output of: $0 $*" >&2
+	exit 1
+fi
+rm -f "$log"
+DEPS_LOOKS=$((${DEPS_LOOKS:-0} + 1)) exec "$0" "$@"

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Takes memory, --rate MiB a second up to --limit MiB, and keeps it.
+ */
+#include "tests/helpers/hog.h"
+
+#include <sys/mman.h>
+
+#define MIB (1u << 20)
+#define STEPS_PER_S 20u
+
+int main(int argc, char **argv)
+{
+	struct hog h = { .comm = "memhog", .limit = 64, .rate = 64, .seconds = 60 };
+	hog_start(&h, argc, argv, 2048);
+
+	/* The limit holds even if the arithmetic below were wrong. */
+	struct rlimit r = { .rlim_cur = (h.limit + 64) * MIB, .rlim_max = (h.limit + 64) * MIB };
+	setrlimit(RLIMIT_DATA, &r);
+
+	size_t size = (size_t)h.limit * MIB, have = 0;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "memhog: cannot map %zu MiB: %s\n", size / MIB, strerror(errno));
+		return 1;
+	}
+	size_t step = (size_t)h.rate * MIB / STEPS_PER_S;
+	if (!step)
+		step = 4096;
+	printf("ready %d\n", getpid());
+	while (have < size) {
+		size_t n = size - have < step ? size - have : step;
+		memset(p + have, 0x5a, n);
+		have += n;
+		hog_sleep_ns(1000000000u / STEPS_PER_S);
+	}
+	printf("full %d\n", getpid());
+	hog_stay();
+}
