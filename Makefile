@@ -45,6 +45,8 @@ include mk/tests.mk
 include mk/bench.mk
 include mk/docs.mk
 include mk/install.mk
+include mk/demo.mk
+include mk/fuzz.mk
 
 all: programs docs
 

@@ -1,1 +1,18 @@
-# bench
+# Benchmarks: figures with their limits beside them; nothing here is a test.
+#   bench/bench_*.c    programs, linked like the tests' helpers, with the daemon's parts
+#   bench/bench_*.sh   the daemon as a whole
+BENCH_SRC := $(wildcard bench/bench_*.c)
+BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
+
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(DAEMON_LIB_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+.SECONDARY: $(BENCH_SRC:%.c=$(BUILD)/obj/%.o)
+
+bench:
+	$(Q)$(MAKE) --no-print-directory deps DEPS='build bench'
+	$(Q)$(MAKE) --no-print-directory programs build-bench
+	$(Q)BUILD=$(BUILD) bench/bench.sh
+build-bench: programs $(BENCH_BIN) $(BUILD)/tests/helpers/sleepers
+.PHONY: bench build-bench
