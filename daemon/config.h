@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gpufas.yaml.
+ */
+#ifndef GPUFAS_DAEMON_CONFIG_H
+#define GPUFAS_DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "compiler/source.h"
+#include "daemon/log.h"
+#include "targets/target.h"
+
+#define GF_CONFIG_PATH "/etc/gpufas/gpufas.yaml"
+#define GF_CONFIG_POLICY_DIR "/etc/gpufas/policy.d"
+#define GF_CONFIG_AUDIT "/var/log/gpufas/audit.jsonl"
+#define GF_CONFIG_RT_PRIORITY 50
+#define GF_CONFIG_MAX_HOOKS 64
+#define GF_CONFIG_MAX_ARGV 64
+
+enum gf_engine_kind { GF_ENGINE_AUTO, GF_ENGINE_CPU, GF_ENGINE_GPU };
+
+struct gf_strlist {
+	char **v;
+	size_t n;
+};
+
+struct gf_config_hook {
+	char *name;
+	struct gf_strlist argv; /* v[n] is NULL */
+};
+
+struct gf_config {
+	uint64_t period_ns;
+	bool observe;
+	enum gf_engine_kind engine;
+	int rt_priority; /* 0: ordinary */
+	bool mlock;
+	char *target_name;
+	enum gf_host_sampler sampler;
+	uint32_t max_tasks;
+	struct gf_strlist dirs, files;
+	uint32_t budget_n;
+	uint64_t budget_window_ns;
+	struct gf_config_hook *hook;
+	size_t hooks;
+	char *audit_path; /* "": no audit file */
+	uint64_t audit_max_size;
+	uint32_t audit_keep;
+	char *socket, *group;
+	mode_t socket_mode;
+	int log_level;
+	enum gf_log_journal journal;
+	bool builtin; /* no file was read: these are the defaults */
+};
+
+/* Defaults, as dist/gpufas.yaml states them. -ENOMEM. Free with gf_config_free. */
+int gf_config_default(struct gf_config **ret);
+void gf_config_free(struct gf_config *c);
+
+/* Reads the text of a configuration over the defaults. What is wrong goes to
+ * diags with places in src; -EINVAL when there are errors, -ENOMEM. */
+int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct gf_config **ret);
+
+/* "100ms", "1.5 GiB": number and unit, the units of the policy language. 0 or
+ * -EINVAL with a sentence in err. */
+int gf_config_duration(const char *text, uint64_t *ret_ns, struct gf_err *err);
+int gf_config_size(const char *text, uint64_t *ret_bytes, struct gf_err *err);
+
+/* Appends a copy. -ENOMEM. */
+int gf_strlist_add(struct gf_strlist *l, const char *s);
+void gf_strlist_deinit(struct gf_strlist *l);
+
+/* Settings that differ and take effect only after a restart, as one list of
+ * names ("period, engine"), "" when none. */
+void gf_config_restart_needed(const struct gf_config *now, const struct gf_config *next, char *buf, size_t n);
+
+#endif
