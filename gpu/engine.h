@@ -54,6 +54,10 @@ struct gf_engine_stats {
 	uint32_t rows, live, dropped;
 	uint64_t image_fp;
 	uint64_t reloads;
+	uint32_t budget_used, budget_n;
+	bool rt, mlocked, observe, stale; /* stale: the last sample failed */
+	char note[160]; /* why not rt or mlocked; "" when as asked for */
+	char sample_error[160]; /* of the last sample that failed */
 	double host[GF_HF_COUNT]; /* as last sampled */
 };
 
@@ -72,6 +76,10 @@ void gf_engine_stop(struct gf_engine *e);
  * rules with equal fingerprints is kept. On error the old image stays in force.
  * -ETIMEDOUT: the engine did not tick within 5 s. */
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err);
+
+/* The next number for an event: all events of the process, of engines and of
+ * others, share one sequence. Any thread. */
+uint64_t gf_event_seq(void);
 
 void gf_engine_set_observe(struct gf_engine *e, bool observe);
 

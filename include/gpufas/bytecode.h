@@ -138,13 +138,14 @@ GF_STATIC_ASSERT(sizeof(struct gf_prog) == 16, "gf_prog");
 
 enum gf_agg_kind {
 	GF_AGG_COUNT, /* rows where P is true */
-	GF_AGG_SUM,   /* sum of V over rows where P is true; unknown V: unknown sum */
-	GF_AGG_MAX,   /* unknown when no row */
+	GF_AGG_SUM,   /* sum of V over rows where P is true; unknown V: unknown sum; no row: 0 */
+	GF_AGG_MAX,   /* unknown when no row; unknown V in a row: unknown */
 	GF_AGG_MIN,
 	GF_AGG_ANY,   /* 1 when P is true in some row, else unknown when unknown in some row, else 0 */
 };
 
-/* COUNT, SUM, MAX, MIN leave out rows whose P is false; rows whose P is unknown are left out too. */
+/* COUNT, SUM, MAX, MIN leave out rows whose P is false; rows whose P is unknown are left out too.
+ * Of a torn row P and V are unknown, whatever its columns say; rows that are not valid count as false. */
 struct gf_agg {
 	uint8_t kind; /* enum gf_agg_kind */
 	uint8_t reserved[7];
@@ -153,10 +154,11 @@ GF_STATIC_ASSERT(sizeof(struct gf_agg) == 8, "gf_agg");
 
 enum gf_col_kind {
 	GF_COL_VALUE,    /* V of this row */
-	GF_COL_TREE,     /* value: sum of V over the row and its descendants (unknown V: left out) */
+	GF_COL_TREE,     /* value: sum of V over the row and its descendants (unknown V: left out; all unknown: unknown) */
 	GF_COL_PRED,     /* P of this row */
 	GF_COL_PARENT,   /* predicate: P of the parent's row; unknown when the parent is not in the table */
-	GF_COL_ANCESTOR, /* predicate: P true for some ancestor (the row itself excluded) */
+	GF_COL_ANCESTOR, /* predicate: P true for some ancestor (the row itself excluded); no parent: false, or
+			   unknown while tasks are missing from the table */
 };
 
 struct gf_col {
@@ -174,10 +176,12 @@ enum gf_stat {
 	GF_STAT_SUM,   /* of the values of every tick in the window; unknown counts 0; never itself unknown. Serves "N times within D" */
 };
 
-/* A sliding window over a number. Kept as `slots` buckets of window/slots each
+/* A sliding window over a number. Kept as buckets of window/(slots + 1) each
  * (a tick a bucket where the period is longer): RATE and DELTA compare with the
  * youngest kept value that is at least `window` old; the others cover the last
- * window to within one bucket. */
+ * window to within one bucket. Task scope: an unknown value starts the row's
+ * window anew (except SUM); a program in host scope may read host histories
+ * only, one in task scope both. */
 struct gf_hist {
 	uint64_t fp;        /* fingerprint: state is kept over a reload where it is equal */
 	uint64_t window_ns;
@@ -189,11 +193,16 @@ struct gf_hist {
 GF_STATIC_ASSERT(sizeof(struct gf_hist) == 24, "gf_hist");
 
 enum gf_hold_kind {
-	GF_HOLD_TIME,    /* true without a gap for `amount` ns */
+	GF_HOLD_TIME,    /* true without a gap for `amount` ns, first true tick to now */
 	GF_HOLD_PERIODS, /* true in the last `amount` ticks */
 	GF_HOLD_LATCH,
 };
 
+/* True, but not for long enough yet: unknown while the row has been true ever
+ * since it was first seen (it may have been so before), else false. Unknown input:
+ * unknown, and the run starts anew. HELD and LATCH stand in programs of the hold's
+ * own scope only; CHELD of a host hold may stand anywhere. While a rule's gate is
+ * not true, the holds of its condition are reset (latches are not). */
 struct gf_hold {
 	uint64_t fp;
 	uint64_t amount;

@@ -114,7 +114,7 @@ struct gf_event {
 	uint64_t now_ns;   /* target's boot time of the sample */
 	uint64_t wall_ns;  /* CLOCK_REALTIME when queued; filled by the CPU side */
 	uint64_t image_fp; /* image whose numbers this event uses */
-	uint64_t about;    /* RESULT, SKIPPED: the action's seq; else 0 */
+	uint64_t about;    /* RESULT: the action's seq; SKIPPED, ACTION of a later step: the first step's; else 0 */
 	uint8_t kind;      /* enum gf_event_kind */
 	uint8_t held_back; /* enum gf_held_back */
 	uint8_t observed;  /* 1: observe mode or observing rule, nothing was done */
@@ -137,8 +137,10 @@ struct gf_event {
 		struct gf_event_rank rank[GF_EVENT_RANKS];
 		struct gf_event_member member[GF_EVENT_MEMBERS];
 	} u;
-	double note[GF_EVENT_NOTES]; /* values of the notify template's fields */
-	char text[GF_EVENT_TEXT];    /* strings of the template in order, NUL-separated; DAEMON: the sentence */
+	/* The step's notify template, or where it has none the rule's: note[i] is the
+	 * number of piece i (unknown where it has none), `notes` of them. */
+	double note[GF_EVENT_NOTES];
+	char text[GF_EVENT_TEXT];    /* the template's string fields in order (of the first `notes` pieces), each NUL-terminated; DAEMON: the sentence */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_event) == 128 + 24 * GF_EVENT_TERMS + 24 * GF_EVENT_MEMBERS + 8 * GF_EVENT_NOTES + GF_EVENT_TEXT, "gf_event");
 GF_STATIC_ASSERT(GF_EVENT_RANKS * 48 <= GF_EVENT_MEMBERS * 24, "gf_event union");
