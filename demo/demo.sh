@@ -5,15 +5,21 @@
 # same name, which a policy protects, lives. The policy that enforces is limited to
 # the three: no other process of this machine can be chosen.
 set -u
+# shellcheck disable=SC2317  # cleanup is called by the trap
 cd "$(dirname "$0")/.." || exit 1
 . demo/lib.sh
 helpers=$BUILD/tests/helpers
-cgroup= pids=() follower=
+cgroup=''
+pids=()
+follower=''
 
 cleanup() {
 	[ -n "$follower" ] && kill "$follower" 2>/dev/null
 	stop_daemon
-	for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null; done
+	# A number may have been given to somebody else by now: only what bears our name.
+	for p in "${pids[@]}"; do
+		case $(cat "/proc/$p/comm" 2>/dev/null) in demo-*) kill -KILL "$p" 2>/dev/null ;; esac
+	done
 	wait 2>/dev/null
 	if [ -n "$cgroup" ]; then rmdir "$cgroup/keep" "$cgroup" 2>/dev/null; fi
 	rm -rf "$dir"

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Policy text: whatever it is, the compiler answers with an image that the
+ * verifier passes, or with at least one error that can be printed. What parses has
+ * a canonical form that is a fixed point.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/compiler.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static FILE *sink;
+
+static void check_fmt(const struct gf_source *src)
+{
+	struct gf_diags d = { 0 };
+	char *one = NULL, *two = NULL;
+	size_t n1, n2;
+
+	if (!gf_fmt(src, &d, &one, &n1)) {
+		struct gf_source again = { .name = "formatted", .text = one, .len = n1 };
+		struct gf_diags d2 = { 0 };
+
+		assert(!gf_fmt(&again, &d2, &two, &n2));
+		assert(n1 == n2 && !memcmp(one, two, n1));
+		gf_diags_deinit(&d2);
+	}
+	free(one);
+	free(two);
+	gf_diags_deinit(&d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct gf_source src = { .name = "fuzz.policy", .text = (const char *)data, .len = size };
+	struct gf_compile_opts opts = { .target = GF_TARGET_HOST };
+	struct gf_image_header *image = NULL;
+	struct gf_diags d = { 0 };
+	size_t image_size = 0;
+
+	if (!sink)
+		sink = fopen("/dev/null", "w");
+	int r = gf_compile(&src, 1, &opts, &d, &image, &image_size);
+	if (!r) {
+		struct gf_err err = { "" };
+		assert(!d.errors);
+		assert(!gf_verify(image, image_size, &err));
+		gf_disasm(image, sink);
+	} else if (r == -EINVAL) {
+		assert(d.errors);
+	} else {
+		assert(r == -ENOMEM);
+	}
+	gf_diags_print(&d, &src, 1, sink, false);
+	gf_diags_json(&d, &src, 1, sink);
+	gf_diags_deinit(&d);
+	free(image);
+	check_fmt(&src);
+	return 0;
+}
