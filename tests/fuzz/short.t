@@ -5,6 +5,7 @@
 # A short run of every fuzz target: each starts from its corpus, so that what was
 # found once is tried again, and then looks for 15 seconds (FUZZ_TIME) for more.
 set -u
+export BUILD
 targets=(policy image socket)
 echo "1..${#targets[@]}"
 work=$(mktemp -d) || exit 1
@@ -32,7 +33,7 @@ for t in "${targets[@]}"; do
 	n=$((n + 1))
 	if [ -n "$why" ]; then
 		echo "ok $n - $t # SKIP $why"
-	elif BUILD=$BUILD tests/fuzz/fuzz.sh "${FUZZ_TIME:-15}" "$BUILD/fuzz/fuzz_$t" >"$work/out" 2>&1; then
+	elif tests/fuzz/fuzz.sh "${FUZZ_TIME:-15}" "$BUILD/fuzz/fuzz_$t" >"$work/out" 2>&1; then
 		echo "ok $n - $t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/out") inputs, nothing found"
 	else
 		echo "not ok $n - $t"
