@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/policy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEPT 8
+#define MAX_FILES 1024
+
+struct gf_policies {
+	pthread_mutex_t lock;
+	struct gf_policy *v[KEPT]; /* newest first */
+};
+
+void gf_policy_report_deinit(struct gf_policy_report *r)
+{
+	free(r->diags_json);
+	free(r->text);
+	gf_strlist_deinit(&r->notes);
+	*r = (struct gf_policy_report){ 0 };
+}
+
+struct gf_policy *gf_policy_get(struct gf_policy *p)
+{
+	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
+void gf_policy_put(struct gf_policy *p)
+{
+	if (!p || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	free(p->img);
+	gf_strlist_deinit(&p->files);
+	free(p);
+}
+
+static int is_policy(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+	return d->d_name[0] != '.' && n > 7 && !strcmp(d->d_name + n - 7, ".policy");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name); /* bytes: the same order under every locale */
+}
+
+static int list_dir(const char *dir, bool may_lack, struct gf_strlist *files, struct gf_policy_report *rep)
+{
+	struct dirent **v;
+	char path[4400];
+	int n = scandir(dir, &v, is_policy, by_name), r = 0;
+
+	if (n < 0 && errno == ENOENT && may_lack) {
+		snprintf(path, sizeof path, "there is no directory %s: no rules from there", dir);
+		return gf_strlist_add(&rep->notes, path);
+	}
+	if (n < 0)
+		return gf_err_set(&rep->err, errno, "cannot read the policy directory %s: %s", dir, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, v[i]->d_name);
+		if (!r)
+			r = gf_strlist_add(files, path);
+		free(v[i]);
+	}
+	free(v);
+	return r;
+}
+
+static int list_files(const struct gf_config *c, const struct gf_strlist *only, struct gf_strlist *files,
+		      struct gf_policy_report *rep)
+{
+	int r = 0;
+
+	if (only && only->n) {
+		for (size_t i = 0; i < only->n && !r; i++)
+			r = gf_strlist_add(files, only->v[i]);
+	} else {
+		/* A directory that has vanished (unmounted, misspelt) must not turn
+		 * into a policy without rules, unless it is nothing but our default. */
+		for (size_t i = 0; i < c->dirs.n && !r; i++)
+			r = list_dir(c->dirs.v[i], c->builtin, files, rep);
+		for (size_t i = 0; i < c->files.n && !r; i++)
+			r = gf_strlist_add(files, c->files.v[i]);
+	}
+	if (!r && files->n > MAX_FILES)
+		r = gf_err_set(&rep->err, E2BIG, "more than %d policy files", MAX_FILES);
+	return r;
+}
+
+static int compile(const struct gf_config *c, const struct gf_source *src, size_t n, struct gf_policy *p,
+		   struct gf_policy_report *rep)
+{
+	const char *hooks[GF_CONFIG_MAX_HOOKS] = { 0 };
+	struct gf_compile_opts opts = {
+		.target = GF_TARGET_HOST, .period_ns = c->period_ns, .hooks = hooks, .hook_count = c->hooks,
+	};
+	struct gf_diags diags = { 0 };
+	size_t len;
+
+	for (size_t i = 0; i < c->hooks; i++)
+		hooks[i] = c->hook[i].name;
+	int r = gf_compile(src, n, &opts, &diags, &p->img, &p->size);
+	FILE *f = diags.n ? open_memstream(&rep->text, &len) : NULL;
+	if (f) {
+		gf_diags_print(&diags, src, n, f, false);
+		fclose(f);
+	}
+	f = open_memstream(&rep->diags_json, &len);
+	if (f) {
+		gf_diags_json(&diags, src, n, f);
+		fclose(f);
+		while (len && rep->diags_json[len - 1] == '\n')
+			rep->diags_json[--len] = 0;
+	}
+	if (r == -EINVAL && diags.errors)
+		gf_err_set(&rep->err, EINVAL, "the policy has %zu error%s", diags.errors, diags.errors == 1 ? "" : "s");
+	else if (r)
+		gf_err_set(&rep->err, -r, "the policy cannot be compiled: %s", strerror(-r));
+	/* again, by the daemon itself: no image reaches an engine on the compiler's word alone */
+	else if ((r = gf_verify(p->img, p->size, &rep->err)))
+		gf_log(LOG_ERR, "an image from our own compiler does not verify: %s", rep->err.text);
+	gf_diags_deinit(&diags);
+	return r;
+}
+
+static int load(const struct gf_config *c, const struct gf_strlist *only, struct gf_policy *p, struct gf_policy_report *rep)
+{
+	static const struct gf_source nothing = { .name = "(no policy)", .text = "", .len = 0 };
+	struct timespec now;
+	int r = list_files(c, only, &p->files, rep);
+
+	if (r)
+		return r;
+	struct gf_source *src = calloc(p->files.n + 1, sizeof *src);
+	if (!src)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->files.n && !r; i++)
+		r = gf_source_read(p->files.v[i], &src[i], &rep->err);
+	if (!r)
+		r = p->files.n ? compile(c, src, p->files.n, p, rep) : compile(c, &nothing, 1, p, rep);
+	for (size_t i = 0; i < p->files.n; i++)
+		if (src[i].text)
+			gf_source_free(&src[i]);
+	free(src);
+	if (r)
+		return r;
+	clock_gettime(CLOCK_REALTIME, &now);
+	p->loaded_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	p->rules = p->img->sec[GF_SEC_RULE].count;
+	return 0;
+}
+
+int gf_policy_load(const struct gf_config *c, const struct gf_strlist *only, struct gf_policy **ret,
+		   struct gf_policy_report *rep)
+{
+	struct gf_policy *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return gf_err_set(&rep->err, ENOMEM, "out of memory");
+	p->refs = 1;
+	int r = load(c, only, p, rep);
+	if (r) {
+		if (!rep->err.text[0])
+			gf_err_set(&rep->err, -r, "cannot load the policy: %s", strerror(-r));
+		gf_policy_put(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+int gf_policies_create(struct gf_policies **ret)
+{
+	struct gf_policies *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	*ret = s;
+	return 0;
+}
+
+void gf_policies_destroy(struct gf_policies *s)
+{
+	if (!s)
+		return;
+	for (int i = 0; i < KEPT; i++)
+		gf_policy_put(s->v[i]);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+void gf_policies_add(struct gf_policies *s, struct gf_policy *p)
+{
+	pthread_mutex_lock(&s->lock);
+	gf_policy_put(s->v[KEPT - 1]);
+	memmove(s->v + 1, s->v, (KEPT - 1) * sizeof *s->v);
+	s->v[0] = gf_policy_get(p);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct gf_policy *gf_policies_find(struct gf_policies *s, uint64_t fp)
+{
+	struct gf_policy *p = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	for (int i = 0; i < KEPT && s->v[i] && !p; i++)
+		if (s->v[i]->img->fp == fp)
+			p = gf_policy_get(s->v[i]);
+	pthread_mutex_unlock(&s->lock);
+	return p;
+}
+
+struct gf_policy *gf_policies_newest(struct gf_policies *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct gf_policy *p = s->v[0] ? gf_policy_get(s->v[0]) : NULL;
+	pthread_mutex_unlock(&s->lock);
+	return p;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where all events come together: numbered, put into words, kept for a while,
+ * handed to the log, the audit file, hooks and clients.
+ */
+#ifndef GPUFAS_DAEMON_REPORTER_H
+#define GPUFAS_DAEMON_REPORTER_H
+
+#include "daemon/audit.h"
+#include "daemon/hooks.h"
+#include "daemon/jbuf.h"
+#include "daemon/policy.h"
+#include "gpu/engine.h"
+
+#define GF_REPORTER_KEPT 1024u
+
+struct gf_reporter;
+
+struct gf_reporter_opts {
+	/* Where an engine's events come from: as gf_engine_events; fd readable when there are some (-1: none). */
+	size_t (*source)(void *arg, struct gf_event *buf, size_t n);
+	void *source_arg;
+	int source_fd;
+	struct gf_policies *policies;
+	struct gf_hooks *hooks; /* may be NULL; so may audit */
+	struct gf_audit *audit;
+	const char *target;     /* borrowed */
+};
+
+struct gf_action_count {
+	char *rule, *action;
+	uint64_t n;
+};
+
+struct gf_reporter_stats {
+	uint64_t events;   /* numbered so far */
+	uint64_t lost;     /* that found the way to here full */
+	uint64_t kinds[GF_EV_DAEMON + 1];
+	uint64_t held_back[GF_HB_STALE + 1];
+	uint64_t queued;   /* waiting for the reporter */
+};
+
+/* Starts the thread. It waits for nothing but its sources: writing is the log's
+ * and the audit's threads' business. */
+int gf_reporter_create(const struct gf_reporter_opts *opts, struct gf_reporter **ret, struct gf_err *err);
+/* Takes what is still in the sources, then ends. */
+void gf_reporter_destroy(struct gf_reporter *r);
+
+/* For the actuator (gf_event_sink): copies the event; never blocks. Any thread. */
+void gf_reporter_sink(void *reporter, const struct gf_event *ev);
+/* A DAEMON event with this sentence; it also goes to the log. Any thread. */
+__attribute__((format(printf, 2, 3)))
+void gf_reporter_say(struct gf_reporter *r, const char *fmt, ...);
+
+/* Readable when there is a new event; for who follows. */
+int gf_reporter_fd(struct gf_reporter *r);
+
+/* Events as JSON objects, oldest first, each handed to put(). Those with seq >
+ * since, at most `max`; of rule (NULL: of all). Returns the seq to go on from;
+ * ret_lost: how many after `since` are not kept any more. put() returning false
+ * ends the walk before that event counts. put must not call the reporter. */
+typedef bool (*gf_reporter_put)(void *arg, const char *json, size_t n);
+uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t since, const char *rule, size_t max, gf_reporter_put put,
+			  void *arg, uint64_t *ret_lost);
+/* seq to pass as `since` so that the last n events (of rule) follow. */
+uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const char *rule);
+
+void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret);
+/* Calls fn for each (rule, action) that has been taken. */
+void gf_reporter_actions(struct gf_reporter *r, void (*fn)(void *arg, const struct gf_action_count *c), void *arg);
+
+#endif

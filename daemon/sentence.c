@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What happened and why, as one line for a person.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "compiler/compiler.h"
+#include "daemon/eventjson.h"
+
+struct line {
+	char *p;
+	size_t n, size;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void add(struct line *l, const char *fmt, ...)
+{
+	char raw[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(raw, sizeof raw, fmt, ap);
+	va_end(ap);
+	if (n < 0 || l->n >= l->size)
+		return;
+	/* here, once for all: whatever came in through names of processes and files */
+	gf_safe_text(raw, GF_MIN((size_t)n, sizeof raw - 1), l->p + l->n, l->size - l->n);
+	l->n += strlen(l->p + l->n);
+}
+
+static void add_task(struct line *l, const char *comm, int32_t pid)
+{
+	char t[GF_COMM_LEN * 4 + 1];
+
+	gf_safe_text(comm, strnlen(comm, GF_COMM_LEN), t, sizeof t);
+	add(l, "%s (pid %d)", *t ? t : "a process", pid);
+}
+
+static void add_value(struct line *l, double v, uint8_t dim)
+{
+	char t[64];
+	add(l, "%s", gf_is_unknown(v) ? "unknown" : gf_value_text(v, (enum gf_dim)dim, t, sizeof t));
+}
+
+/* The comparisons that hold, with their values, and for how long they had to. */
+static void add_terms(struct line *l, const struct gf_event *ev, const struct gf_image_header *img)
+{
+	uint32_t said = 0;
+
+	for (uint32_t i = 0; i < GF_MIN(ev->terms, GF_EVENT_TERMS) && said < 4; i++) {
+		const struct gf_event_term *t = &ev->term[i];
+		if (!img || t->term >= img->sec[GF_SEC_TERM].count || t->truth != GF_TRUE)
+			continue;
+		const struct gf_term *it = &GF_SEC(struct gf_term, img, GF_SEC_TERM)[t->term];
+		add(l, "%s%s", said++ ? ", " : ": ", gf_image_str(img, it->text));
+		if (it->values) {
+			add(l, " [");
+			add_value(l, t->left, it->dim);
+			if (it->values > 1) {
+				add(l, " / ");
+				add_value(l, t->right, it->dim);
+			}
+			add(l, "]");
+		}
+		if (it->hold < img->sec[GF_SEC_HOLD].count) {
+			const struct gf_hold *h = &GF_SEC(struct gf_hold, img, GF_SEC_HOLD)[it->hold];
+			char t2[64];
+			if (h->kind == GF_HOLD_TIME)
+				add(l, " for %s", gf_value_text((double)h->amount, GF_DIM_TIME, t2, sizeof t2));
+			else if (h->kind == GF_HOLD_PERIODS)
+				add(l, " for %llu periods", (unsigned long long)h->amount);
+		}
+	}
+}
+
+static const char *reason(uint8_t why)
+{
+	static const char *const text[GF_WHY_COUNT] = {
+		[GF_WHY_CHOSEN] = "chosen", [GF_WHY_RANKED_LOWER] = "ranked lower", [GF_WHY_AVOIDED] = "avoided",
+		[GF_WHY_NOT_PREFERRED] = "not preferred", [GF_WHY_PID1] = "an init is never touched",
+		[GF_WHY_KTHREAD] = "a kernel thread", [GF_WHY_SELF] = "gpufas itself", [GF_WHY_EXITING] = "exiting already",
+		[GF_WHY_TORN] = "could not be read whole", [GF_WHY_OOM_IMMUNE] = "oom_score_adj is -1000",
+		[GF_WHY_PROTECTED] = "protected", [GF_WHY_WHERE] = "does not meet where",
+		[GF_WHY_CONDEMNED] = "another rule has it", [GF_WHY_KEY_UNKNOWN] = "its rank is not known",
+	};
+	return why < GF_WHY_COUNT ? text[why] : "not eligible";
+}
+
+/* Why this one, and who would have been next. */
+static void add_ranking(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
+{
+	static const char *const picks[] = {
+		[GF_PICK_LARGEST] = "largest", [GF_PICK_SMALLEST] = "smallest",
+		[GF_PICK_OLDEST] = "oldest", [GF_PICK_NEWEST] = "newest",
+	};
+	uint32_t n = GF_MIN(ev->ranks, GF_EVENT_RANKS);
+	const struct gf_event_rank *next = NULL, *passed = NULL;
+
+	if (!s || s->pick < GF_PICK_LARGEST || s->pick > GF_PICK_NEWEST || !n || ev->u.rank[0].why != GF_WHY_CHOSEN)
+		return;
+	add(l, "; ");
+	if (s->key != GF_NONE && *gf_image_str(img, s->key_text)) {
+		add(l, "%s ", gf_image_str(img, s->key_text));
+		add_value(l, ev->u.rank[0].key, s->key_dim);
+		add(l, " is ");
+	}
+	add(l, "the %s of %u candidate%s", picks[s->pick], ev->candidates, ev->candidates == 1 ? "" : "s");
+	for (uint32_t i = 1; i < n; i++) {
+		const struct gf_event_rank *k = &ev->u.rank[i];
+		if (k->why == GF_WHY_RANKED_LOWER && !next)
+			next = k;
+		else if (k->why != GF_WHY_CHOSEN && k->why != GF_WHY_RANKED_LOWER && !passed)
+			passed = k;
+	}
+	if (next) {
+		char comm[GF_COMM_LEN * 4 + 1];
+		add(l, "; next: %s (pid %d", gf_safe_text(next->comm, strnlen(next->comm, GF_COMM_LEN), comm, sizeof comm), next->pid);
+		if (s->key != GF_NONE) {
+			add(l, ", ");
+			add_value(l, next->key, s->key_dim);
+		}
+		add(l, ")");
+	}
+	if (passed) {
+		add(l, "; passed over: ");
+		add_task(l, passed->comm, passed->pid);
+		add(l, ", %s", reason(passed->why));
+	}
+}
+
+static void add_action(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
+{
+	static const char *const groups[] = { "", "its tree", "its process group", "its session", "its cgroup", "its user" };
+	char act[128] = "act on", note[512];
+
+	if (s)
+		gf_action_text(img, s, act, sizeof act);
+	if (ev->observed)
+		add(l, s && s->action == GF_ACT_SIGNAL ? "would send " : "would ");
+	add(l, "%s", act);
+	if (ev->pid > 0) {
+		char comm[GF_COMM_LEN * 4 + 1];
+		add(l, " %s %s (pid %d, uid %u)", !s || s->action == GF_ACT_SIGNAL ? "to" : s->action == GF_ACT_RENICE ? "of" : "for",
+		    gf_safe_text(ev->comm, strnlen(ev->comm, GF_COMM_LEN), comm, sizeof comm), ev->pid, ev->uid);
+		if (ev->chosen > 1)
+			add(l, " and %u more", ev->chosen - 1);
+		if (s && s->group && s->group < 6)
+			add(l, " and %s, %u process%s in all", groups[s->group], ev->members, ev->members == 1 ? "" : "es");
+	}
+	gf_event_notify(ev, img, note, sizeof note);
+	if (*note)
+		add(l, " \"%s\"", note);
+	add_terms(l, ev, img);
+	if (ev->pid > 0)
+		add_ranking(l, ev, s, img);
+}
+
+static void add_no_victim(struct line *l, const struct gf_event *ev, const struct gf_image_header *img)
+{
+	add(l, "true, but there is no process to act on");
+	add_terms(l, ev, img);
+	add(l, "; of %u candidate%s %u may never be touched, %u protected, %u not where, %u taken by other rules",
+	    ev->candidates, ev->candidates == 1 ? "" : "s", ev->never, ev->protect, ev->where, ev->condemned);
+	if (ev->ranks) {
+		const struct gf_event_rank *k = &ev->u.rank[0];
+		add(l, "; first: ");
+		add_task(l, k->comm, k->pid);
+		add(l, ", %s", reason(k->why));
+	}
+}
+
+static void add_result(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
+{
+	uint32_t n = GF_MIN(ev->count, GF_EVENT_MEMBERS), gone = 0, failed = 0;
+	char act[128] = "the signal", t[64];
+
+	if (s)
+		gf_action_text(img, s, act, sizeof act);
+	for (uint32_t i = 0; i < n; i++) {
+		gone += ev->u.member[i].exit_us != GF_NONE;
+		failed += ev->u.member[i].error != 0;
+	}
+	if (n != 1) {
+		add(l, "%s: %u process%s", act, ev->count, ev->count == 1 ? "" : "es");
+		if (gone)
+			add(l, ", %u gone", gone);
+		if (failed)
+			add(l, ", %u not reached", failed);
+		return;
+	}
+	const struct gf_event_member *m = &ev->u.member[0];
+	const char *comm = m->pid == ev->pid ? ev->comm : "";
+	if (m->error == -ESRCH) {
+		add_task(l, comm, m->pid);
+		add(l, " was gone before %s", act);
+	} else if (m->error) {
+		add(l, "%s to ", act);
+		add_task(l, comm, m->pid);
+		add(l, " failed: %s", m->error == -ESTALE ? "another process has this pid now" : strerror(-m->error));
+	} else if (m->exit_us != GF_NONE) {
+		add_task(l, comm, m->pid);
+		add(l, " gone %s after %s", gf_value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
+	} else {
+		add_task(l, comm, m->pid);
+		add(l, " has been sent %s, and is still there", act);
+	}
+}
+
+const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_header *img, char *buf, size_t n)
+{
+	static const char *const held[] = {
+		[GF_HB_NONE] = "", [GF_HB_COOLDOWN] = "cooling down after its last action",
+		[GF_HB_LIMIT] = "its limit of actions is used up", [GF_HB_SETTLE] = "its last victims are still there",
+		[GF_HB_BUDGET] = "the budget of actions of all rules is used up", [GF_HB_STALE] = "the sample is stale",
+	};
+	const struct gf_step *s = gf_event_step(ev, img);
+	const char *rule = gf_event_rule(ev, img);
+	struct line l = { .p = buf, .size = n };
+
+	buf[0] = 0;
+	if (*rule)
+		add(&l, "%s: ", rule);
+	else if (ev->rule != GF_NONE && ev->kind < GF_EV_MISSED)
+		add(&l, "rule %u: ", ev->rule);
+	switch (ev->kind) {
+	case GF_EV_ACTION:
+		add_action(&l, ev, s, img);
+		break;
+	case GF_EV_NO_VICTIM:
+		add_no_victim(&l, ev, img);
+		break;
+	case GF_EV_HELD_BACK:
+		add(&l, "true, but held back: %s", ev->held_back <= GF_HB_STALE ? held[ev->held_back] : "");
+		add_terms(&l, ev, img);
+		break;
+	case GF_EV_SKIPPED:
+		add(&l, "\"%s\" skipped: its victims are gone", s ? gf_image_str(img, s->shown) : "step");
+		break;
+	case GF_EV_RESULT:
+		add_result(&l, ev, s, img);
+		break;
+	case GF_EV_RULE_ON:
+		add(&l, "is true now");
+		add_terms(&l, ev, img);
+		break;
+	case GF_EV_RULE_OFF:
+		add(&l, "is no longer true");
+		break;
+	case GF_EV_MISSED:
+		add(&l, "%u tick%s missed", ev->count, ev->count == 1 ? "" : "s");
+		break;
+	case GF_EV_DAEMON:
+		add(&l, "%.*s", (int)strnlen(ev->text, sizeof ev->text), ev->text);
+		break;
+	default:
+		add(&l, "event of kind %u", ev->kind);
+	}
+	return buf;
+}
