@@ -119,9 +119,9 @@ enum gf_scope { GF_SCOPE_HOST, GF_SCOPE_TASK };
 
 enum gf_sink {
 	GF_SINK_NONE, /* result handed to whoever runs the program */
-	GF_SINK_AGG,  /* to aggregate */
-	GF_SINK_COL,  /* to value or predicate column, then the column's transform */
-	GF_SINK_HIST, /* pushed into history */
+	GF_SINK_AGG,  /* to aggregate; a program of task scope, but for GF_AGG_HOST */
+	GF_SINK_COL,  /* to value or predicate column, then the column's transform; task scope */
+	GF_SINK_HIST, /* pushed into history; the history's scope */
 };
 
 /* A straight piece of code. The scope HOST runs it once and may read no task
@@ -142,6 +142,8 @@ enum gf_agg_kind {
 	GF_AGG_MAX,   /* unknown when no row; unknown V in a row: unknown */
 	GF_AGG_MIN,
 	GF_AGG_ANY,   /* 1 when P is true in some row, else unknown when unknown in some row, else 0 */
+	GF_AGG_HOST,  /* not over rows: V of a program of host scope, as it is (held() over host fields) */
+	GF_AGG_COUNT_ /* how many kinds */
 };
 
 /* COUNT, SUM, MAX, MIN leave out rows whose P is false; rows whose P is unknown are left out too.
