@@ -36,6 +36,9 @@ enum gf_expr_kind {
 			* where: "F where C" / "where C" forms; at most one condition */
 };
 
+/* Levels of one expression's tree: deeper is a syntax error. */
+#define GF_AST_MAX_DEPTH 1000
+
 struct gf_expr {
 	enum gf_expr_kind kind;
 	struct gf_span span;
@@ -49,6 +52,8 @@ struct gf_expr {
 	enum gf_unit unit;
 	bool per_sec;           /* number was followed by /s (or /min: num already divided by 60) */
 	bool paren;             /* was in parentheses (fmt drops redundant ones by precedence) */
+	bool postfix;           /* a CALL of held that was written "A for D" before and/or: `if cpu > 95% for 30s and nice < 10` */
+	uint32_t depth;         /* 1 for a leaf; never over GF_AST_MAX_DEPTH, so that recursion is bounded */
 };
 
 enum gf_for_kind { GF_FOR_NONE, GF_FOR_TIME, GF_FOR_PERIODS, GF_FOR_TIMES };
@@ -66,6 +71,7 @@ struct gf_selector {
 	uint8_t pick;      /* enum gf_pick */
 	uint8_t group;     /* enum gf_group */
 	uint32_t n;        /* 1 unless given */
+	bool each;         /* EACH was written "each", not "it" */
 	bool n_given;
 	double n_value;    /* as written, for range errors */
 	struct gf_span n_span;
@@ -77,6 +83,7 @@ struct gf_step_ast {
 	struct gf_span span;
 	bool after_given;
 	double after_ns;
+	const char *after_text;  /* as written: "5s" */
 	struct gf_span after_span;
 	uint8_t action;          /* enum gf_action */
 	struct gf_span action_span;
@@ -97,10 +104,12 @@ struct gf_clauses {
 	bool cooldown, limit, settle, priority, observe, notify;
 	struct gf_span cooldown_span, limit_span, settle_span, priority_span, observe_span, notify_span;
 	double cooldown_ns, limit_n, limit_ns, settle_ns, priority_v;
+	const char *cooldown_text, *limit_text, *settle_text; /* durations as written */
 	const char *notify_text;
 	const char **allow; /* warning codes silenced here */
 	struct gf_span *allow_span;
 	uint32_t allows;
+	uint32_t allow_cap;
 };
 
 enum gf_stmt_kind { GF_ST_LET, GF_ST_PROTECT, GF_ST_UNPROTECT, GF_ST_PREFER, GF_ST_AVOID, GF_ST_RULE };
@@ -121,7 +130,6 @@ struct gf_stmt {
 	struct gf_step_ast *step;
 	uint32_t steps;
 	struct gf_clauses clauses;
-	/* comments before the statement and at the end of its lines, for fmt */
 };
 
 struct gf_comment {
@@ -131,8 +139,9 @@ struct gf_comment {
 /* One file's tree. All memory belongs to it. */
 struct gf_ast {
 	struct gf_stmt *first;
-	struct gf_comment *comment;
+	struct gf_comment *comment; /* in order */
 	uint32_t comments;
+	uint32_t comment_cap;
 	void *arena;
 };
 
