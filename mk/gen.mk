@@ -27,4 +27,4 @@ $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 BPF_SRC := $(wildcard targets/*.bpf.c)
 SKELS := $(BPF_SRC:%.bpf.c=$(GEN)/%.skel.h)
 GENERATED := $(GEN)/grammar/policy.tab.h $(GEN)/grammar/policy.lex.h $(SKELS)
-.SECONDARY: $(BPF_SRC:%.bpf.c=$(GEN)/%.bpf.o)
+.SECONDARY: $(BPF_SRC:%.bpf.c=$(GEN)/%.bpf.o) $(SKELS)
