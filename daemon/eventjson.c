@@ -138,7 +138,7 @@ const char *gf_event_notify(const struct gf_event *ev, const struct gf_image_hea
 {
 	const struct gf_step *s = gf_event_step(ev, img);
 	const struct gf_rule *r = rule_of(ev, img);
-	uint32_t first, count, number = 0;
+	uint32_t first, count;
 	const char *str = ev->text, *end = ev->text + sizeof ev->text;
 	size_t o = 0;
 
@@ -153,19 +153,18 @@ const char *gf_event_notify(const struct gf_event *ev, const struct gf_image_hea
 		char v[GF_EVENT_TEXT] = "";
 		gf_safe_text(lit, strlen(lit), buf + o, n - o);
 		o += strlen(buf + o);
-		if (t->str) {
+		bool known = i < GF_MIN(ev->notes, GF_EVENT_NOTES); /* else the event had no room for it */
+		if (t->str && known) {
 			size_t len = strnlen(str, (size_t)(end - str));
 			gf_safe_text(str, len, v, sizeof v);
 			str += len;
 			if (str < end)
 				str++;
-		} else if (t->prog != GF_NONE) {
-			double x = number < GF_MIN(ev->notes, GF_EVENT_NOTES) ? ev->note[number] : gf_unknown();
-			number++;
-			if (gf_is_unknown(x))
+		} else if (t->str || t->prog != GF_NONE) {
+			if (!known || gf_is_unknown(ev->note[i]))
 				snprintf(v, sizeof v, "unknown");
 			else
-				gf_value_text(x, (enum gf_dim)t->dim, v, sizeof v);
+				gf_value_text(ev->note[i], (enum gf_dim)t->dim, v, sizeof v);
 		} else {
 			continue;
 		}

@@ -21,14 +21,14 @@
 #define BURST_A_SECOND 5  /* ... and in the long run */
 
 struct kept {
-	uint64_t seq;
+	uint64_t seq; /* numbers are shared with the engine: they may arrive a little out of order */
 	char *json, *rule;
 	size_t n;
 };
 
 /* What a RESULT does not carry itself. */
 struct past {
-	uint64_t engine_seq, seq, image_fp, start_ns;
+	uint64_t seq, image_fp, start_ns;
 	int32_t pid;
 	uint32_t uid;
 	char comm[GF_COMM_LEN];
@@ -45,11 +45,12 @@ struct gf_reporter {
 	struct kept *kept;      /* [GF_REPORTER_KEPT] ring */
 	uint32_t kept_head, kept_n;
 	size_t kept_bytes;
+	uint64_t kept_pos;      /* events ever put into the ring: the newest one's position */
 	struct gf_action_count *count;
 	size_t counts;
 	struct gf_reporter_stats stats;
 	/* the thread's own */
-	struct past *past;      /* [MEMORY] by engine_seq */
+	struct past *past;      /* [MEMORY] by seq */
 	struct gf_event *batch; /* [INBOX] */
 	double tokens;
 	uint64_t token_ns, unlogged;
@@ -92,6 +93,7 @@ static void keep(struct gf_reporter *r, uint64_t seq, char *json, size_t n, cons
 	r->kept[(r->kept_head + r->kept_n) % GF_REPORTER_KEPT] = (struct kept){ .seq = seq, .json = json, .rule = name, .n = n };
 	r->kept_n++;
 	r->kept_bytes += n;
+	r->kept_pos++;
 	pthread_mutex_unlock(&r->lock);
 	ring(r->news);
 }
@@ -121,31 +123,26 @@ static void count_action(struct gf_reporter *r, const char *rule, const char *ac
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Numbers the event, and gives results what their action knows. */
+/* Numbers what has no number yet, and gives results what their action knows. */
 static void complete(struct gf_reporter *r, struct gf_event *ev)
 {
-	uint64_t engine_seq = ev->seq;
-
-	ev->seq = r->stats.events + 1;
+	if (!ev->seq)
+		ev->seq = gf_event_seq();
 	if (!ev->wall_ns)
 		ev->wall_ns = clock_ns(CLOCK_REALTIME);
-	if (engine_seq && ev->kind == GF_EV_ACTION) {
-		struct past *p = &r->past[engine_seq % MEMORY];
-		*p = (struct past){ .engine_seq = engine_seq, .seq = ev->seq, .image_fp = ev->image_fp,
-				    .start_ns = ev->start_ns, .pid = ev->pid, .uid = ev->uid };
+	if (ev->kind == GF_EV_ACTION) {
+		struct past *p = &r->past[ev->seq % MEMORY];
+		*p = (struct past){ .seq = ev->seq, .image_fp = ev->image_fp, .start_ns = ev->start_ns,
+				    .pid = ev->pid, .uid = ev->uid };
 		memcpy(p->comm, ev->comm, sizeof p->comm);
 	}
-	if (!ev->about)
+	if (ev->kind != GF_EV_RESULT || !ev->about)
 		return;
 	const struct past *p = &r->past[ev->about % MEMORY];
-	if (p->engine_seq != ev->about) {
-		ev->about = 0; /* its action is long gone, or was lost: no number is better than a wrong one */
-		return;
-	}
-	ev->about = p->seq;
-	if (ev->kind != GF_EV_RESULT)
-		return;
-	ev->image_fp = p->image_fp;
+	if (p->seq != ev->about)
+		return; /* long gone, or lost on the way */
+	if (!ev->image_fp)
+		ev->image_fp = p->image_fp;
 	if (ev->pid <= 0 && ev->count == 1)
 		ev->pid = ev->u.member[0].pid;
 	if (ev->pid == p->pid && !ev->comm[0]) {
@@ -197,7 +194,7 @@ static void run_hook(struct gf_reporter *r, const struct gf_event *ev, const str
 static void count(struct gf_reporter *r, const struct gf_event *ev)
 {
 	pthread_mutex_lock(&r->lock);
-	r->stats.events = ev->seq;
+	r->stats.events++;
 	if (ev->kind <= GF_EV_DAEMON)
 		r->stats.kinds[ev->kind]++;
 	if (ev->kind == GF_EV_HELD_BACK && ev->held_back <= GF_HB_STALE)
@@ -382,45 +379,71 @@ static bool wanted(const struct kept *k, const char *rule)
 	return !rule || (k->rule && !strcmp(k->rule, rule));
 }
 
-uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t since, const char *rule, size_t max, gf_reporter_put put,
+uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule, size_t max, gf_reporter_put put,
 			  void *arg, uint64_t *ret_lost)
 {
 	uint64_t lost = 0;
 
 	pthread_mutex_lock(&r->lock);
-	uint64_t oldest = r->kept_n ? r->kept[r->kept_head].seq : r->stats.events + 1;
-	if (since + 1 < oldest)
-		lost = oldest - 1 - since;
-	for (uint32_t i = 0; i < r->kept_n && max; i++) {
+	uint64_t before = r->kept_pos - r->kept_n; /* position of the last that is not kept any more */
+	if (pos < before) {
+		lost = before - pos;
+		pos = before;
+	}
+	for (uint64_t i = pos - before; i < r->kept_n && max; i++) {
 		const struct kept *k = &r->kept[(r->kept_head + i) % GF_REPORTER_KEPT];
-		if (k->seq <= since)
-			continue;
 		if (wanted(k, rule)) {
 			if (!put(arg, k->json, k->n))
 				break;
 			max--;
 		}
-		since = k->seq;
+		pos++;
 	}
 	pthread_mutex_unlock(&r->lock);
 	if (ret_lost)
 		*ret_lost = lost;
-	return since;
+	return pos;
 }
 
 uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const char *rule)
 {
 	pthread_mutex_lock(&r->lock);
-	uint64_t seq = r->stats.events;
-	for (uint32_t i = r->kept_n; i-- > 0 && n;) {
-		const struct kept *k = &r->kept[(r->kept_head + i) % GF_REPORTER_KEPT];
-		if (wanted(k, rule)) {
-			seq = k->seq - 1;
+	uint64_t pos = r->kept_pos, at = r->kept_pos;
+	for (uint32_t i = r->kept_n; i-- > 0 && n; at--) {
+		if (wanted(&r->kept[(r->kept_head + i) % GF_REPORTER_KEPT], rule)) {
+			pos = at - 1;
 			n--;
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
-	return seq;
+	return pos;
+}
+
+uint64_t gf_reporter_since(struct gf_reporter *r, uint64_t seq)
+{
+	pthread_mutex_lock(&r->lock);
+	uint64_t pos = r->kept_pos - r->kept_n;
+	for (uint32_t i = 0; i < r->kept_n; i++, pos++)
+		if (r->kept[(r->kept_head + i) % GF_REPORTER_KEPT].seq > seq)
+			break;
+	pthread_mutex_unlock(&r->lock);
+	return pos;
+}
+
+bool gf_reporter_find(struct gf_reporter *r, uint64_t seq, struct gf_jbuf *b)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (uint32_t i = 0; i < r->kept_n && !found; i++) {
+		const struct kept *k = &r->kept[(r->kept_head + i) % GF_REPORTER_KEPT];
+		if (k->seq == seq) {
+			gf_jbuf_json(b, k->json, k->n);
+			found = true;
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	return found;
 }
 
 void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret)

@@ -33,7 +33,7 @@ struct gf_action_count {
 };
 
 struct gf_reporter_stats {
-	uint64_t events;   /* numbered so far */
+	uint64_t events;   /* so far */
 	uint64_t lost;     /* that found the way to here full */
 	uint64_t kinds[GF_EV_DAEMON + 1];
 	uint64_t held_back[GF_HB_STALE + 1];
@@ -55,15 +55,20 @@ void gf_reporter_say(struct gf_reporter *r, const char *fmt, ...);
 /* Readable when there is a new event; for who follows. */
 int gf_reporter_fd(struct gf_reporter *r);
 
-/* Events as JSON objects, oldest first, each handed to put(). Those with seq >
- * since, at most `max`; of rule (NULL: of all). Returns the seq to go on from;
- * ret_lost: how many after `since` are not kept any more. put() returning false
- * ends the walk before that event counts. put must not call the reporter. */
+/* Events as JSON objects, in the order of their arrival, each handed to put();
+ * those after position pos, at most `max`, of rule (NULL: of all). Returns the
+ * position to go on from; ret_lost (may be NULL): how many after pos are not kept
+ * any more. put() returning false ends the walk before that event counts. put
+ * must not call the reporter. */
 typedef bool (*gf_reporter_put)(void *arg, const char *json, size_t n);
-uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t since, const char *rule, size_t max, gf_reporter_put put,
+uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule, size_t max, gf_reporter_put put,
 			  void *arg, uint64_t *ret_lost);
-/* seq to pass as `since` so that the last n events (of rule) follow. */
+/* Position so that the last n events (of rule) follow. */
 uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const char *rule);
+/* Position so that the events kept with numbers over seq follow. */
+uint64_t gf_reporter_since(struct gf_reporter *r, uint64_t seq);
+/* Appends the event with this number to b; false: it is not kept (any more). */
+bool gf_reporter_find(struct gf_reporter *r, uint64_t seq, struct gf_jbuf *b);
 
 void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret);
 /* Calls fn for each (rule, action) that has been taken. */
