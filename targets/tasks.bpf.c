@@ -89,6 +89,7 @@ struct task_struct {
 	struct completion *vfork_done;
 	__u64 utime, stime;
 	__u64 start_boottime;
+	__u64 self_exec_id; /* counts execs */
 	unsigned long min_flt, maj_flt;
 	const struct cred *real_cred;
 	char comm[16];
@@ -512,6 +513,8 @@ static void read_identity(struct task_struct *task, struct signal_struct *sig, s
 		r->pid = task->tgid;
 		r->ppid = parent->tgid;
 	}
+	if (bpf_core_field_exists(task->self_exec_id))
+		r->exec_tag = task->self_exec_id;
 	r->pgrp = pid_nr(sig->pids[PGID]);
 	r->session = pid_nr(sig->pids[SID]);
 	r->euid = cred->euid.val;

@@ -50,6 +50,7 @@ struct gf_task_rec {
 	long long file, anon, shmem, swap; /* pages */
 	unsigned long long vsz; /* pages */
 	unsigned long long pgtables; /* bytes */
+	unsigned long long exec_tag; /* differs before and after an exec */
 	int pid, ppid, pgrp, session;
 	unsigned int euid, egid;
 	unsigned int threads, fds;
@@ -65,9 +66,9 @@ struct gf_task_rec {
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(struct gf_task_rec) == 200, "gf_task_rec");
+static_assert(sizeof(struct gf_task_rec) == 208, "gf_task_rec");
 #else
-_Static_assert(sizeof(struct gf_task_rec) == 200, "gf_task_rec");
+_Static_assert(sizeof(struct gf_task_rec) == 208, "gf_task_rec");
 #endif
 
 #endif

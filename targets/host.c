@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: MIT
+/*
+ * This machine as a target: a sampler (BPF or /proc) that looks at all processes,
+ * host fields, and strings read on the side.
+ */
+#include "targets/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STR_RETRY_NS 1000000000ull
+#define STR_RETRIES 3u
+#define SIDE_STRINGS ((1u << GF_SF_EXE) | (1u << GF_SF_CMDLINE) | (1u << GF_SF_CGROUP))
+
+/* What is remembered of a row beside its sample. */
+struct row_note {
+	uint64_t exec_tag;
+	uint64_t utime_ns, stime_ns; /* as last shown: each may only grow */
+	uint64_t retry_ns;    /* boot time at which failed strings may be asked for again */
+	uint32_t ask_id;      /* answers with another id are out of date */
+	uint8_t asked;        /* 1 << enum gf_str_field */
+	uint8_t failed;       /* to be asked again at retry_ns */
+	uint8_t tries;
+	uint8_t init;
+};
+
+struct gf_host {
+	struct gf_target t;
+	struct gf_table table;
+	struct gf_fieldset fields;
+	struct gf_sampler *sampler;
+	struct gf_host_fields *hf;
+	struct gf_strings *strings;
+	struct row_note *note;
+	uint32_t next_ask;
+	uint32_t want;
+	int32_t me;
+	int32_t *self;
+	size_t self_count;
+	uint64_t total_pages; /* RAM and swap */
+	double page;
+};
+
+static uint32_t want_of(const struct gf_fieldset *f)
+{
+	static const struct {
+		uint8_t field;
+		uint32_t rec;
+	} map[] = {
+		{ GF_TF_RSS, GF_REC_RSS_SUM }, { GF_TF_ANON, GF_REC_RSS }, { GF_TF_FILE, GF_REC_RSS },
+		{ GF_TF_SHMEM, GF_REC_RSS }, { GF_TF_SWAP, GF_REC_SWAP }, { GF_TF_VSZ, GF_REC_VSZ },
+		{ GF_TF_CPUTIME, GF_REC_CPU }, { GF_TF_UTIME, GF_REC_SPLIT | GF_REC_CPU },
+		{ GF_TF_STIME, GF_REC_SPLIT | GF_REC_CPU }, { GF_TF_MAJFLT, GF_REC_FAULTS },
+		{ GF_TF_MINFLT, GF_REC_FAULTS }, { GF_TF_READ_BYTES, GF_REC_IO }, { GF_TF_WRITE_BYTES, GF_REC_IO },
+		{ GF_TF_OOM_SCORE, GF_REC_SCORE }, { GF_TF_FDS, GF_REC_FDS },
+	};
+	uint32_t want = GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
+
+	for (size_t i = 0; i < sizeof map / sizeof *map; i++)
+		if (f->task & GF_BIT(map[i].field))
+			want |= map[i].rec;
+	return want;
+}
+
+static bool is_self(const struct gf_host *h, const struct gf_task_rec *r)
+{
+	if (r->pid == h->me || r->ppid == h->me)
+		return true;
+	for (size_t i = 0; i < h->self_count; i++)
+		if (h->self[i] == r->pid)
+			return true;
+	return false;
+}
+
+static void set(struct gf_sample *s, int field, uint32_t row, double v)
+{
+	if (s->col[field])
+		s->col[field][row] = v;
+}
+
+static void set_if(struct gf_sample *s, int field, uint32_t row, bool known, double v)
+{
+	if (s->col[field])
+		s->col[field][row] = known ? v : gf_unknown();
+}
+
+/* User and system time are sampled by the tick and scaled to the precise sum, as
+ * kernel/sched/cputime.c does in cputime_adjust(). */
+static void split_cputime(struct gf_sample *s, uint32_t row, struct row_note *n, const struct gf_task_rec *r)
+{
+	uint64_t run = r->run_ns, u = r->utime_ns, k = r->stime_ns;
+
+	if (n->utime_ns + n->stime_ns < r->prev_utime_ns + r->prev_stime_ns) {
+		n->utime_ns = r->prev_utime_ns;
+		n->stime_ns = r->prev_stime_ns;
+	}
+	if (n->utime_ns + n->stime_ns < run) {
+		if (!k) {
+			u = run;
+		} else if (!u) {
+			k = run;
+		} else {
+			k = (uint64_t)((unsigned __int128)k * run / (u + k));
+		}
+		if (k < n->stime_ns)
+			k = n->stime_ns;
+		u = run - k;
+		if (u < n->utime_ns) {
+			u = n->utime_ns;
+			k = run - u;
+		}
+		n->utime_ns = u;
+		n->stime_ns = k;
+	}
+	set(s, GF_TF_UTIME, row, (double)n->utime_ns);
+	set(s, GF_TF_STIME, row, (double)n->stime_ns);
+}
+
+/* mm/oom_kill.c, oom_badness(), and fs/proc/base.c, proc_oom_score(). */
+static double oom_score(const struct gf_host *h, const struct gf_task_rec *r)
+{
+	int64_t total = (int64_t)h->total_pages, points;
+
+	if (r->have & GF_REC_SCORE)
+		return r->oom_score;
+	if (!(r->have & GF_REC_RSS) || !(r->have & GF_REC_PGTABLES) || !total)
+		return gf_unknown();
+	if (r->oom_adj == -1000 || r->pid == 1 || r->flags & (GF_REC_OOM_SKIP | GF_REC_KTHREAD | GF_REC_NO_MM))
+		return 0;
+	points = r->file + r->anon + r->shmem + r->swap + (int64_t)((double)r->pgtables / h->page);
+	points += r->oom_adj * (total / 1000);
+	return (double)((1000 + points * 1000 / total) * 2 / 3);
+}
+
+static void set_memory(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
+{
+	struct gf_sample *s = &h->t.sample;
+	bool parts = r->have & GF_REC_RSS, sum = parts || r->have & GF_REC_RSS_SUM;
+	double pg = h->page;
+
+	set_if(s, GF_TF_RSS, row, sum, pg * (double)(r->anon + r->file + r->shmem));
+	set_if(s, GF_TF_ANON, row, parts, pg * (double)r->anon);
+	set_if(s, GF_TF_FILE, row, parts, pg * (double)r->file);
+	set_if(s, GF_TF_SHMEM, row, parts, pg * (double)r->shmem);
+	set_if(s, GF_TF_SWAP, row, r->have & GF_REC_SWAP, pg * (double)r->swap);
+	set_if(s, GF_TF_VSZ, row, r->have & GF_REC_VSZ, pg * (double)r->vsz);
+	if (s->col[GF_TF_OOM_SCORE])
+		set(s, GF_TF_OOM_SCORE, row, oom_score(h, r));
+}
+
+static void set_columns(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
+{
+	struct gf_sample *s = &h->t.sample;
+	struct row_note *n = &h->note[row];
+	bool st = r->have & GF_REC_STAT, ids = r->have & GF_REC_IDS;
+
+	set(s, GF_TF_PID, row, r->pid);
+	set(s, GF_TF_TGID, row, r->pid);
+	set_if(s, GF_TF_PPID, row, st, r->ppid);
+	set_if(s, GF_TF_PGRP, row, ids, r->pgrp);
+	set_if(s, GF_TF_SESSION, row, ids, r->session);
+	set_if(s, GF_TF_UID, row, r->have & GF_REC_UID, r->euid);
+	set_if(s, GF_TF_GID, row, r->have & GF_REC_UID, r->egid);
+	set_if(s, GF_TF_STATE, row, st, r->state);
+	set_if(s, GF_TF_NICE, row, st, r->nice);
+	set_if(s, GF_TF_PRIO, row, st, r->prio);
+	set_if(s, GF_TF_POLICY, row, st, r->policy);
+	set_if(s, GF_TF_THREADS, row, st, r->threads);
+	set_if(s, GF_TF_AGE, row, s->now_ns >= r->start_ns, (double)(s->now_ns - r->start_ns));
+	set_if(s, GF_TF_CPUTIME, row, r->have & GF_REC_CPU, (double)r->run_ns);
+	if (r->have & GF_REC_SPLIT) {
+		split_cputime(s, row, n, r);
+	} else {
+		set(s, GF_TF_UTIME, row, gf_unknown());
+		set(s, GF_TF_STIME, row, gf_unknown());
+	}
+	set_if(s, GF_TF_MINFLT, row, r->have & GF_REC_FAULTS, (double)r->minflt);
+	set_if(s, GF_TF_MAJFLT, row, r->have & GF_REC_FAULTS, (double)r->majflt);
+	set_if(s, GF_TF_READ_BYTES, row, r->have & GF_REC_IO, (double)r->read_bytes);
+	set_if(s, GF_TF_WRITE_BYTES, row, r->have & GF_REC_IO, (double)r->write_bytes);
+	set_if(s, GF_TF_OOM_SCORE_ADJ, row, r->have & GF_REC_ADJ, r->oom_adj);
+	set_if(s, GF_TF_FDS, row, r->have & GF_REC_FDS, r->fds);
+	set_memory(h, row, r);
+}
+
+static struct gf_string *string_of(struct gf_strref *ref)
+{
+	return (struct gf_string *)(void *)((char *)(uintptr_t)ref->p - offsetof(struct gf_string, text));
+}
+
+static const char known_empty[] = "";
+
+/* Takes a string out of its row. */
+static void forget_string(struct gf_host *h, uint32_t row, unsigned field)
+{
+	struct gf_strref *ref = h->t.sample.str[field] ? &h->t.sample.str[field][row] : NULL;
+
+	if (!ref)
+		return;
+	if (ref->ver && ref->p != known_empty)
+		gf_strings_drop(h->strings, string_of(ref));
+	*ref = (struct gf_strref){ 0 };
+}
+
+static void row_gone(void *arg, uint32_t row)
+{
+	struct gf_host *h = arg;
+
+	for (unsigned f = 0; f < GF_SF_COUNT; f++)
+		if (SIDE_STRINGS & 1u << f)
+			forget_string(h, row, f);
+}
+
+static void set_empty(struct gf_host *h, uint32_t row, unsigned field)
+{
+	struct gf_strref *ref = &h->t.sample.str[field][row];
+
+	if (!ref->ver)
+		*ref = (struct gf_strref){ known_empty, 0, gf_table_ver(&h->table) };
+}
+
+static void ask_strings(struct gf_host *h, uint32_t row, const struct gf_task_rec *r, bool fresh)
+{
+	struct gf_sample *s = &h->t.sample;
+	struct row_note *n = &h->note[row];
+	uint32_t want = h->fields.str & SIDE_STRINGS;
+
+	if (!want)
+		return;
+	if (!fresh && n->exec_tag != r->exec_tag) {
+		/* The same process, another program: what was read is history. */
+		for (unsigned f = 0; f < GF_SF_COUNT; f++)
+			if (SIDE_STRINGS & 1u << f)
+				forget_string(h, row, f);
+		n->ask_id = ++h->next_ask;
+		n->asked = n->failed = n->tries = 0;
+	}
+	n->exec_tag = r->exec_tag;
+	if (r->flags & GF_REC_KTHREAD) {
+		for (unsigned f = GF_SF_EXE; f <= GF_SF_CMDLINE; f++)
+			if (want & 1u << f)
+				set_empty(h, row, f);
+		want &= ~((1u << GF_SF_EXE) | (1u << GF_SF_CMDLINE));
+	}
+	if (n->failed && s->now_ns >= n->retry_ns && n->tries < STR_RETRIES) {
+		n->asked &= (uint8_t)~n->failed;
+		n->failed = 0;
+		n->tries++;
+	}
+	want &= ~(uint32_t)n->asked;
+	if (!want || r->flags & GF_REC_EXITING)
+		return;
+	struct gf_string_ask ask = {
+		.row = row, .gen = s->gen[row], .id = n->ask_id, .fields = want, .pid = r->pid, .start_ns = r->start_ns,
+	};
+	if (gf_strings_ask(h->strings, &ask))
+		n->asked |= (uint8_t)want;
+}
+
+static bool may_pass(int error)
+{
+	/* Gone, or not for us to read: asking again would not help. */
+	return error != -ESRCH && error != -EACCES && error != -EPERM;
+}
+
+static void take_strings(struct gf_host *h)
+{
+	struct gf_sample *s = &h->t.sample;
+	struct gf_string *next;
+
+	for (struct gf_string *a = gf_strings_take(h->strings); a; a = next) {
+		next = a->next;
+		struct gf_strref *ref = s->str[a->field] ? &s->str[a->field][a->row] : NULL;
+		struct row_note *n = &h->note[a->row];
+		bool ours = ref && s->flags[a->row] && s->gen[a->row] == a->gen && n->ask_id == a->id;
+
+		if (ours && !a->error) {
+			forget_string(h, a->row, a->field);
+			*ref = (struct gf_strref){ a->text, a->len, gf_table_ver(&h->table) };
+			continue;
+		}
+		if (ours && may_pass(a->error)) {
+			n->failed |= (uint8_t)(1u << a->field);
+			n->retry_ns = s->now_ns + STR_RETRY_NS;
+		}
+		gf_strings_drop(h->strings, a);
+	}
+}
+
+bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, uint32_t *ret_init)
+{
+	uint32_t row = gf_table_find(&h->table, pid, start_ns);
+
+	if (row == GF_NONE)
+		return false;
+	*ret_init = h->note[row].init ? GF_REC_INIT : 0;
+	return true;
+}
+
+void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)
+{
+	struct gf_sample *s = &h->t.sample;
+	bool fresh;
+	uint32_t row = gf_table_row(&h->table, r->pid, r->start_ns, r->ppid, &fresh);
+
+	if (row == GF_NONE)
+		return;
+	if (fresh)
+		h->note[row] = (struct row_note){ .ask_id = ++h->next_ask, .exec_tag = r->exec_tag };
+	unsigned flags = GF_ROW_VALID;
+	if (r->flags & GF_REC_KTHREAD)
+		flags |= GF_ROW_KTHREAD;
+	if (r->flags & GF_REC_EXITING)
+		flags |= GF_ROW_EXITING;
+	if (r->flags & GF_REC_INIT || r->pid == 1)
+		flags |= GF_ROW_INIT;
+	if (r->flags & GF_REC_TORN)
+		flags |= GF_ROW_TORN;
+	/* Not known whether it is immune: it counts as immune. */
+	if (!(r->have & GF_REC_ADJ) || r->oom_adj == -1000)
+		flags |= GF_ROW_OOM_IMMUNE;
+	if (is_self(h, r))
+		flags |= GF_ROW_SELF;
+	s->flags[row] = (uint8_t)flags;
+	h->note[row].init = !!(flags & GF_ROW_INIT);
+	s->uid[row] = r->have & GF_REC_UID ? r->euid : GF_NONE;
+	gf_table_comm(&h->table, row, r->comm, sizeof r->comm);
+	set_columns(h, row, r);
+	ask_strings(h, row, r, fresh);
+}
+
+static int host_sample(struct gf_target *t, struct gf_err *err)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+	struct gf_sample *s = &t->sample;
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	s->now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	s->seq++;
+	if (h->want & GF_REC_SCORE) {
+		struct sysinfo si;
+		h->total_pages = sysinfo(&si) ? 0 : (uint64_t)((double)(si.totalram + si.totalswap) * si.mem_unit / h->page);
+	}
+	gf_table_begin(&h->table);
+	take_strings(h);
+	int r = h->sampler->pass(h->sampler, h, h->want, err);
+	if (r)
+		gf_table_abort(&h->table);
+	else
+		gf_table_commit(&h->table);
+	gf_strings_kick(h->strings);
+	gf_host_fields_read(h->hf, s);
+	if (h->fields.host & GF_BIT(GF_HF_TASKS_COUNT))
+		s->host[GF_HF_TASKS_COUNT] = r ? gf_unknown() : (double)s->live + s->dropped;
+	return r;
+}
+
+static int host_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+	int r = gf_sample_set_fields(&t->sample, f, err);
+
+	if (!r)
+		r = gf_host_fields_want(h->hf, f->host, err);
+	if (r)
+		return r;
+	h->fields = *f;
+	h->want = want_of(f);
+	return 0;
+}
+
+static void host_destroy(struct gf_target *t)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+
+	if (h->strings && h->note)
+		for (uint32_t i = 0; i < t->sample.rows; i++)
+			row_gone(h, i);
+	if (h->sampler)
+		h->sampler->destroy(h->sampler);
+	gf_host_fields_destroy(h->hf);
+	gf_strings_destroy(h->strings);
+	gf_table_deinit(&h->table);
+	gf_sample_deinit(&t->sample);
+	free(h->note);
+	free(h->self);
+	free(h);
+}
+
+static int choose_sampler(struct gf_host *h, enum gf_host_sampler which, struct gf_err *err)
+{
+	struct gf_err why = { "" };
+
+	if (which != GF_SAMPLER_PROC) {
+		int r = gf_host_bpf_create(&h->sampler, &why);
+		if (!r) {
+			snprintf(h->t.road, sizeof h->t.road, "bpf");
+			return 0;
+		}
+		if (which == GF_SAMPLER_BPF)
+			return gf_err_set(err, -r, "%s; \"sampler: proc\" does without BPF", why.text);
+	}
+	int r = gf_host_proc_create(&h->sampler, err);
+	if (r)
+		return r;
+	if (which == GF_SAMPLER_PROC)
+		snprintf(h->t.road, sizeof h->t.road, "proc");
+	else
+		snprintf(h->t.road, sizeof h->t.road, "proc: %s", why.text);
+	return 0;
+}
+
+int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err)
+{
+	static const struct gf_target_ops ops = {
+		.kind = "host", .sample = host_sample, .set_fields = host_set_fields, .destroy = host_destroy,
+	};
+	struct gf_host *h = calloc(1, sizeof *h);
+	uint32_t cap = opts->max_tasks ? opts->max_tasks : 32768;
+
+	if (!h)
+		return gf_err_set(err, ENOMEM, "no memory for the host target");
+	h->t.ops = &ops;
+	h->t.target_kind = GF_TARGET_HOST;
+	snprintf(h->t.name, sizeof h->t.name, "host");
+	h->me = getpid();
+	h->page = (double)sysconf(_SC_PAGESIZE);
+	h->want = want_of(&h->fields);
+	int r = gf_sample_init(&h->t.sample, cap, err);
+	if (!r)
+		r = gf_table_init(&h->table, &h->t.sample, err);
+	if (!r) {
+		h->table.on_free = row_gone;
+		h->table.on_free_arg = h;
+		h->note = calloc(h->t.sample.cap, sizeof *h->note);
+		h->self = calloc(opts->self_count + 1, sizeof *h->self);
+		if (!h->note || !h->self)
+			r = gf_err_set(err, ENOMEM, "no memory for a table of %u tasks: lower max_tasks", cap);
+	}
+	if (!r && opts->self_count) {
+		memcpy(h->self, opts->self_pids, opts->self_count * sizeof *h->self);
+		h->self_count = opts->self_count;
+	}
+	if (!r)
+		r = gf_host_fields_create(&h->hf, err);
+	if (!r)
+		r = gf_strings_create(&h->strings, err);
+	if (!r)
+		r = choose_sampler(h, opts->sampler, err);
+	if (r) {
+		host_destroy(&h->t);
+		return r;
+	}
+	*ret = &h->t;
+	return 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the host target: what its two samplers share.
+ */
+#ifndef GPUFAS_HOST_H
+#define GPUFAS_HOST_H
+
+#include "targets/strings.h"
+#include "targets/table.h"
+#include "targets/target.h"
+#include "targets/tasks_bpf.h"
+
+struct gf_host;
+
+struct gf_sampler {
+	/* One look at all processes: gf_host_put for each. 0 when all were seen. */
+	int (*pass)(struct gf_sampler *s, struct gf_host *h, uint32_t want, struct gf_err *err);
+	void (*destroy)(struct gf_sampler *s);
+};
+
+int gf_host_bpf_create(struct gf_sampler **ret, struct gf_err *err);
+int gf_host_proc_create(struct gf_sampler **ret, struct gf_err *err);
+
+/* Enters what was found out about one process into the table. */
+void gf_host_put(struct gf_host *h, const struct gf_task_rec *r);
+/* Whether a process is in the table already; if so, its GF_REC_INIT flag. */
+bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, uint32_t *ret_init);
+
+/* Host fields: meminfo, vmstat, stat, loadavg, pressure. */
+struct gf_host_fields;
+int gf_host_fields_create(struct gf_host_fields **ret, struct gf_err *err);
+void gf_host_fields_destroy(struct gf_host_fields *f);
+/* Opens what `want` (1 << enum gf_host_field) needs; may allocate. What the
+ * kernel does not have stays unknown and is no error. */
+int gf_host_fields_want(struct gf_host_fields *f, uint64_t want, struct gf_err *err);
+/* Fills s->host, but for tasks.count; no allocation. A file that cannot be read
+ * leaves its fields unknown. */
+void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s);
+
+#endif

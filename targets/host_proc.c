@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Sampling by /proc, where BPF is refused. Start times, and so identities, are as
+ * precise as /proc shows them: a clock tick, 10 ms. CPU times likewise.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "targets/host.h"
+#include "targets/proc.h"
+
+#define DENTS (64u << 10)
+#define FILE_BUF 4096u
+
+struct proc_sampler {
+	struct gf_sampler s;
+	int dir;      /* of /proc */
+	uint64_t page;
+	char *dents;
+	char *more;   /* a second directory, while dents is in use */
+	char buf[FILE_BUF];
+};
+
+/* Reads a small file at once. Length, or -errno; ends in NUL. */
+static ssize_t slurp(struct proc_sampler *p, int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do
+		n = read(fd, p->buf, sizeof p->buf - 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	if (n >= 0)
+		p->buf[n] = 0;
+	return n;
+}
+
+/* The process has gone; its row goes with it. Anything else is a fault of ours. */
+static bool is_gone(ssize_t e)
+{
+	return e == -ENOENT || e == -ESRCH;
+}
+
+/* The value after `key` at the start of a line. */
+static bool value(const char *text, const char *key, unsigned long long *ret)
+{
+	size_t len = strlen(key);
+
+	for (const char *p = text; p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+		if (!strncmp(p, key, len)) {
+			char *end;
+			*ret = strtoull(p + len, &end, 10);
+			return end != p + len;
+		}
+	return false;
+}
+
+/* The last number of NSpid: the pid in the innermost namespace. */
+static bool is_ns_init(const char *status)
+{
+	const char *p = strstr(status, "\nNSpid:");
+	unsigned long last = 0;
+
+	if (!p)
+		return false;
+	p += 7;
+	while (*p == '\t' || *p == ' ') {
+		char *end;
+		last = strtoul(p, &end, 10);
+		if (end == p)
+			break;
+		p = end;
+	}
+	return last == 1;
+}
+
+static int next_entry(char *buf, long *at, long *len, int fd, const char **ret_name)
+{
+	struct { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[]; } *d;
+
+	if (*at >= *len) {
+		*at = 0;
+		do
+			*len = syscall(SYS_getdents64, fd, buf, DENTS);
+		while (*len < 0 && errno == EINTR);
+		if (*len <= 0)
+			return *len < 0 ? -errno : 0;
+	}
+	d = (void *)(buf + *at);
+	*at += d->reclen;
+	*ret_name = d->name;
+	return 1;
+}
+
+/* "task/TID/statm" of some thread but the leader, which has left: the memory is
+ * still the process's. */
+static bool other_thread(struct proc_sampler *p, int dir, int32_t pid, const char *file, char path[64])
+{
+	int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long at = 0, len = 0;
+	const char *name;
+	bool found = false;
+
+	if (fd < 0)
+		return false;
+	while (!found && next_entry(p->more, &at, &len, fd, &name) > 0) {
+		long tid = strtol(name, NULL, 10);
+		if (tid > 0 && tid != pid) {
+			snprintf(path, 64, "task/%ld/%s", tid, file);
+			found = true;
+		}
+	}
+	close(fd);
+	return found;
+}
+
+static int count_fds(struct proc_sampler *p, int dir, struct gf_task_rec *r)
+{
+	struct stat st;
+	const char *name;
+	long at = 0, len = 0;
+	uint32_t n = 0;
+	int e, fd;
+
+	/* The size is the number since 6.2 (f1f1f2569901); before, it was 0. */
+	if (!fstatat(dir, "fd", &st, 0) && st.st_size > 0) {
+		r->fds = (uint32_t)st.st_size;
+		r->have |= GF_REC_FDS;
+		return 0;
+	}
+	fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while ((e = next_entry(p->more, &at, &len, fd, &name)) > 0)
+		n += name[0] != '.';
+	close(fd);
+	if (e)
+		return e;
+	r->fds = n;
+	r->have |= GF_REC_FDS;
+	return 0;
+}
+
+static int read_status_memory(struct proc_sampler *p, int dir, const char *name, struct gf_task_rec *r)
+{
+	ssize_t n = slurp(p, dir, name);
+	unsigned long long anon, file, shmem, swap, kib = p->page / 1024;
+
+	if (n < 0)
+		return (int)n;
+	if (value(p->buf, "RssAnon:", &anon) && value(p->buf, "RssFile:", &file) && value(p->buf, "RssShmem:", &shmem)) {
+		r->anon = (long long)(anon / kib);
+		r->file = (long long)(file / kib);
+		r->shmem = (long long)(shmem / kib);
+		r->have |= GF_REC_RSS;
+		if (value(p->buf, "VmSwap:", &swap)) {
+			r->swap = (long long)(swap / kib);
+			r->have |= GF_REC_SWAP;
+		}
+	}
+	return 0;
+}
+
+static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const struct gf_proc_stat *st,
+		       struct gf_task_rec *r)
+{
+	const uint32_t memory = GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ;
+	bool split = want & (GF_REC_RSS | GF_REC_SWAP);
+	char path[64];
+	const char *name = split ? "status" : "statm";
+
+	if (!(want & memory))
+		return 0;
+	if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING)) {
+		r->have |= memory; /* none left, or never any */
+		return 0;
+	}
+	r->vsz = st->vsz / p->page;
+	if (st->vsz)
+		r->have |= GF_REC_VSZ;
+	if (st->state == 'Z') {
+		if (!other_thread(p, dir, st->pid, name, path))
+			return 0;
+		name = path;
+	}
+	if (split)
+		return read_status_memory(p, dir, name, r);
+	if (!(want & GF_REC_RSS_SUM))
+		return 0;
+	/* Not the rss of stat: that leaves out what CPUs have not folded in. */
+	ssize_t n = slurp(p, dir, name);
+	unsigned long long size, rss;
+	if (n < 0)
+		return (int)n;
+	if (sscanf(p->buf, "%llu %llu", &size, &rss) == 2 && size) {
+		r->anon = (long long)rss;
+		r->have |= GF_REC_RSS_SUM;
+	}
+	return 0;
+}
+
+static int read_extra(struct proc_sampler *p, int dir, uint32_t want, struct gf_task_rec *r)
+{
+	ssize_t n = slurp(p, dir, "oom_score_adj");
+	int e = 0;
+
+	if (n > 0) {
+		r->oom_adj = (short)strtol(p->buf, NULL, 10);
+		r->have |= GF_REC_ADJ;
+	} else if (is_gone(n)) {
+		return (int)n;
+	}
+	if (want & GF_REC_SCORE && (n = slurp(p, dir, "oom_score")) > 0) {
+		r->oom_score = (short)strtol(p->buf, NULL, 10);
+		r->have |= GF_REC_SCORE;
+	}
+	if (want & GF_REC_IO && (n = slurp(p, dir, "io")) > 0 && value(p->buf, "read_bytes: ", &r->read_bytes) &&
+	    value(p->buf, "write_bytes: ", &r->write_bytes))
+		r->have |= GF_REC_IO;
+	if (want & GF_REC_FDS) {
+		if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING))
+			r->have |= GF_REC_FDS;
+		else
+			e = count_fds(p, dir, r);
+	}
+	return is_gone(n) ? (int)n : is_gone(e) ? e : 0;
+}
+
+static void from_stat(const struct gf_proc_stat *st, struct gf_task_rec *r)
+{
+	r->pid = st->pid;
+	r->ppid = st->ppid;
+	r->pgrp = st->pgrp;
+	r->session = st->session;
+	r->start_ns = st->start_ticks * GF_TICK_NS;
+	r->utime_ns = r->prev_utime_ns = st->utime_ticks * GF_TICK_NS;
+	r->stime_ns = r->prev_stime_ns = st->stime_ticks * GF_TICK_NS;
+	r->run_ns = r->utime_ns + r->stime_ns;
+	r->minflt = st->minflt;
+	r->majflt = st->majflt;
+	r->threads = st->threads;
+	r->prio = (short)st->prio;
+	r->nice = (signed char)st->nice;
+	r->policy = (unsigned char)st->policy;
+	r->state = (unsigned char)st->state;
+	r->exec_tag = st->startstack * 31 + st->arg_start;
+	memcpy(r->comm, st->comm, sizeof r->comm);
+	r->have = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IDS | GF_REC_STAT;
+	if (st->flags & GF_PF_KTHREAD)
+		r->flags |= GF_REC_KTHREAD;
+	if ((st->flags & GF_PF_EXITING || st->state == 'Z' || st->state == 'X') && st->threads <= 1)
+		r->flags |= GF_REC_EXITING;
+}
+
+/* Whether it is the init of a namespace never changes: asked once, at its birth. */
+static int learn_init(struct proc_sampler *p, struct gf_host *h, int dir, struct gf_task_rec *r)
+{
+	uint32_t init = 0;
+
+	if (gf_host_knows(h, r->pid, r->start_ns, &init)) {
+		r->flags |= init;
+		return 0;
+	}
+	ssize_t n = slurp(p, dir, "status");
+	if (n < 0)
+		return (int)n;
+	if (is_ns_init(p->buf))
+		r->flags |= GF_REC_INIT;
+	return 0;
+}
+
+/* 0: put, or gone in the meantime. An error means that the pass is worth nothing. */
+static int read_process(struct proc_sampler *p, struct gf_host *h, const char *name, uint32_t want, struct gf_err *err)
+{
+	struct gf_task_rec r = { 0 };
+	struct gf_proc_stat st;
+	struct stat owner;
+
+	/* Everything is read through one descriptor of the directory: that stays
+	 * with the process when its pid is given to another. */
+	int dir = openat(p->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ssize_t n = dir < 0 ? -errno : slurp(p, dir, "stat");
+	int e = n < 0 ? (int)n : gf_proc_stat_parse(p->buf, (size_t)n, &st);
+	if (!e) {
+		from_stat(&st, &r);
+		/* The directory belongs to the effective user, also where a
+		 * process that must not be dumped gives its files to root. */
+		if (!fstat(dir, &owner)) {
+			r.euid = owner.st_uid;
+			r.egid = owner.st_gid;
+			r.have |= GF_REC_UID;
+		}
+		e = learn_init(p, h, dir, &r);
+	}
+	if (!e)
+		e = read_memory(p, dir, want, &st, &r);
+	if (!e)
+		e = read_extra(p, dir, want, &r);
+	if (dir >= 0)
+		close(dir);
+	if (!e)
+		gf_host_put(h, &r);
+	if (!e || is_gone(e))
+		return 0;
+	return gf_err_set(err, -e, "cannot read /proc/%s: %s", name, strerror(-e));
+}
+
+static int proc_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, struct gf_err *err)
+{
+	struct proc_sampler *p = (struct proc_sampler *)(void *)s;
+	long at = 0, len = 0;
+	const char *name;
+	int e;
+
+	if (lseek(p->dir, 0, SEEK_SET) < 0)
+		return gf_err_set(err, errno, "cannot read /proc: %s", strerror(errno));
+	while ((e = next_entry(p->dents, &at, &len, p->dir, &name)) > 0) {
+		if (name[0] < '1' || name[0] > '9')
+			continue;
+		int r = read_process(p, h, name, want, err);
+		if (r)
+			return r;
+	}
+	if (e)
+		return gf_err_set(err, -e, "cannot list /proc: %s", strerror(-e));
+	return 0;
+}
+
+static void proc_destroy(struct gf_sampler *s)
+{
+	struct proc_sampler *p = (struct proc_sampler *)(void *)s;
+
+	if (p->dir >= 0)
+		close(p->dir);
+	free(p->dents);
+	free(p->more);
+	free(p);
+}
+
+int gf_host_proc_create(struct gf_sampler **ret, struct gf_err *err)
+{
+	struct proc_sampler *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return gf_err_set(err, ENOMEM, "no memory for the /proc sampler");
+	p->s.pass = proc_pass;
+	p->s.destroy = proc_destroy;
+	p->page = (uint64_t)sysconf(_SC_PAGESIZE);
+	p->dents = malloc(DENTS);
+	p->more = malloc(DENTS);
+	p->dir = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!p->dents || !p->more || p->dir < 0) {
+		int e = p->dir < 0 ? errno : ENOMEM;
+		proc_destroy(&p->s);
+		return gf_err_set(err, e, "cannot open /proc (is it mounted?): %s", strerror(e));
+	}
+	*ret = &p->s;
+	return 0;
+}
