@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * status, reload, observe, signal, metrics: one question to the daemon each.
+ */
+#include "ctl/ctl.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/peer.h"
+#include "ctl/explain.h"
+
+static void print_lines(struct gf_lines *l, const struct gf_ctl *ctl)
+{
+	gf_lines_print(l, stdout, ctl->colour);
+	gf_lines_deinit(l);
+}
+
+int gf_cmd_status(struct gf_ctl *ctl)
+{
+	json_t *status, *rules;
+	int rc = gf_ctl_call(ctl, "status", NULL, &status, NULL);
+
+	if (rc)
+		return rc;
+	rc = gf_ctl_call(ctl, "rules", NULL, &rules, NULL);
+	if (rc) {
+		json_decref(status);
+		return rc;
+	}
+	if (ctl->json) {
+		json_object_set(status, "rules", json_object_get(rules, "rules"));
+		gf_ctl_json(status, false);
+	} else {
+		struct gf_lines l = { 0 };
+		gf_explain_status(status, json_object_get(rules, "rules"), &l);
+		print_lines(&l, ctl);
+	}
+	json_decref(status);
+	json_decref(rules);
+	return GF_EXIT_OK;
+}
+
+/* A diagnostic as the daemon sends it, in the compiler's own form (the source is on the daemon's side). */
+static void add_diag(const json_t *d, struct gf_lines *out)
+{
+	bool error = strcmp(gf_js_str(d, "severity"), "warning") != 0;
+
+	if (json_is_string(d)) {
+		gf_lines_add(out, GF_LOOK_WARN, "%s", json_string_value(d));
+		return;
+	}
+	gf_lines_add(out, error ? GF_LOOK_BAD : GF_LOOK_WARN, "%s:%lld:%lld: %s: %s [%s]", gf_js_str(d, "file"), gf_js_int(d, "line"),
+		     gf_js_int(d, "col"), error ? "error" : "warning", gf_js_str(d, "message"), gf_js_str(d, "code"));
+	if (*gf_js_str(d, "hint"))
+		gf_lines_add(out, GF_LOOK_PLAIN, "    hint: %s", gf_js_str(d, "hint"));
+}
+
+static void print_diags(const json_t *diags, FILE *out, bool colour)
+{
+	struct gf_lines l = { 0 };
+	size_t i;
+	const json_t *d;
+
+	json_array_foreach(diags, i, d)
+		add_diag(d, &l);
+	gf_lines_print(&l, out, colour);
+	gf_lines_deinit(&l);
+}
+
+int gf_cmd_reload(struct gf_ctl *ctl)
+{
+	json_t *data = NULL, *diags = NULL;
+	int rc = gf_ctl_call(ctl, "reload", NULL, &data, &diags);
+
+	if (ctl->json && (data || diags)) {
+		json_t *out = data ? json_incref(data) : json_pack("{s:O}", "diags", diags);
+		json_object_set_new(out, "ok", json_boolean(data != NULL));
+		gf_ctl_json(out, false);
+		json_decref(out);
+	} else if (data) {
+		print_diags(json_object_get(data, "warnings"), stderr, ctl->colour);
+		printf("reloaded: %lld rules, %lld of them unchanged with their state kept\n", gf_js_int(data, "rules"), gf_js_int(data, "kept"));
+	} else if (diags) {
+		print_diags(diags, stderr, ctl->colour);
+		fputs("The policy in force before stays in force.\n", stderr);
+	}
+	json_decref(data);
+	json_decref(diags);
+	return rc;
+}
+
+int gf_cmd_observe(struct gf_ctl *ctl)
+{
+	bool on = !strcmp(ctl->arg[0], "on");
+	json_t *data;
+	int rc;
+
+	if (!on && strcmp(ctl->arg[0], "off"))
+		return gf_ctl_misuse(ctl, "observe is on or off, not `%s`", ctl->arg[0]);
+	rc = gf_ctl_call(ctl, "observe", json_pack("{s:b}", "on", on), &data, NULL);
+	if (rc)
+		return rc;
+	if (ctl->json)
+		gf_ctl_json(data, true);
+	else if (gf_js_bool(data, "observe"))
+		puts("observe mode is on: rules report what they would do and do nothing");
+	else
+		puts("observe mode is off: rules act");
+	json_decref(data);
+	return GF_EXIT_OK;
+}
+
+/* A signal as `kill -l` lists it, with or without SIG, or its number, as "SIGTERM".
+ * Real-time ones as SIGRTMIN+n or SIGRTMAX-n. false: none of that. */
+static bool signal_name(const char *s, char *buf, size_t n)
+{
+	const char *bare = strncasecmp(s, "SIG", 3) ? s : s + 3;
+	int base = 0, at = 0, plus = 0;
+	double num;
+
+	if (gf_ctl_number(s, 1, 64, &num) && num == (int)num) {
+		if ((int)num >= SIGRTMIN) {
+			snprintf(buf, n, (int)num == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+%d", (int)num - SIGRTMIN);
+			return (int)num <= SIGRTMAX;
+		}
+		if (!sigabbrev_np((int)num))
+			return false;
+		snprintf(buf, n, "SIG%s", sigabbrev_np((int)num));
+		return true;
+	}
+	if (!strncasecmp(bare, "RTMIN", 5) || !strncasecmp(bare, "RTMAX", 5)) {
+		base = strncasecmp(bare, "RTMIN", 5) ? SIGRTMAX : SIGRTMIN;
+		if (bare[5] && (sscanf(bare + 5, "%d%n", &plus, &at) != 1 || bare[5 + at]))
+			return false;
+		if (base + plus < SIGRTMIN || base + plus > SIGRTMAX)
+			return false;
+		snprintf(buf, n, plus ? "SIG%.5s%+d" : "SIG%.5s", base == SIGRTMIN ? "RTMIN" : "RTMAX", plus);
+		return true;
+	}
+	for (int i = 1; i < SIGRTMIN; i++)
+		if (sigabbrev_np(i) && !strcasecmp(bare, sigabbrev_np(i))) {
+			snprintf(buf, n, "SIG%s", sigabbrev_np(i));
+			return true;
+		}
+	return false;
+}
+
+static int no_signal(const struct gf_ctl *ctl, const char *word)
+{
+	const char *names[80], *near;
+	char up[32];
+	size_t n = 0, i;
+
+	for (int s = 1; s < SIGRTMIN && n < 80; s++)
+		if (sigabbrev_np(s))
+			names[n++] = sigabbrev_np(s);
+	if (!strncasecmp(word, "SIG", 3))
+		word += 3;
+	for (i = 0; word[i] && i + 1 < sizeof up; i++)
+		up[i] = (char)(word[i] >= 'a' && word[i] <= 'z' ? word[i] - 32 : word[i]);
+	up[i] = 0;
+	near = gf_nearest(up, names, n);
+	if (near)
+		return gf_ctl_misuse(ctl, "there is no signal `%s`; did you mean SIG%s?", word, near);
+	return gf_ctl_misuse(ctl, "there is no signal `%s` (`kill -l` lists them)", word);
+}
+
+int gf_cmd_signal(struct gf_ctl *ctl)
+{
+	char sig[32];
+	double pid;
+	json_t *data;
+	int rc;
+
+	if (!gf_ctl_number(ctl->arg[1], 1, 4194304, &pid) || pid != (int)pid)
+		return gf_ctl_misuse(ctl, "`%s` is not a process id", ctl->arg[1]);
+	if (!signal_name(ctl->arg[2], sig, sizeof sig))
+		return no_signal(ctl, ctl->arg[2]);
+	rc = gf_ctl_call(ctl, "signal", json_pack("{s:s, s:i, s:s}", "target", ctl->arg[0], "pid", (int)pid, "signal", sig), &data, NULL);
+	if (rc)
+		return rc;
+	if (ctl->json)
+		gf_ctl_json(data, true);
+	else
+		printf("%s %s to pid %d of %s\n", *gf_js_str(data, "result") ? gf_js_str(data, "result") : "sent", sig, (int)pid, ctl->arg[0]);
+	json_decref(data);
+	return GF_EXIT_OK;
+}
+
+int gf_cmd_metrics(struct gf_ctl *ctl)
+{
+	json_t *data;
+	int rc = gf_ctl_call(ctl, "metrics", NULL, &data, NULL);
+
+	if (rc)
+		return rc;
+	if (ctl->json)
+		gf_ctl_json(data, false);
+	else
+		fputs(gf_js_str(data, "text"), stdout);
+	json_decref(data);
+	return GF_EXIT_OK;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of commands. Usage, completion tests and dispatch all read it.
+ */
+#include "ctl/ctl.h"
+
+#define END { .name = NULL }
+#define OPTS(...) .opts = (const struct gf_ctl_opt[]){ __VA_ARGS__, END }
+#define OPT(id_, name_, letter_, arg_, help_) \
+	{ .id = (id_), .name = (name_), .letter = (letter_), .arg = (arg_), .help = (help_) }
+
+#define OPT_TARGET_KIND OPT(GF_O_TARGET, "target", 't', "KIND", "for a target of this kind: host (default), vm, image, trace")
+#define OPT_TARGET_NAME OPT(GF_O_TARGET, "target", 't', "NAME", "this target of the daemon's (default: the first)")
+#define OPT_PERIOD OPT(GF_O_PERIOD, "period", 0, "TIME", "the period to warn about too short holds for (default 100ms)")
+#define OPT_STRICT OPT(GF_O_STRICT, "strict", 0, NULL, "warnings count as errors")
+
+const struct gf_ctl_opt gf_ctl_common[] = {
+	OPT(GF_O_HELP, "help", 'h', NULL, "show this"),
+	OPT(GF_O_COLOR, "color", 0, "WHEN", "auto (default), always or never; NO_COLOR is honoured"),
+	OPT(GF_O_JSON, "json", 0, NULL, "print JSON"),
+	OPT(GF_O_SOCKET, "socket", 0, "PATH", "the daemon's control socket (default: $GPUFAS_SOCKET, or /run/gpufas/control.sock)"),
+	END,
+};
+
+const struct gf_ctl_cmd gf_ctl_cmds[] = {
+	{ .name = "check", .args = "FILE|DIR...", .run = gf_cmd_check, .min_args = 1, .max_args = -1, .json = true,
+	  .summary = "check policies without loading them",
+	  .help = "All files given are checked together, as one policy, in the order given; a\n"
+		  "directory stands for its *.policy files in lexical order, which is how gpufasd\n"
+		  "reads /etc/gpufas/policy.d. `-` is standard input. Exits 1 when there are errors.\n",
+	  OPTS(OPT_TARGET_KIND, OPT_STRICT, OPT_PERIOD) },
+	{ .name = "compile", .args = "FILE|DIR... -o OUT.gfb", .run = gf_cmd_compile, .min_args = 1, .max_args = -1,
+	  .summary = "compile policies to an image",
+	  .help = "All files given become one image. Nothing is written when there are errors.\n",
+	  OPTS(OPT(GF_O_OUTPUT, "output", 'o', "OUT.gfb", "the image to write; - is standard output"),
+	       OPT_TARGET_KIND, OPT_STRICT, OPT_PERIOD) },
+	{ .name = "disasm", .args = "OUT.gfb|FILE.policy...", .run = gf_cmd_disasm, .min_args = 0, .max_args = -1,
+	  .summary = "show what a policy was compiled to",
+	  .help = "An image is verified first and shown only if an engine would run it. Policy\n"
+		  "files are compiled, as one policy, and shown.\n",
+	  OPTS(OPT_TARGET_KIND, OPT(GF_O_OPCODES, "opcodes", 0, NULL, "print the table of opcodes instead")) },
+	{ .name = "fmt", .args = "FILE...", .run = gf_cmd_fmt, .min_args = 1, .max_args = -1,
+	  .summary = "print policies in one canonical form",
+	  .help = "Comments are kept. `-` is standard input.\n",
+	  OPTS(OPT(GF_O_WRITE, "write", 'w', NULL, "rewrite the files that differ"),
+	       OPT(GF_O_CHECK, "check", 0, NULL, "only name the files that differ; exit 1 if there are any")) },
+	{ .name = "fields", .args = "[FIELD...]", .run = gf_cmd_fields, .min_args = 0, .max_args = -1, .json = true,
+	  .summary = "list the fields that a policy can name",
+	  .help = "With arguments only fields whose names contain one of them.\n",
+	  OPTS(OPT(GF_O_TARGET, "target", 't', "KIND", "only fields that this kind of target can give: host, vm, image, trace, kmod"),
+	       OPT(GF_O_MAN, "man", 0, NULL, "print the sections of gpufas-fields(7), as scdoc source")) },
+	{ .name = "reload", .args = "", .run = gf_cmd_reload, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "have the daemon read its policies again",
+	  .help = "On any error the policy in force stays in force, and the errors are shown.\n" },
+	{ .name = "status", .args = "", .run = gf_cmd_status, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "show how the daemon is, its targets and its rules" },
+	{ .name = "ps", .args = "", .run = gf_cmd_ps, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "list the processes of a target as the rules see them",
+	  .help = "A - is a value that is not known: not sampled (no rule reads the field), or\n"
+		  "not to be had for this process.\n",
+	  OPTS(OPT(GF_O_SORT, "sort", 's', "FIELD", "largest first; -FIELD: smallest first (default rss)"),
+	       OPT(GF_O_COLUMNS, "columns", 'o', "F,F,...", "these fields, or `all` that are sampled"),
+	       OPT(GF_O_LAST, "lines", 'n', "N", "at most N processes"), OPT_TARGET_NAME) },
+	{ .name = "top", .args = "", .run = gf_cmd_top, .min_args = 0, .max_args = 0, .daemon = true,
+	  .summary = "watch rules and processes on a live screen",
+	  .help = "Press h on the screen for its keys.\n",
+	  OPTS(OPT(GF_O_DELAY, "delay", 'd', "SECONDS", "between two looks (default 1, at least 0.1)"),
+	       OPT(GF_O_ONCE, "once", 'b', NULL, "print one screen as text ($COLUMNS by $LINES) and end"),
+	       OPT(GF_O_SORT, "sort", 's', "FIELD", "sort processes by this column first (default cpu)"), OPT_TARGET_NAME) },
+	{ .name = "events", .args = "", .run = gf_cmd_events, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "show what happened, one sentence a line",
+	  .help = "With --json each event is one line. `explain NUMBER` tells more about one.\n",
+	  OPTS(OPT(GF_O_FOLLOW, "follow", 'f', NULL, "go on with events as they happen, over restarts of the daemon"),
+	       OPT(GF_O_LAST, "lines", 'n', "N", "the last N events (default 20)"),
+	       OPT(GF_O_RULE, "rule", 'r', "RULE", "only this rule's")) },
+	{ .name = "explain", .args = "EVENT|RULE", .run = gf_cmd_explain, .min_args = 1, .max_args = 1, .json = true, .daemon = true,
+	  .summary = "say why an event happened, or how close a rule is",
+	  .help = "EVENT is the number that `events` shows.\n" },
+	{ .name = "signal", .args = "TARGET PID SIGNAL", .run = gf_cmd_signal, .min_args = 3, .max_args = 3, .json = true, .daemon = true,
+	  .summary = "send a signal through the daemon, under its guards",
+	  .help = "What the daemon never touches (pid 1, kernel threads, itself) it does not\n"
+		  "touch for this command either.\n" },
+	{ .name = "observe", .args = "on|off", .run = gf_cmd_observe, .min_args = 1, .max_args = 1, .json = true, .daemon = true,
+	  .summary = "switch observe mode: rules report what they would do and do nothing" },
+	{ .name = "metrics", .args = "", .run = gf_cmd_metrics, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "print the daemon's figures in Prometheus' text format" },
+	{ .name = "help", .args = "[COMMAND]", .run = gf_cmd_help, .min_args = 0, .max_args = 1, .json = true,
+	  .summary = "show this, or help on one command" },
+	{ .name = "version", .args = "", .run = gf_cmd_version, .min_args = 0, .max_args = 0, .json = true,
+	  .summary = "show the version" },
+	{ .name = NULL },
+};
