@@ -205,10 +205,10 @@ double gf_need_time(struct gf_parser *p, const struct gf_expr *e, const char *wh
 		return e ? e->num : 0;
 	char hint[160];
 	if (e->unit == GF_UNIT_NONE && !e->per_sec)
-		snprintf(hint, sizeof hint, "write %s %.40ss, for seconds", what, e->text);
+		snprintf(hint, sizeof hint, "write %.40ss if seconds are meant", e->text);
 	else
 		snprintf(hint, sizeof hint, "units of time are ns, us, ms, s, min, h and d");
-	gf_parser_error(p, "E014", e->span, hint, "%s needs a duration such as 5s", what);
+	gf_parser_error(p, "E014", e->span, hint, "\"%s\" needs a duration such as 5s", what);
 	return 1e9;
 }
 

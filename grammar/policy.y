@@ -33,10 +33,6 @@ int gf_yylex(GF_YYSTYPE *val, GF_YYLTYPE *loc, struct gf_parser *p, void *scanne
 
 static void gf_yyerror(struct gf_span *at, struct gf_parser *p, void *scanner, const char *msg);
 
-static struct gf_span span(struct gf_span from, struct gf_span to)
-{
-	return (struct gf_span){ from.src, from.start, to.end };
-}
 #define OP(kind, at, op, a, b) gf_make_op(p, kind, at, op, a, b, NULL)
 }
 
@@ -83,7 +79,7 @@ static struct gf_span span(struct gf_span from, struct gf_span to)
 %type <stmt> statement rule body
 %type <hold> hold
 %type <tail> tail
-%type <step> step action
+%type <step> step action signal
 %type <sel> selector choice picked filtered
 %type <clauses> clause codes
 %type <num> signed
@@ -166,17 +162,17 @@ hold:	  %empty				{ $$ = (struct gf_for){ .kind = GF_FOR_NONE }; }
 	}
 	| FOR NUMBER PERIODS			{
 		$$ = (struct gf_for){ .kind = GF_FOR_PERIODS, .span = @$ };
-		$$.count = gf_need_whole(p, $2, 1, "for … periods");
+		$$.count = gf_need_whole(p, $2, 1, "\"for … periods\"");
 	}
 	| FOR NUMBER TIMES WITHIN NUMBER	{
 		$$ = (struct gf_for){ .kind = GF_FOR_TIMES, .span = @$ };
-		$$.count = gf_need_whole(p, $2, 1, "… times within");
+		$$.count = gf_need_whole(p, $2, 1, "\"… times within\"");
 		$$.ns = gf_need_time(p, $5, "within");
 		$$.text = $5 ? $5->text : NULL;
 	}
 	| NUMBER TIMES WITHIN NUMBER		{
 		$$ = (struct gf_for){ .kind = GF_FOR_TIMES, .span = @$ };
-		$$.count = gf_need_whole(p, $1, 1, "… times within");
+		$$.count = gf_need_whole(p, $1, 1, "\"… times within\"");
 		$$.ns = gf_need_time(p, $4, "within");
 		$$.text = $4 ? $4->text : NULL;
 	}
@@ -213,9 +209,7 @@ step:	  action				{
 	| error					{ $$ = NULL; }
 	;
 
-action:	  IDENT filtered			{ (void)$1; $$ = gf_step_select(gf_make_signal(p, @1), $2); }
-	| IDENT '+' NUMBER filtered		{ (void)$1; (void)$3; $$ = gf_step_select(gf_make_signal(p, span(@1, @3)), $4); }
-	| IDENT '-' NUMBER filtered		{ (void)$1; (void)$3; $$ = gf_step_select(gf_make_signal(p, span(@1, @3)), $4); }
+action:	  signal filtered			{ $$ = gf_step_select($1, $2); }
 	| FREEZE filtered			{ $$ = gf_step_select(gf_make_step(p, GF_ACT_FREEZE, @1), $2); }
 	| THAW filtered				{ $$ = gf_step_select(gf_make_step(p, GF_ACT_THAW, @1), $2); }
 	| LOG filtered				{ $$ = gf_step_select(gf_make_step(p, GF_ACT_LOG, @1), $2); }
@@ -248,6 +242,11 @@ action:	  IDENT filtered			{ (void)$1; $$ = gf_step_select(gf_make_signal(p, @1)
 			$$->text_span = @2;
 		}
 	}
+	;
+
+signal:	  IDENT					{ (void)$1; $$ = gf_make_signal(p, @1); }
+	| IDENT '+' NUMBER			{ (void)$1; (void)$3; $$ = gf_make_signal(p, @$); }
+	| IDENT '-' NUMBER			{ (void)$1; (void)$3; $$ = gf_make_signal(p, @$); }
 	;
 
 signed:	  NUMBER				{ $$.v = gf_need_whole(p, $1, 0, "this"); $$.at = @$; }
@@ -315,7 +314,7 @@ clause:	  COOLDOWN NUMBER			{
 		$$ = gf_parser_alloc(p, sizeof *$$);
 		if ($$) {
 			$$->limit = true;
-			$$->limit_n = gf_need_whole(p, $2, 1, "limit");
+			$$->limit_n = gf_need_whole(p, $2, 1, "\"limit\"");
 			$$->limit_ns = gf_need_time(p, $4, "per");
 			$$->limit_text = $4->text;
 			$$->limit_span = @$;
@@ -521,6 +520,8 @@ static void classify(struct expected *x)
 		enum phrase ph = phrase_of(k, value);
 		if (k == YYSYMBOL_YYEOF || k == YYSYMBOL_YYerror || k == YYSYMBOL_YYUNDEF)
 			ph = PH_NONE;
+		else if (k == YYSYMBOL_NUMBER && x->has[YYSYMBOL_THEN])
+			ph = PH_NONE; /* `3 times`, `largest 3`: true, but no help */
 		else if (value && (k == YYSYMBOL_AND || k == YYSYMBOL_OR))
 			ph = PH_NONE;
 		else if (k == YYSYMBOL_IDENT && !value)
@@ -597,6 +598,11 @@ static void write_hint(struct gf_text *t, const struct expected *x, const struct
 		gf_text_printf(t, "equality is written \"==\"");
 		return;
 	}
+	if (x->n == 1 && !strcmp(yysymbol_name(x->v[0]), "'('") &&
+	    p->before_token == IN) {
+		gf_text_printf(t, "a set stands in parentheses: in (\"a\", \"b\")");
+		return;
+	}
 	bool comparison = got == YYSYMBOL_LE || got == YYSYMBOL_GE || got == YYSYMBOL_EQ || got == YYSYMBOL_NE ||
 			  (at.end == at.start + 1 && strchr("<>", src[at.start]));
 	if (comparison && x->has[YYSYMBOL_AND]) {
@@ -634,6 +640,7 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct gf_parser *p, v
 	gf_text_add(&word, p->src->text + at.start, at.end - at.start);
 	if (got == YYSYMBOL_YYEOF) {
 		gf_text_printf(&msg, "the text ends too early");
+		at.start = at.end = p->before.end; /* behind the last word, not behind the blank lines */
 	} else {
 		gf_text_printf(&msg, "unexpected ");
 		bool quoted = got == YYSYMBOL_STRING;
