@@ -54,8 +54,8 @@ test_group() {
 	tool python3 python3-minimal
 	tool ps procps
 	tool unshare util-linux
-	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version:
-	# without clang the name is not known yet, and the second look (below) finds it.
+	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version. Where
+	# that is not known yet (no clang, no package lists) the second look (below) finds it.
 	[ -z "$CLANG_MAJOR" ] || fuzzer_there || need "libclang-rt-$CLANG_MAJOR-dev" "clang's libFuzzer"
 }
 docs_group() { tool scdoc scdoc; }
@@ -65,6 +65,8 @@ bench_group() { tool earlyoom earlyoom; }
 CLANG_MAJOR=
 if command -v "${CLANG:-clang}" >/dev/null 2>&1; then
 	CLANG_MAJOR=$("${CLANG:-clang}" -dumpversion | cut -d. -f1)
+elif command -v apt-cache >/dev/null 2>&1; then
+	CLANG_MAJOR=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p')
 fi
 for g in "$@"; do
 	case $g in
