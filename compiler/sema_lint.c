@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rules that are in order and still not what was meant.
+ */
+#include <signal.h>
+
+#include "compiler/sema_int.h"
+
+/* Signals that end a process which does not handle them, and are sent for that. */
+static bool kills(const struct gf_sema_step *s)
+{
+	static const int sig[] = { SIGKILL, SIGTERM, SIGABRT, SIGINT, SIGQUIT, SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+				   SIGTRAP, SIGSYS, SIGXCPU, SIGXFSZ, SIGSTKFLT };
+
+	if (s->action != GF_ACT_SIGNAL)
+		return false;
+	for (size_t i = 0; i < sizeof sig / sizeof sig[0]; i++)
+		if (sig[i] == s->arg)
+			return true;
+	return false;
+}
+
+/* Does every way to true lead through held()? */
+static bool holds(const struct gf_node *n)
+{
+	switch (n->kind) {
+	case GF_N_HELD:
+		return true;
+	case GF_N_AND:
+		return holds(n->kid[0]) || holds(n->kid[1]);
+	case GF_N_OR:
+		return holds(n->kid[0]) && holds(n->kid[1]);
+	default:
+		return false;
+	}
+}
+
+static void lint_kill(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	if (r->hold != GF_FOR_NONE || r->cooldown_ns || r->observe || holds(r->cond))
+		return;
+	for (uint32_t i = 0; i < r->steps; i++)
+		if (kills(&r->step[i])) {
+			gf_sema_warn(c, "W002", r->step[i].ast->action_span,
+				     "such as: if ... for 2s then ... cooldown 30s",
+				     "one sample is enough for this kill, and the next may follow at once: the rule "
+				     "has neither a hold time nor a cooldown");
+			return;
+		}
+}
+
+static void lint_until(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	struct gf_diag *d = NULL;
+
+	if (!r->until)
+		return;
+	if (gf_node_implies(r->cond, r->until))
+		d = gf_sema_warn(c, "W008", r->until->span, "until says when the rule ends, such as the opposite with "
+							    "some distance",
+				 "until is already true when the rule's condition is: the rule is never active for "
+				 "longer than that");
+	else if (gf_node_exhausts(r->cond, r->until) && gf_node_excludes(r->cond, r->until))
+		d = gf_sema_warn(c, "W008", r->until->span, "leave it out, or end the rule at some distance",
+				 "until says nothing: without it the rule ends at the same moment");
+	if (d)
+		gf_diag_note(d, r->cond->span, "the rule's condition");
+}
+
+void gf_sema_lint_rule(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	lint_kill(c, r);
+	lint_until(c, r);
+}
+
+/* a is true no later than b, if their conditions begin to be true together. */
+static bool no_later(const struct gf_sema_rule *a, const struct gf_sema_rule *b)
+{
+	if (a->hold == GF_FOR_NONE)
+		return true;
+	if (a->hold != b->hold)
+		return false;
+	if (a->hold == GF_FOR_TIMES)
+		return a->hold_ns >= b->hold_ns && a->hold_count <= b->hold_count;
+	return a->hold_ns <= b->hold_ns && a->hold_count <= b->hold_count;
+}
+
+static uint64_t hash_of(const struct gf_node *n)
+{
+	return n ? n->hash : 0;
+}
+
+/* a, earlier, does all that b would do. */
+static bool same_deed(const struct gf_sema_rule *a, const struct gf_sema_rule *b)
+{
+	const struct gf_sema_step *s = a->step, *t = b->step;
+
+	if (s->action != t->action || s->arg != t->arg || s->group != t->group)
+		return false;
+	if (s->action == GF_ACT_RUN && strcmp(s->ast->name, t->ast->name) != 0)
+		return false;
+	if (s->action == GF_ACT_LOG || s->action == GF_ACT_NOTIFY)
+		return false; /* they differ in what they say */
+	if (s->pick != t->pick || s->n != t->n || hash_of(s->key) != hash_of(t->key))
+		return false;
+	if (s->where && !(t->where && gf_node_implies(t->where, s->where)))
+		return false;
+	return !a->limit_n && a->cooldown_ns <= b->cooldown_ns;
+}
+
+/* a, earlier, takes every task that b could choose. */
+static bool takes_all(const struct gf_sema_rule *a, const struct gf_sema_rule *b)
+{
+	const struct gf_sema_step *s = a->step;
+
+	return a->task && b->task && a->cond->scope == GF_SCOPE_TASK && b->cond->scope == GF_SCOPE_TASK &&
+	       s->pick == GF_PICK_EACH && !s->where && s->action == GF_ACT_SIGNAL && !a->limit_n && !a->cooldown_ns &&
+	       b->step->pick != GF_PICK_NONE;
+}
+
+static void lint_shadow(struct gf_sema_ctx *c, const struct gf_sema_rule *a, const struct gf_sema_rule *b)
+{
+	struct gf_diag *d;
+
+	if (!a->steps || !b->steps || !a->cond || !b->cond || a->observe)
+		return;
+	if (!(gf_csn(a->cond)->keys & gf_csn(b->cond)->keys))
+		return;
+	bool same = same_deed(a, b);
+
+	if ((!same && !takes_all(a, b)) || !no_later(a, b) || !gf_node_implies(b->cond, a->cond))
+		return;
+	c->rule = b->ast;
+	d = gf_sema_warn(c, "W007", b->ast->name ? b->ast->name_span : b->cond->span,
+			 "put the stricter rule first (priority, or order), or merge them",
+			 same ? "rule %s adds nothing: whenever it is true, rule %s comes first and does the same" :
+				"rule %s is left no task: whenever it is true, rule %s comes first and takes them",
+			 b->name, a->name);
+	c->rule = NULL;
+	if (d)
+		gf_diag_note(d, a->ast->name ? a->ast->name_span : a->cond->span, "the earlier rule");
+}
+
+/* Everything that the rule could choose is protected. */
+static void lint_protected(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	if (!r->cond || !r->steps || r->step->pick == GF_PICK_NONE)
+		return;
+	for (uint32_t i = 0; i < c->out->classes; i++) {
+		const struct gf_sema_class *k = &c->out->klass[i];
+		bool all = k->kind == GF_CLASS_PROTECT && k->cond &&
+			   ((r->cond->scope == GF_SCOPE_TASK && gf_node_implies(r->cond, k->cond)) ||
+			    (r->step->where && gf_node_implies(r->step->where, k->cond)));
+
+		if (!all)
+			continue;
+		c->rule = r->ast;
+		struct gf_diag *d = gf_sema_warn(c, "W010", r->ast->name ? r->ast->name_span : r->cond->span, NULL,
+						 "rule %s never finds a victim: every task that it could choose is "
+						 "protected", r->name);
+		c->rule = NULL;
+		if (d)
+			gf_diag_note(d, k->ast->span, "protected here");
+		return;
+	}
+}
+
+void gf_sema_lint_policy(struct gf_sema_ctx *c)
+{
+	const struct gf_sema *s = c->out;
+
+	for (uint32_t j = 0; j < s->rules; j++) {
+		lint_protected(c, &s->rule[j]);
+		for (uint32_t i = 0; i < j; i++)
+			lint_shadow(c, &s->rule[i], &s->rule[j]);
+	}
+}
