@@ -129,7 +129,9 @@ static int follow(struct gf_ctl *ctl, long long last)
 			return GF_EXIT_NO;
 		if (!been || rc == -EACCES || rc == -EPERM)
 			return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", gf_show_safe(err.text, buf, sizeof buf));
-		if (!told && rc != -EINTR)
+		if (!told && rc == -ECONNRESET)
+			gf_ctl_fail(0, "gpufasd is gone; retrying");
+		else if (!told)
 			gf_ctl_fail(0, "%s; retrying", gf_show_safe(err.text, buf, sizeof buf));
 		told = true;
 		poll(NULL, 0, 500);
@@ -178,6 +180,13 @@ static void suggest(struct gf_ctl *ctl, const char *word)
 	json_decref(data);
 }
 
+/* An answer that lacks what was asked for. */
+static int no_answer(json_t *data)
+{
+	json_decref(data);
+	return gf_ctl_fail(GF_EXIT_UNREACHABLE, "what listens there does not answer as gpufasd does");
+}
+
 static int explain_rule(struct gf_ctl *ctl, const char *name)
 {
 	json_t *data, *events = NULL, *rule;
@@ -190,6 +199,8 @@ static int explain_rule(struct gf_ctl *ctl, const char *name)
 		return rc;
 	}
 	rule = json_object_get(data, "rule");
+	if (!json_is_object(rule))
+		return no_answer(data);
 	rc = gf_ctl_call(ctl, "events", json_pack("{s:i, s:s}", "last", 10, "rule", name), &events, NULL);
 	if (!rc && ctl->json) {
 		json_object_set(data, "events", json_object_get(events, "events"));
@@ -217,6 +228,8 @@ int gf_cmd_explain(struct gf_ctl *ctl)
 	rc = gf_ctl_call(ctl, "explain", json_pack("{s:I}", "event", (json_int_t)seq), &data, NULL);
 	if (rc)
 		return rc;
+	if (!json_is_object(json_object_get(data, "event")))
+		return no_answer(data);
 	if (ctl->json) {
 		gf_ctl_json(data, false);
 	} else {

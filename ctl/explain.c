@@ -71,10 +71,12 @@ const json_t *gf_explain_decisive(const json_t *rule)
 {
 	const json_t *terms = json_object_get(rule, "terms");
 	const json_t *first_unknown = NULL;
+	/* Of an "or" that holds, a part that holds. */
+	const char *want = strcmp(gf_js_str(rule, "truth"), "true") ? "false" : "true";
 
 	for (size_t i = 0; i < json_array_size(terms); i++) {
 		const json_t *t = json_array_get(terms, i);
-		if (!strcmp(gf_js_str(t, "truth"), "false"))
+		if (!strcmp(gf_js_str(t, "truth"), want))
 			return t;
 		if (!first_unknown && !strcmp(gf_js_str(t, "truth"), "unknown"))
 			first_unknown = t;
@@ -266,9 +268,11 @@ static void rule_state(const json_t *r, struct gf_lines *out)
 			     (int)floor(fmin(fmax(close, 0), 1) * 100));
 	if (json_is_object(closest))
 		gf_lines_add(out, GF_LOOK_PLAIN, "  nearest  %s (pid %lld)", gf_js_str(closest, "comm"), gf_js_int(closest, "pid"));
-	if (term && strcmp(gf_js_str(term, "truth"), "true"))
+	if (term && !strcmp(truth, "true"))
+		gf_lines_add(out, GF_LOOK_WARN, "  because  %s", gf_explain_term(term, buf, sizeof buf));
+	else if (term && strcmp(gf_js_str(term, "truth"), "true"))
 		gf_lines_add(out, GF_LOOK_WARN, "  kept from firing by %s", gf_explain_term(term, buf, sizeof buf));
-	else if (term && strcmp(truth, "true"))
+	else if (term && !strcmp(gf_js_str(r, "phase"), "idle"))
 		gf_lines_add(out, GF_LOOK_WARN, "  all terms hold; not yet for long enough");
 	gf_lines_add(out, GF_LOOK_PLAIN, "  fired    %lld time%s%s%s%s", gf_js_int(r, "fired") < 0 ? 0 : gf_js_int(r, "fired"),
 		     gf_js_int(r, "fired") == 1 ? "" : "s", ago >= 0 ? ", last " : "",

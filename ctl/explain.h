@@ -19,7 +19,8 @@ void gf_explain_rule(const json_t *rule, const json_t *events, struct gf_lines *
 void gf_explain_status(const json_t *status, const json_t *rules, struct gf_lines *out);
 
 /* The term that keeps a rule from firing: the first false one, else the first
- * unknown one; when all are true the first. NULL without terms. */
+ * unknown one, else the first. Of a rule that is true the first true one. NULL
+ * without terms. */
 const json_t *gf_explain_decisive(const json_t *rule);
 /* "mem.available 3.1 GiB vs < 398 MiB". Returns buf. */
 const char *gf_explain_term(const json_t *term, char *buf, size_t n);

@@ -91,7 +91,7 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 	if (json_is_object(budget))
 		gf_lines_add(out, gf_js_num(budget, "used") >= gf_js_num(budget, "of") ? GF_LOOK_BAD : GF_LOOK_PLAIN,
 			     "  %-9s%lld of %lld actions used in the last %s", "budget", gf_js_int(budget, "used"),
-			     gf_js_int(budget, "of"), gf_show_span(gf_js_num(budget, "window_s"), a, sizeof a));
+			     gf_js_int(budget, "of"), gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
 	if (json_is_object(events)) {
 		const char *audit = gf_js_str(events, "audit"), *bad = gf_js_str(events, "audit_error");
 		gf_lines_add(out, gf_js_int(events, "lost") > 0 || *bad ? GF_LOOK_BAD : GF_LOOK_PLAIN,

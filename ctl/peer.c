@@ -122,7 +122,7 @@ int gf_peer_send(struct gf_peer *c, const char *cmd, json_t *members, struct gf_
 			if (poll(&p, 1, left_ms(end)) == 0)
 				rc = gf_err_set(err, ETIMEDOUT, "gpufasd takes no request for %d s", GF_PEER_TIMEOUT_MS / 1000);
 		} else if (errno != EINTR) {
-			rc = gf_err_set(err, errno, "gpufasd went away: %s", strerror(errno));
+			rc = gf_err_set(err, errno, "gpufasd went away");
 		}
 	}
 	free(text);

@@ -210,6 +210,19 @@ const char *gf_show_span(double s, char *buf, size_t n)
 	return buf;
 }
 
+const char *gf_show_window(double s, char *buf, size_t n)
+{
+	if (isnan(s))
+		snprintf(buf, n, "-");
+	else if (s >= 7200)
+		snprintf(buf, n, "%.3g h", s / 3600);
+	else if (s >= 120)
+		snprintf(buf, n, "%.3g min", s / 60);
+	else
+		snprintf(buf, n, "%.3g s", s);
+	return buf;
+}
+
 static const char *count(double v, char *buf, size_t n)
 {
 	static const char *const unit[] = { "", "k", "M", "G", "T", "P", "E" };

@@ -49,6 +49,8 @@ const char *gf_show_cell(double v, enum gf_dim dim, char *buf, size_t n);
 const char *gf_show_size(double bytes, char *buf, size_t n);
 /* Seconds as "340ms", "12.5s", "3m04s", "2h05m", "3d04h". Returns buf. */
 const char *gf_show_span(double seconds, char *buf, size_t n);
+/* A window's length: "60 s", "10 min", "2 h". Returns buf. */
+const char *gf_show_window(double seconds, char *buf, size_t n);
 /* RFC 3339 as local time "2026-11-23 05:41:02.123" (date: with the day); as it is if it is no such. Returns buf. */
 const char *gf_show_time(const char *rfc3339, bool date, char *buf, size_t n);
 /* A user's name, or the number. Remembers what it looked up. */

@@ -187,24 +187,37 @@ static void loop(struct gf_top *t, bool colour, const sigset_t *mask)
 	gf_canvas_deinit(&c);
 }
 
+/* Whether the terminal's type is known and its cursor can be moved. */
+static bool can_show(void)
+{
+	int status;
+	bool can = setupterm(NULL, STDOUT_FILENO, &status) != ERR && cursor_address;
+
+	if (cur_term)
+		del_curterm(cur_term);
+	return can;
+}
+
 static int screen(struct gf_ctl *ctl, struct gf_top *t)
 {
 	const char *term = getenv("TERM");
 	const char *no = getenv("NO_COLOR"), *when = ctl->val[GF_O_COLOR];
 	bool colour = when && !strcmp(when, "always") ? true : ctl->colour && !(no && *no);
 	sigset_t mask;
-	int errret;
+	SCREEN *scr;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return gf_ctl_misuse(ctl, "top needs a terminal; `gpufasctl top --once` prints one screen as text");
 	if (!term || !*term || !strcmp(term, "dumb"))
 		return gf_ctl_misuse(ctl, "this terminal (TERM=%s) cannot show a screen; use `gpufasctl status` or `gpufasctl top --once`",
 				     term ? term : "");
-	if (setupterm(NULL, STDOUT_FILENO, &errret) == ERR || !cursor_address)
+	if (!can_show())
 		return gf_ctl_misuse(ctl, "the terminal type %s cannot show a screen or is not known here; use `gpufasctl status` or `gpufasctl top --once`", term);
 	take_signals(&mask);
 	set_escdelay(25);
-	initscr();
+	scr = newterm(NULL, stdout, stdin);
+	if (!scr)
+		return gf_ctl_fail(GF_EXIT_NO, "the terminal cannot be set up");
 	cbreak();
 	noecho();
 	nonl();
@@ -214,6 +227,7 @@ static int screen(struct gf_ctl *ctl, struct gf_top *t)
 	start_colours(colour);
 	loop(t, colour, &mask);
 	endwin();
+	delscreen(scr);
 	if (ended_by) { /* end as the signal wants, with the terminal put back */
 		signal(ended_by, SIG_DFL);
 		sigprocmask(SIG_SETMASK, &mask, NULL);

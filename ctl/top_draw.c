@@ -145,7 +145,7 @@ static void host_panel(const struct gf_top *t, struct gf_canvas *c)
 		gf_canvas_put(c, 2, col, GF_LOOK_PLAIN, ", %.0f running", running);
 	col = gf_canvas_put(c, 3, half, GF_LOOK_HEAD, "Actions ");
 	col = gf_canvas_put(c, 3, col, used >= of && of > 0 ? GF_LOOK_BAD : GF_LOOK_PLAIN, "%lld of %lld in %s", used, of,
-			    gf_show_span(gf_js_num(budget, "window_s"), a, sizeof a));
+			    gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
 	lost = gf_js_int(json_object_get(t->answer[GF_TA_STATUS], "events"), "lost");
 	if (lost > 0)
 		gf_canvas_put(c, 3, col, GF_LOOK_BAD, ", %lld events lost", lost);
@@ -179,7 +179,8 @@ static void title_line(const struct gf_top *t, struct gf_canvas *c)
 	col = gf_canvas_put(c, 0, 1, GF_LOOK_HEAD, "gpufas");
 	col = gf_canvas_put(c, 0, col + 1, GF_LOOK_PLAIN, "%s%s%s", gf_show_safe(gf_js_str(tg, "name"), name, sizeof name),
 			    *gf_js_str(tg, "road") ? " by " : "", gf_js_str(tg, "road"));
-	col = gf_canvas_put(c, 0, col + 2, observe ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s", observe ? "OBSERVING" : "ENFORCING");
+	col = gf_canvas_put(c, 0, col + 2, observe || t->gone ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s",
+			    t->gone ? "NO DAEMON" : observe ? "OBSERVING" : "ENFORCING");
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a));
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "tick %s max %s", micros(gf_js_num(tg, "total_us"), b, sizeof b),
 			    micros(gf_js_num(tg, "total_max_us"), d, sizeof d));
@@ -208,7 +209,8 @@ static void nearest_text(const json_t *r, char *buf, size_t n)
 {
 	const json_t *near = json_object_get(r, "closest"), *term = gf_explain_decisive(r);
 	char what[512], comm[80];
-	bool held = term && !strcmp(gf_js_str(term, "truth"), "true") && strcmp(gf_js_str(r, "truth"), "true");
+	bool held = term && !strcmp(gf_js_str(term, "truth"), "true") && strcmp(gf_js_str(r, "truth"), "true") &&
+		    !strcmp(gf_js_str(r, "phase"), "idle");
 	size_t at = 0;
 
 	buf[0] = 0;
@@ -449,11 +451,54 @@ static void viewer_lines(const struct gf_top *t, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_WARN, t->viewer == GF_TV_RULE ? "Rule %s is no longer in the policy." : "Event #%s is no longer kept.", t->viewed);
 }
 
+/* Bytes of s that fit into width columns, cut after a blank where there is one in the last half. */
+static size_t fitting(const char *s, int width)
+{
+	mbstate_t st = { 0 };
+	size_t at = 0, blank = 0;
+	int used = 0;
+
+	while (s[at]) {
+		wchar_t ch;
+		size_t len = mbrtowc(&ch, s + at, strlen(s + at), &st);
+		int w = 1;
+		if (len == (size_t)-1 || len == (size_t)-2 || !len) {
+			memset(&st, 0, sizeof st);
+			len = 1;
+		} else {
+			w = wcwidth(ch);
+		}
+		if (used + w > width)
+			return blank ? blank : at ? at : len;
+		used += w > 0 ? w : 0;
+		at += len;
+		if (s[at - 1] == ' ' && used > width / 2)
+			blank = at;
+	}
+	return at;
+}
+
+/* Long lines go on in the next, indented. */
+static void wrap(const struct gf_lines *in, int width, struct gf_lines *out)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		const char *s = in->v[i].text;
+		size_t n = fitting(s, width);
+		gf_lines_add(out, in->v[i].look, "%.*s", (int)n, s);
+		for (s += n; *s; s += n) {
+			n = fitting(s, width - 8);
+			gf_lines_add(out, in->v[i].look, "        %.*s", (int)n, s);
+		}
+	}
+}
+
 static void viewer(struct gf_top *t, struct gf_canvas *c, int row, int height)
 {
-	struct gf_lines l = { 0 };
+	struct gf_lines raw = { 0 }, l = { 0 };
 
-	viewer_lines(t, &l);
+	viewer_lines(t, &raw);
+	wrap(&raw, c->cols - 2, &l);
+	gf_lines_deinit(&raw);
 	t->page.height = height;
 	if (t->page.first + (size_t)height > l.n)
 		t->page.first = l.n > (size_t)height ? l.n - (size_t)height : 0;
@@ -472,12 +517,12 @@ static void footer(const struct gf_top *t, struct gf_canvas *c)
 		gf_canvas_put(c, row, 1, GF_LOOK_PLAIN, "Show tasks whose name contains, or whose user or pid is: %s_", t->filter);
 	else if (t->gone && t->answer[0])
 		gf_canvas_put(c, row, 1, GF_LOOK_BAD, "daemon gone, retrying: %s", t->trouble);
-	else if (*t->trouble)
+	else if (*t->trouble && t->answer[0])
 		gf_canvas_put(c, row, 1, GF_LOOK_BAD, "%s", t->trouble);
 	else if (t->viewer)
 		gf_canvas_put(c, row, 1, GF_LOOK_PLAIN, "up/down scroll   Esc back   q quit");
 	else if (c->cols >= 100)
-		gf_canvas_put(c, row, 1, GF_LOOK_PLAIN, "Tab panel  Enter explain  e %s  M P T N S sort  < > column  r reverse  / filter  space pause  h help  q quit",
+		gf_canvas_put(c, row, 1, GF_LOOK_PLAIN, "Tab panel  Enter explain  e %s  MPTNS <> sort  r reverse  / filter  space pause  h help  q quit",
 			      t->lower == GF_TP_TASKS ? "events" : "tasks");
 	else
 		gf_canvas_put(c, row, 1, GF_LOOK_PLAIN, "Tab panel  Enter explain  e %s  M P T N S sort  / filter  h help  q quit",

@@ -18,7 +18,7 @@ void gf_top_help(struct gf_lines *out)
 		{ "M P T N S", "sort by memory, CPU share, CPU time, pid, swap" },
 		{ "< >", "sort by the column to the left, to the right" },
 		{ "r", "reverse the order" },
-		{ "/", "only tasks of a name, user or pid; Enter to keep, Esc to drop" },
+		{ "/", "filter by name, user or pid; Esc drops it" },
 		{ "Space", "pause, go on" },
 		{ "h ?", "this" },
 		{ "q", "quit" },
@@ -30,13 +30,14 @@ void gf_top_help(struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", "");
 	gf_lines_add(out, GF_LOOK_HEAD, "What the columns of rules say");
 	gf_lines_add(out, GF_LOOK_PLAIN, "  TRUTH      whether the condition holds now: true, false, or unknown");
-	gf_lines_add(out, GF_LOOK_PLAIN, "  PHASE      idle, steps (between two steps), settle (victims not gone yet), cooldown");
-	gf_lines_add(out, GF_LOOK_PLAIN, "  CLOSENESS  how near to firing the rule is, at the process that is nearest");
-	gf_lines_add(out, GF_LOOK_PLAIN, "  WHAT DECIDES  that process, and the comparison that keeps the rule from firing");
+	gf_lines_add(out, GF_LOOK_PLAIN, "  PHASE      idle, steps, settle (its victims are not gone yet), cooldown");
+	gf_lines_add(out, GF_LOOK_PLAIN, "  CLOSENESS  how near to firing the rule is, for the nearest process");
+	gf_lines_add(out, GF_LOOK_PLAIN, "  DECIDES    that process, and the comparison that keeps it from firing");
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", "");
-	gf_lines_add(out, GF_LOOK_PLAIN, "Waiting: share of the last 10 s in which some task waited for it. Actions: the");
-	gf_lines_add(out, GF_LOOK_PLAIN, "budget over all rules; when it is used up nothing acts. A - is a value that is not");
-	gf_lines_add(out, GF_LOOK_PLAIN, "sampled, because no rule reads it, or that is not known.");
+	gf_lines_add(out, GF_LOOK_PLAIN,
+		     "Waiting: share of the last 10 s in which some task waited for it. Actions: the budget over all "
+		     "rules; when it is used up nothing acts. A - is a value that is not sampled, because no rule reads "
+		     "it, or that is not known.");
 }
 
 static void sort_by(struct gf_top *t, enum gf_top_column c)

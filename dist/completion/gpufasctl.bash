@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+# bash completion for gpufasctl
+
+_gpufasctl_names()
+{
+	# names of rules or targets from the daemon, if it can be asked
+	gpufasctl "$@" --json 2>/dev/null
+}
+
+_gpufasctl_rules()
+{
+	_gpufasctl_names status | sed -n '/^  "rules":/,$s/^      "name": "\(.*\)",\{0,1\}$/\1/p'
+}
+
+_gpufasctl_targets()
+{
+	_gpufasctl_names status | sed -n '/^  "targets":/,/^  \]/s/^      "name": "\(.*\)",\{0,1\}$/\1/p'
+}
+
+_gpufasctl_fields()
+{
+	gpufasctl fields --target host 2>/dev/null | awk 'NR > 1 && $2 == "task" { print $1 }'
+}
+
+_gpufasctl()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
+	local common='--help --color' daemon='--json --socket'
+	local commands='check compile disasm fmt fields reload status ps top events explain signal observe metrics help version'
+	local words=''
+
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|-o|-t|-s|-n|-r|-d)
+			((i++)) ;;
+		-*) ;;
+		*)
+			if [[ -z $cmd ]]; then cmd=${COMP_WORDS[i]}; else ((args++)); fi ;;
+		esac
+	done
+
+	case $prev in
+	--socket) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+	--period) COMPREPLY=($(compgen -W '10ms 100ms 1s' -- "$cur")); return ;;
+	--target|-t)
+		case $cmd in
+		fields) words='host vm image trace kmod' ;;
+		ps|top) words=$(_gpufasctl_targets) ;;
+		*) words='host vm image trace' ;;
+		esac
+		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
+	--output) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	-o)
+		if [[ $cmd == ps ]]; then
+			COMPREPLY=($(compgen -W "all $(_gpufasctl_fields)" -- "$cur"))
+		else
+			compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+		fi
+		return ;;
+	--columns) COMPREPLY=($(compgen -W "all $(_gpufasctl_fields)" -- "$cur")); return ;;
+	--sort|-s)
+		if [[ $cmd == top ]]; then
+			words='pid uid comm state cpu rss swap cputime age threads nice oom_score_adj'
+		else
+			words=$(_gpufasctl_fields)
+		fi
+		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
+	--rule|-r)
+		if [[ $cmd == events ]]; then
+			COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")); return
+		fi ;;
+	--lines|-n|--delay|-d)
+		return ;;
+	esac
+
+	if [[ -z $cmd ]]; then
+		COMPREPLY=($(compgen -W "$commands --help --version --color --socket" -- "$cur"))
+		return
+	fi
+	if [[ $cur == -* ]]; then
+		case $cmd in
+		check) words="$common --json --target --strict --period" ;;
+		compile) words="$common --output --target --strict --period" ;;
+		disasm) words="$common --target --opcodes" ;;
+		fmt) words="$common --write --check" ;;
+		fields) words="$common --json --target --man" ;;
+		reload|status|explain|signal|observe|metrics) words="$common $daemon" ;;
+		ps) words="$common $daemon --sort --columns --lines --target" ;;
+		top) words="$common --socket --delay --once --sort --target" ;;
+		events) words="$common $daemon --follow --lines --rule" ;;
+		help|version) words="$common --json" ;;
+		esac
+		COMPREPLY=($(compgen -W "$words" -- "$cur"))
+		return
+	fi
+	case $cmd in
+	check|compile|fmt)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.policy' -- "$cur") $(compgen -d -- "$cur")) ;;
+	disasm)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.@(policy|gfb)' -- "$cur") $(compgen -d -- "$cur")) ;;
+	explain) ((args == 0)) && COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")) ;;
+	observe) ((args == 0)) && COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;
+	help) ((args == 0)) && COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
+	signal)
+		case $args in
+		0) COMPREPLY=($(compgen -W "$(_gpufasctl_targets)" -- "$cur")) ;;
+		1) COMPREPLY=($(compgen -W "$(gpufasctl ps --columns pid 2>/dev/null | tail -n +2)" -- "$cur")) ;;
+		2)
+			words=$(compgen -A signal -- SIG)
+			COMPREPLY=($(compgen -W "$words" -- "$cur"))
+			# as `kill` does, without SIG as well
+			((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -W "${words//SIG/}" -- "$cur")) ;;
+		esac ;;
+	esac
+	return 0
+}
+
+complete -F _gpufasctl gpufasctl
