@@ -27,3 +27,10 @@ build-fuzz: $(FUZZ_BIN)
 fuzz: programs build-fuzz
 	$(Q)BUILD=$(BUILD) tests/fuzz/fuzz.sh $(FUZZ_TIME) $(FUZZ_BIN)
 .PHONY: build-fuzz fuzz
+
+# Built ahead of the tests where clang has libFuzzer, so that -j helps; tests/fuzz/short.t
+# builds what is missing, or says why it cannot.
+LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a)
+ifeq ($(SAN),)
+build-tests: $(if $(LIBFUZZER),build-fuzz)
+endif
