@@ -21,7 +21,7 @@ $(BUILD)/fuzz/obj/gen/%.o: $(GEN)/%.c | $(GENERATED)
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(call say,FUZZLD,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
-.SECONDARY: $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+.SECONDARY: $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o) $(FUZZ_OBJ)
 
 build-fuzz: $(FUZZ_BIN)
 fuzz: programs build-fuzz
