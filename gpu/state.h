@@ -4,9 +4,10 @@
  * string matches, rule states, budget. Every table has its size fixed when it is
  * made; nothing here grows. Host and device.
  *
- * Each hold and history is a block of its own, found again over a reload by its
- * fingerprint (gf_state_adopt), so that a reload moves pointers between two
- * ticks and copies nothing.
+ * Each hold, history and rule is a block of its own, found again over a reload by
+ * its fingerprint (gf_state_adopt), so that a reload moves pointers between two
+ * ticks and copies nothing. Blocks are zero when made and touched only as far as
+ * there are rows, so that an unused row costs address space and no memory.
  */
 #ifndef GPUFAS_STATE_H
 #define GPUFAS_STATE_H
@@ -16,28 +17,39 @@
 #include "gpufas/sample.h"
 
 #define GF_STATE_VICTIMS 4096u /* members that one rule follows at a time */
-#define GF_BUDGET_MAX 256u
+#define GF_BUDGET_MAX 4096u    /* actions a window that can be counted */
+#define GF_ROW_BLOCK 128u      /* rows for which one byte of `any` speaks; divides cap */
 
 /* A hold or latch. One entry a row (task scope) or one (host scope). */
 struct gf_hold_state {
-	uint64_t *since;  /* TIME: when the run of true began, ns, 0: not true now; PERIODS: ticks of the run */
-	uint8_t *latched; /* LATCH */
-	uint8_t *any;     /* per GF_WIDTH rows: 0 when no row of the chunk has since or latched set */
+	uint64_t *since;  /* TIME: when the run of true began, ns; PERIODS: its first tick; 0: not true now */
+	uint8_t *latched; /* LATCH: enum gf_tri, what the latch is */
+	uint8_t *any;     /* a row block: 0 when no row of it has since or latched set */
+	uint64_t born_ns; /* first tick that updated it; 0: none yet */
+	uint64_t born_tick;
+	uint8_t used;     /* some `any` is set */
+	uint8_t reserved[7];
 };
 
-/* A window: slots + 2 columns of `stride` rows in a ring, plus the running bucket. */
+/* A window: slots + 2 ring columns of `stride` rows, plus the running bucket. A
+ * bucket is closed window/(slots + 1) after the one before, or later: so the
+ * oldest column is always at least a window older than the newest. */
 struct gf_hist_state {
 	double *ring;     /* [(slots + 2) * stride]: RATE, DELTA: value at the bucket's end; else its aggregate */
-	double *acc;      /* [stride] running bucket (value, sum, max, min) */
+	double *acc;      /* [stride] running bucket (sum, max, min); RATE, DELTA: unused */
 	double *now;      /* [stride] value of this tick */
 	double *n;        /* AVG: ring of counts, as `ring`; else NULL */
 	double *acc_n;    /* AVG: running count */
 	uint64_t *time;   /* [slots + 2] when each ring column was closed, ns; 0: never */
 	uint64_t *first;  /* [stride] when this row's window began to fill, ns; 0: not */
-	uint64_t acc_start;
+	uint64_t acc_start; /* when the running bucket was begun, ns; 0: none yet */
 	uint64_t now_time;
 	uint32_t stride;  /* rows (task scope: cap; host scope: 1) */
 	uint32_t head;    /* ring column written last */
+	uint32_t cols;    /* slots + 2 */
+	uint32_t then;    /* RATE, DELTA: column to compare with, or GF_NONE */
+	uint8_t closing;  /* this tick closes the bucket into column head */
+	uint8_t reserved[7];
 };
 
 enum gf_rule_phase { GF_PHASE_IDLE, GF_PHASE_STEPS, GF_PHASE_SETTLE, GF_PHASE_COOLDOWN };
@@ -47,10 +59,12 @@ struct gf_victim {
 	uint32_t gen;
 };
 
+#define GF_TOLD_NO_VICTIM 0x80u /* beside 1 << enum gf_held_back */
+
 struct gf_rule_state {
 	uint8_t phase;      /* enum gf_rule_phase */
-	uint8_t was_true;   /* for RULE_ON, RULE_OFF */
-	uint8_t told;       /* enum gf_held_back or NO_VICTIM already reported for this activation */
+	uint8_t was_true;   /* active: true was seen, and not false since */
+	uint8_t told;       /* bits: what has been reported for this activation */
 	uint8_t next_step;
 	uint32_t victims;   /* followed now */
 	uint64_t action;    /* event seq of the first step */
@@ -58,23 +72,43 @@ struct gf_rule_state {
 	uint64_t acted[GF_MAX_LIMIT]; /* times of the last actions, ring */
 	uint32_t acted_head, acted_n;
 	uint64_t fired;     /* actions since the start */
-	uint64_t last_ns;   /* last action */
-	/* published for status and top */
-	double close;       /* how near to firing, 0..1, or unknown */
-	uint32_t close_row;
+	uint64_t last_ns;   /* last step taken */
 	uint32_t true_rows; /* rows (or 1) for which the condition is true now */
 	uint8_t truth;      /* enum gf_tri of the rule as a whole */
-	uint8_t reserved[7];
+	uint8_t gated;      /* the gate was not true in the last tick: holds are reset */
+	uint8_t reserved[2];
 };
+
+/* The tasks as a forest, deepest first; made when a tick needs it. */
+struct gf_family {
+	uint32_t *up;    /* [cap] parent's row, GF_NONE for roots; a cycle is cut */
+	uint32_t *depth; /* [cap] */
+	uint32_t *order; /* [cap] valid rows, deepest first, then by row */
+	uint32_t *count; /* [cap + 1] scratch */
+	uint32_t n;
+	uint64_t tick;   /* for which it was made */
+};
+
+/* Which tables of an old state a new one takes over; made by the caller's thread. */
+struct gf_adoption;
 
 /* Allocation happens in gf_state_create() only (gpu/state.c on the host). */
 struct gf_state {
 	const struct gf_image_header *img; /* verified; not owned */
-	uint32_t cap;          /* rows, as the sample's */
+	uint32_t cap;          /* rows, as the sample's; a multiple of GF_ROW_BLOCK */
+	uint32_t rows_seen;    /* no row from here on was ever valid */
+	uint64_t tick;         /* ticks evaluated, first is 1 */
+	uint64_t now_ns;       /* of the last tick evaluated; 0: none */
+	uint64_t last_seq;     /* sample's */
+	uint8_t gap;           /* a tick was lost: runs of true start anew */
+	uint8_t stale_told;
 	uint32_t *row_gen;     /* [cap] identity seen */
-	uint64_t *row_since;   /* [cap] when this state first saw the identity, ns */
+	uint64_t *row_since;   /* [cap] when this state first saw the identity, ns; 0: never */
+	uint64_t *row_tick;    /* [cap] the same in ticks */
+	uint8_t *lo, *hi;      /* [cap] bounds of truth in this tick: valid 0 2, torn 1 1, no task 0 0 */
 	uint32_t *str_ver[GF_SF_COUNT]; /* [cap] string version matched last */
 	uint8_t **match;       /* [matches][cap] enum gf_tri */
+	uint8_t *match_fresh;  /* [matches] 1: no row has been matched yet */
 	double *agg;           /* [aggs] */
 	double **vcol;         /* [cols] or NULL */
 	uint8_t **pcol;        /* [cols] or NULL */
@@ -82,18 +116,51 @@ struct gf_state {
 	struct gf_hold_state *hold;
 	struct gf_rule_state *rule;
 	struct gf_victim **victim; /* [rules][GF_STATE_VICTIMS] */
+	uint32_t *rule_hold_at;    /* [rules + 1] index into rule_hold */
+	uint32_t *rule_hold;       /* holds (no latches) that each rule's condition updates */
 	uint8_t *cond;         /* [cap] truth of the rule at hand */
-	uint8_t *klass;        /* [cap] 0 preferred, 1 plain, 2 avoided, 3 protected; valid when klass_tick == tick */
+	/* classes; valid when klass_tick == tick */
+	uint8_t *klass;        /* [cap] 0 preferred, 1 plain, 2 avoided, 3 protected */
+	uint8_t *unprot;       /* [cap] some unprotect is true */
 	uint32_t *klass_by;    /* [cap] class number */
+	uint64_t klass_tick;
+	/* one selection */
 	double *key;           /* [cap] */
 	uint8_t *why;          /* [cap] enum gf_why */
-	uint32_t *condemned;   /* [cap] rule + 1 that has condemned the row in this tick, 0: none */
-	uint64_t klass_tick;
-	uint64_t started_ns;   /* first tick */
+	uint8_t *mark;         /* [cap] member already; zero between selections */
+	uint32_t *pick;        /* [GF_MAX_PICK] */
+	struct gf_victim *member; /* [GF_STATE_VICTIMS] */
+	uint32_t *condemned;   /* [cap] rule + 1 that has the row in this tick, 0: none */
+	uint64_t *condemned_tick; /* [cap] tick in which condemned[] was written */
+	uint8_t *scratch_p;    /* [cap] columns PARENT, ANCESTOR; trees */
+	struct gf_family family;
 	/* budget: a ring of the last actions' times over all rules */
-	uint64_t budget_at[GF_BUDGET_MAX];
+	uint64_t *budget_at;   /* [GF_BUDGET_MAX] */
 	uint32_t budget_head, budget_n;
-	uint8_t budget_told;
+	struct gf_state_priv *priv; /* allocations, gpu/state.c */
 };
+
+#if !defined(__CUDACC__)
+#include "gpufas/err.h"
+
+/* A state for a verified image over a sample of cap rows (a multiple of
+ * GF_ROW_BLOCK). -ENOMEM, -EINVAL. */
+int gf_state_create(const struct gf_image_header *img, uint32_t cap, struct gf_state **ret, struct gf_err *err);
+void gf_state_destroy(struct gf_state *st);
+
+/* Takes over from `old` what has the same fingerprint in the new image: rows,
+ * holds, histories, rule states with their victims, matches, budget. Moves
+ * pointers only; `old` gets the new, empty tables instead and is good for
+ * gf_state_destroy() only. plan: from gf_state_plan(), which reads images only
+ * and allocates (free() it), so it may run while old is in use. */
+int gf_state_plan(const struct gf_image_header *from, const struct gf_image_header *to, struct gf_adoption **ret);
+void gf_state_adopt(struct gf_state *st, struct gf_state *old, const struct gf_adoption *plan);
+uint32_t gf_adoption_rules(const struct gf_adoption *plan); /* rules that keep their state */
+const uint32_t *gf_adoption_rule_map(const struct gf_adoption *plan); /* [new rule] old rule or GF_NONE */
+
+/* Faults in the memory of rows [from, to) of every table, by writing to it what
+ * is there. On the thread that ticks. */
+void gf_state_prefault(struct gf_state *st, uint32_t from, uint32_t to);
+#endif
 
 #endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU engine's ticks: sample, gf_tick_run(), rings, views and figures. No
+ * allocation and no blocking call from here on down: clock_gettime() is in the
+ * vdso, and eventfds are not waited for.
+ */
+#include "gpu/chunk.h"
+#include "gpu/tick.h"
+
+#include "gpu/engine_cpu.h"
+#include "targets/target.h"
+
+#include <signal.h>
+#include <time.h>
+
+#define VIEWS_EVERY_NS (SEC_NS / 2)
+#define ASKED_FOR_NS (5 * SEC_NS)
+#define MISSED_EVERY_NS (10 * SEC_NS)
+#define FAULT_AHEAD 1024u
+
+_Static_assert(sizeof(struct gf_event) % 8 == 0 && sizeof(struct gf_engine_stats) % 8 == 0 &&
+		       sizeof(struct gf_rule_view) % 8 == 0, "published in words");
+
+static uint64_t event_seq = 1;
+
+uint64_t gf_event_seq(void)
+{
+	return __atomic_fetch_add(&event_seq, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t *gf_engine_seq_word(void)
+{
+	return &event_seq;
+}
+
+uint64_t gf_engine_clock(int clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
+}
+
+static void tick_setup(struct gf_engine *e, struct gf_tick *t)
+{
+	static int chosen;
+
+	if (!chosen) {
+		gf_chunk_choose(2);
+		chosen = 1;
+	}
+	gf_ctx_init(&t->c, &e->target->sample, e->st);
+	t->in = &e->in;
+	t->out = &e->out;
+	t->regs = e->regs;
+	e->in.observe = (uint8_t)__atomic_load_n(&e->observe, __ATOMIC_RELAXED);
+}
+
+/* The template's strings, as the victim's row has them now. */
+static void fill_text(const struct gf_engine *e, struct gf_event *ev)
+{
+	const struct gf_sample *s = &e->target->sample;
+	const struct gf_image_header *img = e->st->img;
+	const struct gf_rule *r;
+	const struct gf_step *step;
+	const struct gf_note *note = GF_SEC(struct gf_note, img, GF_SEC_NOTE);
+	size_t at = 0;
+
+	if (!ev->notes || ev->rule == GF_NONE)
+		return;
+	r = &GF_SEC(struct gf_rule, img, GF_SEC_RULE)[ev->rule];
+	step = &GF_SEC(struct gf_step, img, GF_SEC_STEP)[r->step + ev->step];
+	note += step->notes ? step->note : r->note;
+	for (uint32_t i = 0; i < ev->notes; i++) {
+		const char *p = "?";
+		size_t n = 1;
+
+		if (!note[i].str)
+			continue;
+		if (ev->row != GF_NONE && s->str[note[i].str - 1] && s->str[note[i].str - 1][ev->row].ver) {
+			p = s->str[note[i].str - 1][ev->row].p;
+			n = s->str[note[i].str - 1][ev->row].len;
+		} else if (ev->row != GF_NONE && note[i].str == GF_SF_COMM + 1) {
+			p = ev->comm;
+			n = strnlen(ev->comm, sizeof ev->comm);
+		}
+		if (at + 1 >= sizeof ev->text)
+			return;
+		n = GF_MIN(n, sizeof ev->text - 1 - at);
+		memcpy(ev->text + at, p, n);
+		at += n + 1;
+	}
+}
+
+/* Hands over what a tick had to say. Verdicts first: they are what is waited for. */
+void gf_engine_flush(struct gf_engine *e)
+{
+	struct gf_tick_out *out = &e->out;
+	uint64_t wall = out->events_n ? gf_engine_clock(CLOCK_REALTIME) : 0;
+
+	for (uint32_t i = 0; i < out->verdicts_n; i++)
+		gf_ring_put(&e->verdicts, &out->verdicts[i]);
+	if (out->verdicts_n)
+		gf_ring_wake(&e->verdicts);
+	for (uint32_t i = 0; i < out->events_n; i++) {
+		struct gf_event *ev = &out->events[i];
+		ev->wall_ns = wall;
+		fill_text(e, ev);
+		gf_ring_put(&e->events, ev);
+	}
+	if (out->events_n)
+		gf_ring_wake(&e->events);
+	e->now.actions += out->actions;
+	e->now.events_dropped = __atomic_load_n(&e->events.lost, __ATOMIC_RELAXED);
+	e->now.verdicts_dropped = __atomic_load_n(&e->verdicts.lost, __ATOMIC_RELAXED);
+	e->now.events_dropped += out->events_lost;
+	e->now.verdicts_dropped += out->verdicts_lost;
+	out->actions = 0;
+	out->events_n = out->verdicts_n = 0;
+}
+
+static void view_rule(struct gf_tick *t, uint32_t rule, struct gf_rule_view *v)
+{
+	const struct gf_rule_state *rs = &t->c.st->rule[rule];
+	const struct gf_sample *s = t->c.s;
+	uint32_t row;
+
+	memset(v, 0, sizeof *v);
+	v->fp = t->c.rule[rule].fp;
+	v->truth = rs->truth;
+	v->phase = rs->phase;
+	v->true_rows = rs->true_rows;
+	v->victims = rs->victims;
+	v->fired = rs->fired;
+	v->last_ns = rs->last_ns;
+	if (rs->phase != GF_PHASE_IDLE && rs->due_ns > t->c.now)
+		v->due_in_ns = rs->due_ns - t->c.now;
+	gf_tick_near(t, rule, &v->close, &row, v->term, &v->terms);
+	if (row != GF_NONE) {
+		v->close_pid = s->pid[row];
+		memcpy(v->close_comm, s->comm[row], GF_COMM_LEN);
+	}
+}
+
+/* Views, when somebody has asked lately and the last ones are old. */
+static void publish_views(struct gf_engine *e, struct gf_tick *t, uint64_t now)
+{
+	struct engine_views *v = &e->views;
+	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
+
+	if (!asked || now - asked > ASKED_FOR_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS))
+		return;
+	e->views_at = now;
+	for (uint32_t k = 0; k < v->n; k++)
+		view_rule(t, k, &v->work[k]);
+	gf_seq_publish(&v->seq, v->shown, v->work, v->n * sizeof *v->work);
+}
+
+int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret)
+{
+	uint32_t n = img->sec[GF_SEC_RULE].count;
+
+	memset(ret, 0, sizeof *ret);
+	ret->n = n;
+	ret->fp = img->fp;
+	ret->shown = calloc(n + 1, sizeof *ret->shown);
+	ret->work = calloc(n + 1, sizeof *ret->work);
+	if (!ret->shown || !ret->work) {
+		free(ret->shown);
+		free(ret->work);
+		return -ENOMEM;
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		ret->shown[k].fp = GF_SEC(struct gf_rule, img, GF_SEC_RULE)[k].fp;
+		ret->shown[k].truth = GF_UNKNOWN;
+		ret->shown[k].close = gf_unknown();
+	}
+	return 0;
+}
+
+static uint64_t mean(uint64_t avg, uint64_t x)
+{
+	return avg ? avg - avg / 16 + x / 16 : x;
+}
+
+void gf_engine_publish_stats(struct gf_engine *e)
+{
+	struct gf_tick t;
+
+	tick_setup(e, &t);
+	e->now.image_fp = e->st->img->fp;
+	e->now.budget_n = e->in.budget_n;
+	e->now.budget_used = GF_MIN(e->in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&t);
+	e->now.observe = e->in.observe;
+	gf_seq_publish(&e->shown_seq, &e->shown, &e->now, sizeof e->now);
+}
+
+static void account(struct gf_engine *e, uint64_t begun, uint64_t sampled, uint64_t ended)
+{
+	const struct gf_sample *s = &e->target->sample;
+	struct gf_engine_stats *n = &e->now;
+
+	n->ticks++;
+	n->last_tick_ns = ended;
+	n->sample_ns = sampled - begun;
+	n->eval_ns = ended - sampled;
+	n->total_ns = ended - begun;
+	n->sample_avg_ns = mean(n->sample_avg_ns, n->sample_ns);
+	n->eval_avg_ns = mean(n->eval_avg_ns, n->eval_ns);
+	n->total_avg_ns = mean(n->total_avg_ns, n->total_ns);
+	n->total_max_ns = GF_MAX(n->total_max_ns, n->total_ns);
+	n->overruns += n->total_ns > e->opts.period_ns;
+	n->rows = s->rows;
+	n->live = s->live;
+	n->dropped = s->dropped;
+	memcpy(n->host, s->host, sizeof n->host);
+	gf_engine_publish_stats(e);
+}
+
+/* Memory of rows that are about to be used is faulted in ahead, so that a burst
+ * of new tasks does not find the engine waiting for pages. */
+static void fault_ahead(struct gf_engine *e)
+{
+	uint32_t want = e->target->sample.rows + FAULT_AHEAD / 2, to;
+
+	if (!e->opts.mlock || want <= e->faulted || e->faulted >= e->st->cap)
+		return;
+	to = GF_MIN(want + FAULT_AHEAD / 2, e->st->cap);
+	gf_state_prefault(e->st, e->faulted, to);
+	e->faulted = to;
+}
+
+int gf_engine_tick_now(struct gf_engine *e)
+{
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), sampled, ended;
+	int rc = gf_target_sample(e->target, &e->err);
+	struct gf_tick t;
+
+	sampled = gf_engine_clock(CLOCK_MONOTONIC);
+	tick_setup(e, &t);
+	if (rc) {
+		e->now.sample_errors++;
+		memcpy(e->now.sample_error, e->err.text, sizeof e->now.sample_error - 1);
+		gf_tick_stale(&t);
+	} else {
+		gf_tick_run(&t);
+	}
+	e->now.stale = e->st->stale_told;
+	e->in.gap = 0;
+	ended = gf_engine_clock(CLOCK_MONOTONIC);
+	for (uint32_t i = 0; i < e->out.events_n; i++)
+		e->out.events[i].decide_ns = (uint32_t)GF_MIN(ended - sampled, UINT32_MAX);
+	gf_engine_flush(e);
+	account(e, begun, sampled, ended);
+	if (!rc)
+		publish_views(e, &t, ended);
+	fault_ahead(e);
+	return rc;
+}
+
+/* MISSED, at most one in ten seconds, with the ticks missed since the last. */
+void gf_engine_report_missed(struct gf_engine *e, uint64_t now)
+{
+	struct gf_event *ev;
+	struct gf_tick t;
+
+	if (e->now.missed == e->missed_told || (e->missed_at && now - e->missed_at < MISSED_EVERY_NS))
+		return;
+	tick_setup(e, &t);
+	ev = gf_event_new(&t, GF_EV_MISSED, GF_NONE);
+	ev->count = (uint32_t)GF_MIN(e->now.missed - e->missed_told, UINT32_MAX);
+	e->missed_told = e->now.missed;
+	e->missed_at = now;
+}
+
+/* A rule that goes away between SIGSTOP and its SIGCONT must not leave its victims
+ * stopped: pending steps that only let go are taken now. plan maps new to old. */
+static int rule_kept(const uint32_t *map, uint32_t news, uint32_t old)
+{
+	for (uint32_t k = 0; k < news; k++)
+		if (map[k] == old)
+			return 1;
+	return 0;
+}
+
+void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint32_t news)
+{
+	const struct gf_image_header *img = e->st->img;
+	struct gf_tick t;
+
+	tick_setup(e, &t);
+	for (uint32_t r = 0; r < img->sec[GF_SEC_RULE].count; r++) {
+		const struct gf_rule *rule = &t.c.rule[r];
+		struct gf_rule_state *rs = &e->st->rule[r];
+
+		if (rs->phase != GF_PHASE_STEPS || rule_kept(gf_adoption_rule_map(plan), news, r))
+			continue;
+		for (uint32_t k = rs->next_step; k < rule->steps; k++) {
+			const struct gf_step *s = &t.c.step[rule->step + k];
+			int lets_go = (s->action == GF_ACT_SIGNAL && s->arg == SIGCONT) || s->action == GF_ACT_THAW;
+			if (lets_go && s->pick == GF_PICK_SAME)
+				gf_step_same(&t, r, k);
+		}
+	}
+	gf_engine_flush(e);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU engine's inside, shared by engine_cpu.c (ticks) and engine_run.c
+ * (thread, swap, stopping).
+ */
+#ifndef GPUFAS_ENGINE_CPU_H
+#define GPUFAS_ENGINE_CPU_H
+
+#include <pthread.h>
+
+#include "gpu/engine.h"
+#include "gpu/ring.h"
+#include "gpu/select.h"
+
+#define ENGINE_EVENTS 1024u    /* ring; a tick stages ENGINE_STAGED */
+#define ENGINE_STAGED 256u
+#define ENGINE_VERDICTS 16384u /* ring */
+#define ENGINE_ACTS 8192u      /* verdicts of one tick */
+#define SEC_NS 1000000000ull
+
+/* Whose turn it is with target, state and image. */
+enum engine_turn { TURN_FREE, TURN_TICK, TURN_CALLER };
+
+/* Rule views: a header and one view a rule, published together. */
+struct engine_views {
+	uint64_t seq;   /* of gf_seq_publish */
+	uint64_t fp;
+	uint32_t n;
+	struct gf_rule_view *shown, *work; /* n each; work is the engine's */
+};
+
+struct gf_engine {
+	struct gf_target *target;
+	struct gf_engine_opts opts;
+	struct gf_state *st;
+	struct gf_regs *regs;
+	struct gf_tick_in in;
+	struct gf_tick_out out;
+	struct gf_ring events, verdicts;
+	struct engine_views views;
+	struct gf_engine_stats now;   /* engine's own */
+	struct gf_engine_stats shown; /* published */
+	uint64_t shown_seq;
+	uint64_t views_at, asked_at;  /* CLOCK_MONOTONIC; asked_at atomic */
+	uint64_t missed_told, missed_at; /* MISSED events: count told, when */
+	uint32_t faulted;             /* rows whose memory is there */
+	struct gf_err err;
+	/* thread */
+	pthread_t thread;
+	pthread_mutex_t mutex;        /* between callers; the engine never takes it */
+	bool running;                 /* under mutex */
+	int turn;                     /* atomic enum engine_turn */
+	int stop;                     /* atomic */
+	int observe;                  /* atomic */
+	uint64_t next_ns;             /* atomic: when the next tick is due */
+	int64_t suspended_ns;         /* CLOCK_BOOTTIME - CLOCK_MONOTONIC, when last looked */
+};
+
+uint64_t gf_engine_clock(int clock); /* ns */
+int gf_engine_tick_now(struct gf_engine *e); /* one tick; 0 or the sampler's -errno */
+void gf_engine_report_missed(struct gf_engine *e, uint64_t now);
+void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint32_t news); /* before a swap: thaws what removed rules have stopped */
+void gf_engine_flush(struct gf_engine *e);
+uint64_t *gf_engine_seq_word(void); /* where event numbers are counted */
+void gf_engine_publish_stats(struct gf_engine *e);
+int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret);
+
+#endif

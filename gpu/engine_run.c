@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPU engine's life: made, started, swapped, stopped; its thread and the
+ * callers' side of everything.
+ *
+ * Target, state and image have one owner at a time, by e->turn: the engine from
+ * the beginning of a tick to its end, a caller (who holds e->mutex) in between,
+ * taken and given with compare-and-swap (acquire) and store (release). A caller
+ * waits for its turn, a tick only ever for a caller that began in good time: one
+ * that sees the next tick near lets it pass first.
+ */
+#include "gpu/engine_cpu.h"
+#include "targets/target.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define NAP_NS 50000ull
+#define SLICE_NS (SEC_NS / 4)  /* a long period is slept in slices, so that stop is not waited for */
+#define TURN_TIMEOUT_NS (5 * SEC_NS)
+#define PATIENCE_NS SEC_NS     /* after this a caller takes its turn even if a tick is near */
+
+static void nap(void)
+{
+	struct timespec ts = { 0, (long)NAP_NS };
+
+	nanosleep(&ts, NULL);
+}
+
+static int turn_try(struct gf_engine *e, int whose)
+{
+	int free_turn = TURN_FREE;
+
+	return __atomic_compare_exchange_n(&e->turn, &free_turn, whose, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void turn_give(struct gf_engine *e)
+{
+	__atomic_store_n(&e->turn, TURN_FREE, __ATOMIC_RELEASE);
+}
+
+/* A caller's turn, early in the pause between two ticks if it can be had. */
+static int turn_caller(struct gf_engine *e, struct gf_err *err)
+{
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), now = begun;
+
+	if (!e->running)
+		return turn_try(e, TURN_CALLER) ? 0 : -EBUSY;
+	for (; now - begun < TURN_TIMEOUT_NS; nap(), now = gf_engine_clock(CLOCK_MONOTONIC)) {
+		uint64_t next = __atomic_load_n(&e->next_ns, __ATOMIC_RELAXED);
+		int near = next < now + e->opts.period_ns / 2;
+
+		if ((!near || now - begun > PATIENCE_NS) && turn_try(e, TURN_CALLER))
+			return 0;
+	}
+	return gf_err_set(err, ETIMEDOUT, "the engine has not finished a tick for 5 s; look for ticks that take longer than the period");
+}
+
+static void sleep_until(struct gf_engine *e, uint64_t at)
+{
+	for (;;) {
+		uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), to = GF_MIN(at, now + SLICE_NS);
+		struct timespec ts = { (time_t)(to / SEC_NS), (long)(to % SEC_NS) };
+
+		if (now >= at || __atomic_load_n(&e->stop, __ATOMIC_RELAXED))
+			return;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+	}
+}
+
+/* The machine slept: what was true before and is true now was not seen between. */
+static void look_for_suspend(struct gf_engine *e)
+{
+	int64_t s = (int64_t)(gf_engine_clock(CLOCK_BOOTTIME) - gf_engine_clock(CLOCK_MONOTONIC));
+
+	if (s - e->suspended_ns > (int64_t)SEC_NS)
+		e->in.gap = 1;
+	e->suspended_ns = s;
+}
+
+static void *engine_main(void *arg)
+{
+	struct gf_engine *e = arg;
+	uint64_t period = e->opts.period_ns, next = gf_engine_clock(CLOCK_MONOTONIC), now;
+
+	prctl(PR_SET_NAME, "gpufas-engine");
+	e->suspended_ns = (int64_t)(gf_engine_clock(CLOCK_BOOTTIME) - next);
+	while (!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
+		while (!turn_try(e, TURN_TICK))
+			nap();
+		now = gf_engine_clock(CLOCK_MONOTONIC);
+		if (now - next >= period) {
+			e->now.missed += (now - next) / period;
+			next += (now - next) / period * period;
+		}
+		e->now.late += now - next > period / 10;
+		look_for_suspend(e);
+		gf_engine_report_missed(e, now);
+		gf_engine_tick_now(e);
+		next += period;
+		__atomic_store_n(&e->next_ns, next, __ATOMIC_RELAXED);
+		turn_give(e);
+		sleep_until(e, next);
+	}
+	return NULL;
+}
+
+static void note(struct gf_engine *e, const char *what, int errnum)
+{
+	size_t n = strlen(e->now.note);
+
+	snprintf(e->now.note + n, sizeof e->now.note - n, "%s%s: %s", n ? "; " : "", what, strerror(errnum));
+}
+
+/* Locks what the process has, as it is touched: locking at once would make every
+ * unused row cost memory. */
+static void lock_memory(struct gf_engine *e)
+{
+	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* With a finite limit MCL_FUTURE would make later allocations fail. */
+	if (setrlimit(RLIMIT_MEMLOCK, &lim) && (getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_cur != RLIM_INFINITY)) {
+		note(e, "memory not locked: LimitMEMLOCK=infinity is needed", EPERM);
+		return;
+	}
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		note(e, "memory not locked", errno);
+	else
+		e->now.mlocked = true;
+}
+
+int gf_engine_start(struct gf_engine *e, struct gf_err *err)
+{
+	struct sched_param sp = { .sched_priority = e->opts.rt_priority };
+	pthread_attr_t attr;
+	int rc;
+
+	pthread_mutex_lock(&e->mutex);
+	if (e->running) {
+		pthread_mutex_unlock(&e->mutex);
+		return gf_err_set(err, EALREADY, "the engine runs already");
+	}
+	e->now.note[0] = 0;
+	e->now.rt = e->now.mlocked = false;
+	if (e->opts.mlock)
+		lock_memory(e);
+	__atomic_store_n(&e->stop, 0, __ATOMIC_RELAXED);
+	pthread_attr_init(&attr);
+	rc = EPERM;
+	if (e->opts.rt_priority > 0) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &sp);
+		e->now.rt = true;
+		rc = pthread_create(&e->thread, &attr, engine_main, e);
+		if (rc) {
+			e->now.rt = false;
+			note(e, "not real-time", rc);
+		}
+	}
+	if (rc)
+		rc = pthread_create(&e->thread, NULL, engine_main, e);
+	pthread_attr_destroy(&attr);
+	e->running = !rc;
+	pthread_mutex_unlock(&e->mutex);
+	return rc ? gf_err_set(err, rc, "the engine's thread cannot be started: %s", strerror(rc)) : 0;
+}
+
+void gf_engine_stop(struct gf_engine *e)
+{
+	pthread_mutex_lock(&e->mutex);
+	if (e->running) {
+		__atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
+		pthread_join(e->thread, NULL);
+		e->running = false;
+	}
+	pthread_mutex_unlock(&e->mutex);
+}
+
+static int check_opts(const struct gf_target *target, const struct gf_engine_opts *o, struct gf_err *err)
+{
+	if (o->period_ns < 1000000)
+		return gf_err_set(err, EINVAL, "the period is %llu ns; 1 ms is the shortest",
+				  (unsigned long long)o->period_ns);
+	if (o->budget_n > GF_BUDGET_MAX)
+		return gf_err_set(err, EINVAL, "the budget is %u actions; %u is the most that is counted", o->budget_n,
+				  GF_BUDGET_MAX);
+	if (!target->sample.cap)
+		return gf_err_set(err, EINVAL, "target %s has no table of tasks", target->name);
+	return 0;
+}
+
+static int make_buffers(struct gf_engine *e)
+{
+	void *regs = NULL;
+
+	if (posix_memalign(&regs, 64, sizeof *e->regs))
+		return -ENOMEM;
+	memset(regs, 0, sizeof *e->regs);
+	e->regs = regs;
+	e->out.events = calloc(ENGINE_STAGED + 1, sizeof *e->out.events);
+	e->out.verdicts = calloc(ENGINE_ACTS, sizeof *e->out.verdicts);
+	e->out.events_cap = ENGINE_STAGED;
+	e->out.verdicts_cap = ENGINE_ACTS;
+	e->out.seq = gf_engine_seq_word();
+	if (!e->out.events || !e->out.verdicts || gf_ring_init(&e->events, ENGINE_EVENTS, sizeof(struct gf_event)) ||
+	    gf_ring_init(&e->verdicts, ENGINE_VERDICTS, sizeof(struct gf_verdict)))
+		return -ENOMEM;
+	return 0;
+}
+
+int gf_engine_create(struct gf_target *target, const struct gf_image_header *image,
+		     const struct gf_engine_opts *opts, struct gf_engine **ret, struct gf_err *err)
+{
+	struct gf_engine *e;
+	int rc = check_opts(target, opts, err);
+
+	if (rc)
+		return rc;
+	e = calloc(1, sizeof *e);
+	if (!e)
+		return gf_err_set(err, ENOMEM, "out of memory for the engine");
+	e->target = target;
+	e->opts = *opts;
+	e->observe = opts->observe;
+	e->in.budget_n = opts->budget_n;
+	e->in.budget_window_ns = opts->budget_window_ns;
+	e->in.target = opts->target_index;
+	pthread_mutex_init(&e->mutex, NULL);
+	if (make_buffers(e) || gf_engine_views_make(image, &e->views)) {
+		rc = gf_err_set(err, ENOMEM, "out of memory for the engine");
+		goto fail;
+	}
+	rc = gf_target_set_fields(target, &image->fields, err);
+	if (!rc)
+		rc = gf_state_create(image, target->sample.cap, &e->st, err);
+	if (rc)
+		goto fail;
+	gf_engine_publish_stats(e);
+	*ret = e;
+	return 0;
+fail:
+	gf_engine_destroy(e);
+	return rc;
+}
+
+void gf_engine_destroy(struct gf_engine *e)
+{
+	if (!e)
+		return;
+	gf_engine_stop(e);
+	gf_ring_deinit(&e->events);
+	gf_ring_deinit(&e->verdicts);
+	gf_state_destroy(e->st);
+	free(e->views.shown);
+	free(e->views.work);
+	free(e->out.events);
+	free(e->out.verdicts);
+	free(e->regs);
+	pthread_mutex_destroy(&e->mutex);
+	free(e);
+}
+
+/* Between two ticks: the new fields, then the new state with what it takes over. */
+static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_adoption *plan, struct gf_err *err)
+{
+	const struct gf_image_header *from = e->st->img, *to = st->img;
+	int rc = 0;
+
+	if (memcmp(&from->fields, &to->fields, sizeof from->fields)) {
+		rc = gf_target_set_fields(e->target, &to->fields, err);
+		if (rc) {
+			gf_target_set_fields(e->target, &from->fields, NULL);
+			return rc;
+		}
+	}
+	gf_engine_release(e, plan, to->sec[GF_SEC_RULE].count);
+	gf_state_adopt(st, e->st, plan);
+	e->st = st;
+	e->faulted = 0;
+	e->views_at = 0;
+	e->now.reloads++;
+	gf_engine_publish_stats(e);
+	return 0;
+}
+
+int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err)
+{
+	struct engine_views views = { 0 }, old_views;
+	struct gf_adoption *plan = NULL;
+	struct gf_state *st = NULL, *old;
+	int rc;
+
+	pthread_mutex_lock(&e->mutex);
+	old = e->st;
+	rc = gf_state_create(image, old->cap, &st, err);
+	if (!rc && (gf_state_plan(old->img, image, &plan) || gf_engine_views_make(image, &views)))
+		rc = gf_err_set(err, ENOMEM, "out of memory for the new policy");
+	if (!rc)
+		rc = turn_caller(e, err);
+	if (!rc) {
+		rc = swap_now(e, st, plan, err);
+		if (!rc) {
+			old_views = e->views;
+			e->views = views;
+			views = old_views;
+			st = old;
+		}
+		turn_give(e);
+	}
+	gf_state_destroy(st);
+	free(plan);
+	free(views.shown);
+	free(views.work);
+	pthread_mutex_unlock(&e->mutex);
+	return rc;
+}
+
+void gf_engine_set_observe(struct gf_engine *e, bool observe)
+{
+	__atomic_store_n(&e->observe, observe, __ATOMIC_RELAXED);
+}
+
+int gf_engine_tick(struct gf_engine *e, struct gf_err *err)
+{
+	int rc;
+
+	if (!turn_try(e, TURN_TICK))
+		return gf_err_set(err, EBUSY, "the engine is in a tick");
+	rc = gf_engine_tick_now(e);
+	if (rc && err)
+		*err = e->err;
+	turn_give(e);
+	return rc;
+}
+
+size_t gf_engine_events(struct gf_engine *e, struct gf_event *buf, size_t n)
+{
+	return gf_ring_take(&e->events, buf, n);
+}
+
+int gf_engine_event_fd(struct gf_engine *e)
+{
+	return e->events.fd;
+}
+
+size_t gf_engine_verdicts(struct gf_engine *e, struct gf_verdict *buf, size_t n)
+{
+	return gf_ring_take(&e->verdicts, buf, n);
+}
+
+int gf_engine_verdict_fd(struct gf_engine *e)
+{
+	return e->verdicts.fd;
+}
+
+void gf_engine_stats(const struct gf_engine *e, struct gf_engine_stats *ret)
+{
+	gf_seq_read(&e->shown_seq, ret, &e->shown, sizeof *ret);
+}
+
+size_t gf_engine_rules(struct gf_engine *e, struct gf_rule_view *buf, size_t n, uint64_t *ret_fp)
+{
+	size_t rules;
+
+	__atomic_store_n(&e->asked_at, gf_engine_clock(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
+	/* A swap replaces the views; the engine itself is not held up by the mutex. */
+	pthread_mutex_lock(&e->mutex);
+	rules = e->views.n;
+	gf_seq_read(&e->views.seq, buf, e->views.shown, GF_MIN(n, rules) * sizeof *buf);
+	if (ret_fp)
+		*ret_fp = e->views.fp;
+	pthread_mutex_unlock(&e->mutex);
+	return rules;
+}

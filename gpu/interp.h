@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The interpreter: one program over a chunk of n rows. Each opcode is a loop over
+ * the rows, which gcc vectorises where n is GF_WIDTH; on the device n is 1.
+ *
+ * A program that gf_verify() has passed cannot leave its tables: registers are
+ * numbered 0..15, every imm was checked against its section, jumps go forward.
+ * Columns that the sample lacks read as unknown.
+ */
+#ifndef GPUFAS_INTERP_H
+#define GPUFAS_INTERP_H
+
+#include "gpu/hist.h"
+#include "gpu/hold.h"
+#include "gpu/state.h"
+
+#if defined(__CUDACC__)
+#define GF_IVDEP
+#else
+/* Source and destination may be the same register, never shifted: no lane
+ * depends on another. */
+#define GF_IVDEP _Pragma("GCC ivdep")
+#endif
+#define GF_LANES GF_IVDEP for (uint32_t i = 0; i < n; i++)
+
+/* What a running program can reach, with the sections looked up once. */
+struct gf_ctx {
+	const struct gf_image_header *img;
+	const struct gf_sample *s;
+	struct gf_state *st;
+	uint64_t now; /* the sample's time; never 0 */
+	const struct gf_insn *code;
+	const double *konst;
+	const struct gf_prog *prog;
+	const struct gf_hist *hist;
+	const struct gf_hold *hold;
+	const struct gf_rule *rule;
+	const struct gf_step *step;
+};
+
+GF_INLINE void gf_ctx_init(struct gf_ctx *c, const struct gf_sample *s, struct gf_state *st)
+{
+	const struct gf_image_header *img = st->img;
+
+	c->img = img;
+	c->s = s;
+	c->st = st;
+	c->now = s->now_ns ? s->now_ns : 1;
+	c->code = GF_SEC(struct gf_insn, img, GF_SEC_CODE);
+	c->konst = GF_SEC(double, img, GF_SEC_CONST);
+	c->prog = GF_SEC(struct gf_prog, img, GF_SEC_PROG);
+	c->hist = GF_SEC(struct gf_hist, img, GF_SEC_HIST);
+	c->hold = GF_SEC(struct gf_hold, img, GF_SEC_HOLD);
+	c->rule = GF_SEC(struct gf_rule, img, GF_SEC_RULE);
+	c->step = GF_SEC(struct gf_step, img, GF_SEC_STEP);
+}
+
+struct gf_regs {
+	double v[GF_VREGS][GF_WIDTH];
+	uint8_t p[GF_PREGS][GF_WIDTH];
+	const double *at[GF_VREGS]; /* where V[k] is: v[k], or a column that needs no copy */
+};
+
+/* Results of a program: n lanes each, inside the registers or columns. */
+struct gf_result {
+	const uint8_t *p;
+	const double *v, *v2;
+};
+
+#define GF_NEAR 0.9999999 /* as near as not yet true can be */
+
+/* How near a > b is. Plain IEEE operations only: the same bits everywhere. */
+GF_INLINE double gf_near_gt(double a, double b)
+{
+	double q = 0;
+
+	if (a != a || b != b)
+		return gf_unknown();
+	if (a > b)
+		return 1;
+	if (a == b)
+		return GF_NEAR;
+	if (b > 0)
+		q = a > 0 ? a / b : 0;
+	else if (b < 0)
+		q = b / a;
+	return q < GF_NEAR ? q : GF_NEAR;
+}
+
+GF_INLINE double gf_near_eq(double a, double b)
+{
+	double x = a < 0 ? -a : a, y = b < 0 ? -b : b, q;
+
+	if (a != a || b != b)
+		return gf_unknown();
+	if (a == b)
+		return 1;
+	if ((a < 0) != (b < 0))
+		return 0;
+	q = x < y ? x / y : y / x;
+	return q < GF_NEAR ? q : GF_NEAR;
+}
+
+GF_INLINE void gf_fill(double *d, double x, const uint32_t n)
+{
+	GF_LANES
+		d[i] = x;
+}
+
+/* Opcodes that give a number from elsewhere. 0: not one of them. */
+GF_INLINE int gf_interp_load(const struct gf_ctx *c, struct gf_insn in, uint32_t base, const uint32_t n,
+			     struct gf_regs *r)
+{
+	double *d = r->v[in.d & 15];
+	const double *col;
+
+	r->at[in.d & 15] = d;
+	switch (in.op) {
+	case GF_OP_LDF:
+		col = c->s->col[in.imm];
+		if (col)
+			r->at[in.d & 15] = col + base;
+		else
+			gf_fill(d, gf_unknown(), n);
+		return 1;
+	case GF_OP_LDC:
+		r->at[in.d & 15] = c->st->vcol[in.imm] + base;
+		return 1;
+	case GF_OP_LDH:
+		gf_fill(d, c->s->host[in.imm], n);
+		return 1;
+	case GF_OP_LDK:
+		gf_fill(d, c->konst[in.imm], n);
+		return 1;
+	case GF_OP_LDA:
+		gf_fill(d, c->st->agg[in.imm], n);
+		return 1;
+	case GF_OP_LDX:
+		gf_hist_read(&c->hist[in.imm], &c->st->hist[in.imm], c->now, base, n, d);
+		return 1;
+	case GF_OP_CHELD:
+		gf_hold_share(&c->hold[in.imm], &c->st->hold[in.imm], c->now, c->st->tick, base, n, d);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Opcodes from numbers to numbers. */
+GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs *r)
+{
+	double *d = r->v[in.d & 15];
+	const double *a = r->at[in.a & 15], *b = r->at[in.b & 15];
+
+	switch (in.op) {
+	case GF_OP_ADD:
+		GF_LANES d[i] = a[i] + b[i];
+		break;
+	case GF_OP_SUB:
+		GF_LANES d[i] = a[i] - b[i];
+		break;
+	case GF_OP_MUL:
+		GF_LANES d[i] = a[i] * b[i];
+		break;
+	case GF_OP_DIV:
+		GF_LANES d[i] = b[i] == 0 ? gf_unknown() : a[i] / b[i];
+		break;
+	case GF_OP_MIN:
+		GF_LANES d[i] = a[i] != a[i] ? a[i] : (a[i] < b[i] ? a[i] : b[i]);
+		break;
+	case GF_OP_MAX:
+		GF_LANES d[i] = a[i] != a[i] ? a[i] : (a[i] > b[i] ? a[i] : b[i]);
+		break;
+	case GF_OP_NEG:
+		GF_LANES d[i] = -a[i];
+		break;
+	case GF_OP_CGT:
+		GF_LANES d[i] = gf_near_gt(a[i], b[i]);
+		break;
+	case GF_OP_CLT:
+		GF_LANES d[i] = gf_near_gt(b[i], a[i]);
+		break;
+	case GF_OP_CEQ:
+		GF_LANES d[i] = gf_near_eq(a[i], b[i]);
+		break;
+	case GF_OP_PV: {
+		const uint8_t *p = r->p[in.a & 15];
+		GF_LANES d[i] = p[i] == GF_UNKNOWN ? gf_unknown() : (p[i] == GF_TRUE ? 1.0 : 0.0);
+		break;
+	}
+	default:
+		return 0;
+	}
+	r->at[in.d & 15] = d;
+	return 1;
+}
+
+#define GF_CMP(op) \
+	GF_LANES d[i] = (uint8_t)((a[i] != a[i]) | (b[i] != b[i]) ? GF_UNKNOWN : (a[i] op b[i] ? GF_TRUE : GF_FALSE))
+
+/* Comparisons, and truth from truth. */
+GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_regs *r)
+{
+	uint8_t *d = r->p[in.d & 15];
+	const double *a = r->at[in.a & 15], *b = r->at[in.b & 15];
+	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15];
+
+	switch (in.op) {
+	case GF_OP_LT:
+		GF_CMP(<);
+		return 1;
+	case GF_OP_LE:
+		GF_CMP(<=);
+		return 1;
+	case GF_OP_GT:
+		GF_CMP(>);
+		return 1;
+	case GF_OP_GE:
+		GF_CMP(>=);
+		return 1;
+	case GF_OP_EQ:
+		GF_CMP(==);
+		return 1;
+	case GF_OP_NE:
+		GF_CMP(!=);
+		return 1;
+	case GF_OP_AND:
+		GF_LANES d[i] = GF_MIN(p[i], q[i]);
+		return 1;
+	case GF_OP_OR:
+		GF_LANES d[i] = GF_MAX(p[i], q[i]);
+		return 1;
+	case GF_OP_NOT:
+		GF_LANES d[i] = (uint8_t)(2 - p[i]);
+		return 1;
+	case GF_OP_PSET:
+		GF_LANES d[i] = (uint8_t)in.imm;
+		return 1;
+	case GF_OP_KNOWN:
+		GF_LANES d[i] = (uint8_t)(a[i] == a[i] ? GF_TRUE : GF_FALSE);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Truth that is kept in tables. */
+GF_INLINE int gf_interp_table(const struct gf_ctx *c, struct gf_insn in, uint32_t base, const uint32_t n,
+			      struct gf_regs *r)
+{
+	uint8_t *d = r->p[in.d & 15];
+	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15], *col;
+	struct gf_state *st = c->st;
+
+	switch (in.op) {
+	case GF_OP_MATCH:
+		col = st->match[in.imm] + base;
+		GF_LANES d[i] = col[i];
+		return 1;
+	case GF_OP_LDP:
+		col = st->pcol[in.imm] + base;
+		GF_LANES d[i] = col[i];
+		return 1;
+	case GF_OP_HELD:
+		gf_hold_update(&c->hold[in.imm], &st->hold[in.imm], st, c->now, base, n, p, d);
+		return 1;
+	case GF_OP_LATCH:
+		gf_latch_update(&c->hold[in.imm], &st->hold[in.imm], st, base, n, p, q, d);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* 1 when all n lanes of p are x. */
+GF_INLINE int gf_all(const uint8_t *p, uint8_t x, const uint32_t n)
+{
+	uint8_t diff = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		diff |= (uint8_t)(p[i] ^ x);
+	return diff == 0;
+}
+
+/* Runs a program over rows [base, base + n). n is GF_WIDTH, or 1. */
+GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, const uint32_t n,
+			 struct gf_regs *r, struct gf_result *ret)
+{
+	const struct gf_prog *pr = &c->prog[prog];
+	const struct gf_insn *code = c->code + pr->code;
+	struct gf_insn in = code[pr->len - 1];
+	uint32_t pc = 0;
+
+	for (uint32_t k = 0; k < GF_VREGS; k++)
+		r->at[k] = r->v[k];
+	while (pc < pr->len) {
+		in = code[pc++];
+		if (in.op == GF_OP_END)
+			break;
+		if (in.op == GF_OP_JAF || in.op == GF_OP_JAT) {
+			uint8_t x = in.op == GF_OP_JAF ? GF_FALSE : GF_TRUE;
+			if (in.imm > pc && gf_all(r->p[in.a & 15], x, n))
+				pc = in.imm;
+			continue;
+		}
+		if (!gf_interp_truth(in, n, r) && !gf_interp_num(in, n, r) && !gf_interp_table(c, in, base, n, r))
+			gf_interp_load(c, in, base, n, r);
+	}
+	ret->p = r->p[in.a & 15];
+	ret->v = r->at[in.b & 15];
+	ret->v2 = r->at[in.imm & 15];
+}
+
+/* The CPU engine replaces this by the same function built for the machine's
+ * widest vectors; nothing else differs. */
+#ifndef GF_RUN_CHUNK
+GF_INLINE void gf_run_chunk(const struct gf_ctx *c, uint32_t prog, uint32_t base, struct gf_regs *r,
+			    struct gf_result *ret)
+{
+	gf_interp(c, prog, base, GF_WIDTH, r, ret);
+}
+#define GF_RUN_CHUNK gf_run_chunk
+#endif
+
+/* One row, or (row 0) a program of host scope. */
+static GF_HD __attribute__((noinline, unused)) void gf_run_one(const struct gf_ctx *c, uint32_t prog, uint32_t row,
+							struct gf_regs *r, struct gf_result *ret)
+{
+	gf_interp(c, prog, row, 1, r, ret);
+}
+
+#endif

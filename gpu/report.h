@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Events with their evidence: terms, runners-up, values for notify templates.
+ */
+#ifndef GPUFAS_REPORT_H
+#define GPUFAS_REPORT_H
+
+#include "gpu/select.h"
+
+/* A zeroed event; never NULL. Lost ones are counted. */
+GF_INLINE struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_t rule)
+{
+	struct gf_tick_out *out = t->out;
+	struct gf_event *ev;
+	uint64_t *w;
+
+	if (out->events_n < out->events_cap) {
+		ev = &out->events[out->events_n++];
+	} else {
+		ev = &out->events[out->events_cap];
+		out->events_lost++;
+	}
+	w = (uint64_t *)(void *)ev;
+	for (size_t i = 0; i < sizeof *ev / 8; i++)
+		w[i] = 0;
+#if defined(__CUDA_ARCH__)
+	ev->seq = (*out->seq)++;
+#else
+	ev->seq = __atomic_fetch_add(out->seq, 1, __ATOMIC_RELAXED);
+#endif
+	ev->kind = kind;
+	ev->rule = rule;
+	ev->now_ns = t->c.s->now_ns;
+	ev->image_fp = t->c.img->fp;
+	ev->target = t->in->target;
+	ev->row = GF_NONE;
+	return ev;
+}
+
+GF_INLINE void gf_event_victim(const struct gf_sample *s, struct gf_event *ev, uint32_t row)
+{
+	ev->row = row;
+	ev->pid = s->pid[row];
+	ev->uid = s->uid[row];
+	ev->start_ns = s->start_ns[row];
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
+		ev->comm[i] = s->comm[row][i];
+}
+
+/* Runs a program that explains, for the row or the host. 0 when it cannot be. */
+GF_INLINE int gf_explain(struct gf_tick *t, uint32_t prog, uint32_t row, struct gf_result *res)
+{
+	if (prog == GF_NONE)
+		return 0;
+	if (t->c.prog[prog].scope == GF_SCOPE_TASK && row == GF_NONE)
+		return 0;
+	gf_run_one(&t->c, prog, t->c.prog[prog].scope == GF_SCOPE_TASK ? row : 0, t->regs, res);
+	return 1;
+}
+
+/* The terms of a rule's condition as they are for a row; returns how many. */
+GF_INLINE uint32_t gf_explain_terms(struct gf_tick *t, uint32_t rule, uint32_t row, struct gf_event_term *to)
+{
+	const struct gf_rule *r = &t->c.rule[rule];
+	const struct gf_term *term = GF_SEC(struct gf_term, t->c.img, GF_SEC_TERM);
+	uint32_t n = GF_MIN(r->terms, GF_EVENT_TERMS);
+	struct gf_result res;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_term *x = &term[r->term + i];
+		to[i].term = r->term + i;
+		to[i].left = to[i].right = gf_unknown();
+		to[i].truth = GF_UNKNOWN;
+		if (!gf_explain(t, x->prog, row, &res))
+			continue;
+		to[i].truth = res.p[0];
+		if (x->values > 0)
+			to[i].left = res.v[0];
+		if (x->values > 1)
+			to[i].right = res.v2[0];
+	}
+	return n;
+}
+
+/* Terms, and the numbers of the notify template. step: GF_NONE for none. */
+GF_INLINE void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_t rule, uint32_t step, uint32_t row)
+{
+	const struct gf_rule *r = &t->c.rule[rule];
+	const struct gf_note *note = GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE);
+	uint32_t at = r->note, n = r->notes;
+	struct gf_result res;
+
+	ev->terms = (uint8_t)gf_explain_terms(t, rule, row, ev->term);
+	if (step != GF_NONE && t->c.step[r->step + step].notes) {
+		at = t->c.step[r->step + step].note;
+		n = t->c.step[r->step + step].notes;
+	}
+	ev->notes = (uint8_t)GF_MIN(n, GF_EVENT_NOTES);
+	for (uint32_t i = 0; i < ev->notes; i++)
+		ev->note[i] = gf_explain(t, note[at + i].prog, row, &res) ? res.v[0] : gf_unknown();
+}
+
+GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row)
+{
+	const struct gf_sample *s = t->c.s;
+	const struct gf_state *st = t->c.st;
+	uint8_t why = st->why[row];
+
+	to->key = st->key[row];
+	to->start_ns = s->start_ns[row];
+	to->pid = s->pid[row];
+	to->uid = s->uid[row];
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
+		to->comm[i] = s->comm[row][i];
+	to->why = why;
+	to->klass = GF_MIN(st->klass[row], 2);
+	to->by = GF_NONE;
+	if (why == GF_WHY_PROTECTED || why == GF_WHY_AVOIDED || (why == GF_WHY_CHOSEN && st->klass[row] == 0))
+		to->by = st->klass_by[row];
+	else if (why == GF_WHY_CONDEMNED)
+		to->by = st->condemned[row] - 1;
+}
+
+/* Who was looked at: the first seeds, then whoever ranks best by the key alone,
+ * classes and exclusions aside, since "why not that one?" is what is asked. */
+GF_INLINE void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pick, const struct gf_choice *ch)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_state *st = t->c.st;
+	uint32_t top[GF_EVENT_RANKS], lead = GF_MIN(ch->seeds, GF_EVENT_RANKS / 2), n = lead;
+
+	for (uint32_t k = 0; k < lead; k++)
+		top[k] = st->pick[k];
+	for (uint32_t row = 0; row < s->rows; row++) {
+		uint32_t k, listed = 0;
+		if (st->why[row] == GF_WHY_COUNT)
+			continue;
+		for (k = 0; k < lead; k++)
+			listed |= top[k] == row;
+		if (listed || (n == GF_EVENT_RANKS && !gf_rank_before(s, st, pick, row, top[n - 1])))
+			continue;
+		k = n < GF_EVENT_RANKS ? n++ : n - 1;
+		for (; k > lead && gf_rank_before(s, st, pick, row, top[k - 1]); k--)
+			top[k] = top[k - 1];
+		top[k] = row;
+	}
+	for (uint32_t k = 0; k < n; k++)
+		gf_event_rank_put(t, &ev->u.rank[k], top[k]);
+	ev->ranks = (uint8_t)n;
+	ev->candidates = ch->candidates;
+	ev->never = ch->never;
+	ev->protect = ch->protect;
+	ev->where = ch->where;
+	ev->condemned = ch->condemned;
+	ev->chosen = ch->seeds;
+}
+
+/* One verdict; row GF_NONE: to no task. */
+GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
+			      uint32_t row, uint8_t flags)
+{
+	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
+	const struct gf_sample *s = t->c.s;
+	struct gf_tick_out *out = t->out;
+	struct gf_verdict *v;
+
+	if (out->verdicts_n == out->verdicts_cap) {
+		out->verdicts_lost++;
+		return;
+	}
+	v = &out->verdicts[out->verdicts_n++];
+	v->event = ev->seq;
+	v->row = row;
+	v->start_ns = row == GF_NONE ? 0 : s->start_ns[row];
+	v->pid = row == GF_NONE ? 0 : s->pid[row];
+	v->gen = row == GF_NONE ? 0 : s->gen[row];
+	v->rule = rule;
+	v->step = (uint8_t)step;
+	v->action = sp->action;
+	v->group = group;
+	v->flags = (uint8_t)(flags | (ev->observed ? GF_VERDICT_OBSERVE : 0));
+	v->arg = sp->arg;
+}
+
+#endif
