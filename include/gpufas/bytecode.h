@@ -74,6 +74,7 @@ GF_STATIC_ASSERT(sizeof(struct gf_insn) == 8, "gf_insn");
 #define GF_MAX_HIST_SLOTS 64u
 #define GF_MAX_LIMIT    64u   /* N of "limit N per D" */
 #define GF_MAX_PICK     1024u /* N of "largest N" */
+#define GF_MAX_NS       (1ull << 60) /* any duration: sums of a few with a time do not wrap */
 
 enum gf_section {
 	GF_SEC_CODE,    /* struct gf_insn[] */
