@@ -24,7 +24,8 @@ $(MAN)/gpufas-policy.5: man/gpufas-policy.5.scd man/codes.awk $(wildcard compile
 	$(Q)mkdir -p $(@D)
 	$(Q)awk -f man/codes.awk $< > $@.scd && $(SCDOC) < $@.scd > $@.tmp && mv $@.tmp $@ && rm -f $@.scd
 
-$(MAN)/gpufas-fields.7: $(BUILD)/gpufasctl
+$(MAN)/gpufas-fields.7: $(BUILD)/gpufasctl man/gpufas-fields.head man/gpufas-fields.tail
 	$(call say,MAN,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BUILD)/gpufasctl fields --man > $@.scd && $(SCDOC) < $@.scd > $@.tmp && mv $@.tmp $@ && rm -f $@.scd
+	$(Q)$(BUILD)/gpufasctl fields --man > $@.mid && cat man/gpufas-fields.head $@.mid man/gpufas-fields.tail | \
+		$(SCDOC) > $@.tmp && mv $@.tmp $@ && rm -f $@.mid
