@@ -218,8 +218,12 @@ int gf_audit_create(const struct gf_audit_opts *opts, struct gf_audit **ret, str
 
 void gf_audit_destroy(struct gf_audit *a)
 {
-	if (!a || gf_outbox_destroy(a->box))
-		return; /* a disk still has the thread: leave it what it uses */
+	if (!a)
+		return;
+	if (gf_outbox_destroy(a->box)) {
+		a->opts.trouble = NULL; /* a disk still has the thread: leave it what it uses, and let it be quiet */
+		return;
+	}
 	let_go(a);
 	pthread_mutex_destroy(&a->lock);
 	free(a->path);

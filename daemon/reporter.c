@@ -39,7 +39,7 @@ struct gf_reporter {
 	pthread_t thread;
 	int wake, news;
 	pthread_mutex_t lock;
-	bool stop;
+	bool stop, joined;
 	struct gf_event *inbox; /* [INBOX] ring */
 	uint32_t in_head, in_n;
 	struct kept *kept;      /* [GF_REPORTER_KEPT] ring */
@@ -332,15 +332,23 @@ int gf_reporter_create(const struct gf_reporter_opts *opts, struct gf_reporter *
 	return 0;
 }
 
-void gf_reporter_destroy(struct gf_reporter *r)
+void gf_reporter_stop(struct gf_reporter *r)
 {
-	if (!r)
+	if (!r || r->joined)
 		return;
 	pthread_mutex_lock(&r->lock);
 	r->stop = true;
 	pthread_mutex_unlock(&r->lock);
 	ring(r->wake);
 	pthread_join(r->thread, NULL);
+	r->joined = true;
+}
+
+void gf_reporter_destroy(struct gf_reporter *r)
+{
+	if (!r)
+		return;
+	gf_reporter_stop(r);
 	release(r);
 }
 

@@ -43,7 +43,9 @@ struct gf_reporter_stats {
 /* Starts the thread. It waits for nothing but its sources: writing is the log's
  * and the audit's threads' business. */
 int gf_reporter_create(const struct gf_reporter_opts *opts, struct gf_reporter **ret, struct gf_err *err);
-/* Takes what is still in the sources, then ends. */
+/* Takes what is still in the sources, then ends the thread; what comes later is
+ * taken and goes nowhere, so that audit and actuator may be stopped after it. */
+void gf_reporter_stop(struct gf_reporter *r);
 void gf_reporter_destroy(struct gf_reporter *r);
 
 /* For the actuator (gf_event_sink): copies the event; never blocks. Any thread. */

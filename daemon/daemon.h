@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of gpufasd and who owns them. Only the main thread uses this, but
+ * for the reload's worker, which sees struct gf_reload alone.
+ */
+#ifndef GPUFAS_DAEMON_DAEMON_H
+#define GPUFAS_DAEMON_DAEMON_H
+
+#include <pthread.h>
+
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/hooks.h"
+#include "daemon/policy.h"
+#include "daemon/reporter.h"
+#include "daemon/sdnotify.h"
+#include "gpu/engine.h"
+#include "targets/actuator.h"
+#include "targets/target.h"
+
+struct gf_view;
+
+/* Command line. */
+struct gf_options {
+	const char *config_path; /* NULL: the usual place, and defaults when nothing is there */
+	bool observe;
+	bool check;
+	int engine;              /* enum gf_engine_kind, -1: as configured */
+	const char *socket;      /* NULL: as configured */
+	struct gf_strlist policy;/* instead of the configured ones */
+};
+
+/* A reload under way: made by main, worked on by the worker, read by main after done_fd. */
+struct gf_reload {
+	const struct gf_options *options;
+	const struct gf_config *now;    /* in force while the worker runs */
+	struct gf_engine *engine;
+	struct gf_policies *policies;
+	struct gf_hooks *hooks;
+	struct gf_policy *old;
+	int done_fd;                    /* eventfd */
+	/* result */
+	int error;                      /* 0 or -errno */
+	struct gf_config *config;
+	struct gf_policy *policy;
+	uint32_t kept;
+	struct gf_policy_report report;
+};
+
+struct gf_daemon {
+	struct gf_options options;
+	struct gf_config *config;
+	const char *engine_why;
+	bool observe;
+	struct gf_policies *policies;
+	struct gf_policy *policy; /* in force */
+	struct gf_target *target;
+	struct gf_engine *engine;
+	struct gf_actuator *actuator;
+	struct gf_reporter *reporter;
+	struct gf_audit *audit;
+	struct gf_hooks *hooks;
+	struct gf_control *control;
+	struct gf_notify notify;
+	struct gf_view *view;     /* for ps; made when asked for */
+	uint64_t ps_client[GF_CTL_MAX_CLIENTS], ps_due_ns; /* who waits for the view's second sample */
+	size_t ps_clients;
+	uint64_t started_ns;      /* CLOCK_MONOTONIC */
+	/* reloads */
+	struct gf_reload *reload; /* running, or NULL */
+	pthread_t reload_thread;
+	int reload_fd;
+	bool reload_again;        /* asked for while one was running */
+	uint64_t reload_client[GF_CTL_MAX_CLIENTS], again_client[GF_CTL_MAX_CLIENTS];
+	size_t reload_clients, again_clients;
+	uint64_t reloads_ok, reloads_failed;
+	char last_reload_error[512];
+};
+
+uint64_t gf_daemon_clock(clockid_t id); /* ns */
+
+/* setup.c: configuration, parts, in order. err says why not. */
+int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, struct gf_policy_report *rep);
+int gf_daemon_start(struct gf_daemon *d, struct gf_err *err);
+void gf_daemon_stop(struct gf_daemon *d);
+
+/* commands.c: a gf_control_handler; arg is the daemon. */
+void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *request);
+
+/* reload.c. client: who waits for the answer, 0: a signal asked. */
+void gf_daemon_reload(struct gf_daemon *d, uint64_t client);
+void gf_daemon_reload_done(struct gf_daemon *d); /* when reload_fd is readable */
+void gf_daemon_reload_wait(struct gf_daemon *d); /* before stopping */
+
+/* status.c: parts of answers. */
+void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b);
+/* Rule views as an array; only: the rule of this name alone (NULL: all). Returns how many. */
+uint32_t gf_daemon_rules_json(struct gf_daemon *d, const char *only, struct gf_jbuf *b);
+void gf_host_json(const double *host, struct gf_jbuf *b); /* {field: value} of those known */
+uint64_t gf_daemon_rss(void); /* bytes */
+
+/* metrics.c: appends a Prometheus text exposition (format 0.0.4). */
+void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b);
+
+/* view.c: ps. */
+void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c);
+void gf_daemon_ps_due(struct gf_daemon *d);      /* answers who waits, frees what is not used any more */
+int gf_daemon_ps_timeout(struct gf_daemon *d);   /* ms, -1: never */
+void gf_view_free(struct gf_view *v);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/eventjson.h"
+
+uint64_t gf_daemon_rss(void)
+{
+	unsigned long long size, rss = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llu %llu", &size, &rss) != 2)
+		rss = 0;
+	fclose(f);
+	return rss * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void gf_host_json(const double *host, struct gf_jbuf *b)
+{
+	static const char *const names[GF_HF_COUNT] = {
+#define GF_HOST(id, name, ...) [GF_HF_##id] = name,
+#include "gpufas/fields.def"
+	};
+
+	gf_jbuf_open(b, '{');
+	for (int i = 0; i < GF_HF_COUNT; i++)
+		if (!gf_is_unknown(host[i]))
+			gf_jbuf_knum(b, names[i], host[i]);
+	gf_jbuf_close(b, '}');
+}
+
+static void engine_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+{
+	char why[512];
+
+	snprintf(why, sizeof why, "%s%s%s", d->engine_why, *d->engine_why && *st->note ? "; " : "", st->note);
+	gf_jbuf_key(b, "engine");
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "kind", "cpu");
+	gf_jbuf_kstr(b, "why", why);
+	gf_jbuf_kbool(b, "rt", st->rt);
+	gf_jbuf_kbool(b, "mlocked", st->mlocked);
+	gf_jbuf_close(b, '}');
+}
+
+static void policy_json(const struct gf_daemon *d, struct gf_jbuf *b)
+{
+	char t[64];
+
+	gf_jbuf_key(b, "policy");
+	gf_jbuf_open(b, '{');
+	gf_jbuf_key(b, "files");
+	gf_jbuf_open(b, '[');
+	for (size_t i = 0; i < d->policy->files.n; i++)
+		gf_jbuf_str(b, d->policy->files.v[i]);
+	gf_jbuf_close(b, ']');
+	gf_jbuf_kuint(b, "rules", d->policy->rules);
+	snprintf(t, sizeof t, "%016llx", (unsigned long long)d->policy->img->fp);
+	gf_jbuf_kstr(b, "fp", t);
+	gf_jbuf_kstr(b, "loaded_at", gf_time_text(d->policy->loaded_wall_ns, t, sizeof t));
+	gf_jbuf_kstr(b, "last_reload_error", d->last_reload_error);
+	gf_jbuf_close(b, '}');
+}
+
+static void target_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+{
+	gf_jbuf_key(b, "targets");
+	gf_jbuf_open(b, '[');
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "name", d->config->target_name);
+	gf_jbuf_kstr(b, "kind", d->target->ops->kind);
+	gf_jbuf_kstr(b, "road", d->target->road);
+	gf_jbuf_kuint(b, "tasks", st->live);
+	gf_jbuf_kuint(b, "rows", st->rows);
+	gf_jbuf_kuint(b, "dropped", st->dropped);
+	gf_jbuf_kuint(b, "ticks", st->ticks);
+	gf_jbuf_kuint(b, "missed", st->missed);
+	gf_jbuf_kuint(b, "late", st->late);
+	gf_jbuf_kuint(b, "overruns", st->overruns);
+	gf_jbuf_kbool(b, "stale", st->stale);
+	gf_jbuf_kuint(b, "sample_errors", st->sample_errors);
+	gf_jbuf_kstr(b, "sample_error", st->sample_error);
+	gf_jbuf_knum(b, "sample_us", (double)st->sample_avg_ns / 1e3);
+	gf_jbuf_knum(b, "eval_us", (double)st->eval_avg_ns / 1e3);
+	gf_jbuf_knum(b, "total_us", (double)st->total_avg_ns / 1e3);
+	gf_jbuf_knum(b, "total_max_us", (double)st->total_max_ns / 1e3);
+	gf_jbuf_key(b, "host");
+	gf_host_json(st->host, b);
+	gf_jbuf_close(b, '}');
+	gf_jbuf_close(b, ']');
+}
+
+void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b)
+{
+	struct gf_engine_stats st;
+	struct gf_reporter_stats rs;
+	char text[512] = "";
+
+	gf_engine_stats(d->engine, &st);
+	gf_reporter_stats(d->reporter, &rs);
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "version", GF_VERSION);
+	gf_jbuf_kint(b, "pid", getpid());
+	gf_jbuf_knum(b, "uptime_s", (double)(gf_daemon_clock(CLOCK_MONOTONIC) - d->started_ns) / 1e9);
+	gf_jbuf_kstr(b, "mode", d->observe ? "observe" : "enforce");
+	gf_jbuf_kuint(b, "period_ns", d->config->period_ns);
+	engine_json(d, &st, b);
+	policy_json(d, b);
+	gf_jbuf_key(b, "budget");
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kuint(b, "used", st.budget_used);
+	gf_jbuf_kuint(b, "of", st.budget_n);
+	gf_jbuf_knum(b, "window_s", (double)d->config->budget_window_ns / 1e9);
+	gf_jbuf_close(b, '}');
+	target_json(d, &st, b);
+	gf_jbuf_key(b, "events");
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kuint(b, "total", rs.events);
+	gf_jbuf_kuint(b, "queued", rs.queued);
+	gf_jbuf_kuint(b, "lost", rs.lost + st.events_dropped);
+	gf_jbuf_kuint(b, "verdicts_lost", st.verdicts_dropped);
+	gf_jbuf_kstr(b, "audit", d->audit ? d->config->audit_path : "");
+	gf_jbuf_kstr(b, "audit_error", d->audit ? gf_audit_error(d->audit, text, sizeof text) : "");
+	gf_jbuf_kuint(b, "audit_lost", d->audit ? gf_audit_lost(d->audit) : 0);
+	gf_jbuf_kuint(b, "log_lost", gf_log_lost());
+	gf_jbuf_close(b, '}');
+	gf_jbuf_kuint(b, "rss_bytes", gf_daemon_rss());
+	gf_jbuf_close(b, '}');
+}
+
+uint32_t gf_daemon_rules_json(struct gf_daemon *d, const char *only, struct gf_jbuf *b)
+{
+	uint64_t fp = 0, now = gf_daemon_clock(CLOCK_BOOTTIME);
+	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
+	uint32_t said = 0;
+
+	gf_jbuf_open(b, '[');
+	size_t n = v ? gf_engine_rules(d->engine, v, GF_MAX_RULES, &fp) : 0;
+	/* a reload may have been between two looks: only views and names of one image go together */
+	struct gf_policy *p = n ? gf_policies_find(d->policies, fp) : NULL;
+	for (uint32_t i = 0; p && i < GF_MIN(n, (size_t)p->rules); i++) {
+		const char *name = gf_image_str(p->img, GF_SEC(struct gf_rule, p->img, GF_SEC_RULE)[i].name);
+		if (only && strcmp(only, name))
+			continue;
+		gf_rule_json(&v[i], i, p->img, now, b);
+		said++;
+	}
+	gf_jbuf_close(b, ']');
+	b->failed |= !v;
+	gf_policy_put(p);
+	free(v);
+	return said;
+}
