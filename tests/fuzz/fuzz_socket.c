@@ -64,7 +64,15 @@ static void start(void)
 		 "control:\n  socket: %s\n  group: \"\"\n  mode: 0600\nlog:\n  level: error\n  journal: no\n", dir, path);
 	write_file("gpufas.yaml", text);
 	snprintf(config, sizeof config, "%s/gpufas.yaml", dir);
+	daemon_ = (struct gf_daemon){ .reload_fd = -1, .notify = { .fd = -1 } };
 	daemon_.options = (struct gf_options){ .config_path = strdup(config), .observe = true, .engine = -1 };
+	gf_log_setup(LOG_ERR, GF_LOG_JOURNAL_NO);
+	struct gf_policy_report rep = { 0 };
+	if (gf_daemon_read_config(&daemon_.options, &daemon_.config, &rep)) {
+		fprintf(stderr, "fuzz_socket: %s%s\n", rep.text ? rep.text : "", rep.err.text);
+		abort();
+	}
+	gf_policy_report_deinit(&rep);
 	if (gf_daemon_start(&daemon_, &err)) {
 		fprintf(stderr, "fuzz_socket: the daemon does not start: %s\n", err.text);
 		abort();
