@@ -95,23 +95,34 @@ statements: %empty
 	;
 
 statement:
-	  LET name '=' expr			{
+	  let name '=' expr			{
 		$$ = gf_make_stmt(p, GF_ST_LET, @$, $4);
 		if ($$) {
 			$$->name = $2.text;
 			$$->name_span = @2;
 		}
 	}
-	| PROTECT expr				{ $$ = gf_make_stmt(p, GF_ST_PROTECT, @$, $2); }
-	| UNPROTECT expr			{ $$ = gf_make_stmt(p, GF_ST_UNPROTECT, @$, $2); }
-	| PREFER expr				{ $$ = gf_make_stmt(p, GF_ST_PREFER, @$, $2); }
-	| AVOID expr				{ $$ = gf_make_stmt(p, GF_ST_AVOID, @$, $2); }
+	| protect expr				{ $$ = gf_make_stmt(p, GF_ST_PROTECT, @$, $2); }
+	| unprotect expr			{ $$ = gf_make_stmt(p, GF_ST_UNPROTECT, @$, $2); }
+	| prefer expr				{ $$ = gf_make_stmt(p, GF_ST_PREFER, @$, $2); }
+	| avoid expr				{ $$ = gf_make_stmt(p, GF_ST_AVOID, @$, $2); }
 	| rule
 	| error					{ $$ = NULL; }
 	;
 
+/* Where a statement or a step begins, an earlier mistake is over: the next one is
+ * told of even if it comes at once. */
+let:	  LET					{ yyerrok; };
+protect:  PROTECT				{ yyerrok; };
+unprotect: UNPROTECT				{ yyerrok; };
+prefer:	  PREFER				{ yyerrok; };
+avoid:	  AVOID					{ yyerrok; };
+rule_word: RULE					{ yyerrok; };
+if:	  IF					{ yyerrok; };
+then:	  THEN					{ yyerrok; };
+
 rule:	  body
-	| RULE name title body			{
+	| rule_word name title body			{
 		$$ = $4;
 		if ($$) {
 			$$->span = @$;
@@ -126,9 +137,9 @@ title:	  %empty				{ $$ = (struct gf_lexeme){ 0 }; }
 	| STRING
 	;
 
-body:	  IF cond hold until tail %prec RULE_ENDS { $$ = gf_make_rule(p, @$, $2, $3, $4, $5); }
-	| IF error tail %prec RULE_ENDS		{ $$ = NULL; (void)$3; }
-	| IF error				{ $$ = NULL; }
+body:	  if cond hold until tail %prec RULE_ENDS { $$ = gf_make_rule(p, @$, $2, $3, $4, $5); }
+	| if error tail %prec RULE_ENDS		{ $$ = NULL; (void)$3; }
+	| if error				{ $$ = NULL; }
 	;
 
 /* A `for D` that more of the condition follows holds for all that is before it:
@@ -182,8 +193,8 @@ until:	  %empty				{ $$ = NULL; }
 	| UNTIL expr				{ $$ = $2; }
 	;
 
-tail:	  THEN step				{ $$ = gf_make_tail(p); gf_tail_step(p, $$, $2, @2); }
-	| tail THEN step			{ $$ = $1; gf_tail_step(p, $$, $3, @3); }
+tail:	  then step				{ $$ = gf_make_tail(p); gf_tail_step(p, $$, $2, @2); }
+	| tail then step			{ $$ = $1; gf_tail_step(p, $$, $3, @3); }
 	| tail clause				{ $$ = $1; gf_tail_clauses(p, $$, $2, @2); }
 	| tail error
 	;
@@ -643,16 +654,19 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct gf_parser *p, v
 		at.start = at.end = p->before.end; /* behind the last word, not behind the blank lines */
 	} else {
 		gf_text_printf(&msg, "unexpected ");
-		bool quoted = got == YYSYMBOL_STRING;
-		size_t len = at.end - at.start, shown = len > 40 ? 40 : len;
-		while (shown < len && shown && ((unsigned char)p->src->text[at.start + shown] & 0xc0) == 0x80)
-			shown--;
+		/* a string is shown without its own quotes */
+		bool quoted = got == YYSYMBOL_STRING && at.end - at.start >= 2;
+		uint32_t from = at.start + quoted, to = at.end - quoted, cut = to;
+		if (to - from > 40) {
+			cut = from + 40;
+			for (int i = 0; i < 3 && ((unsigned char)p->src->text[cut] & 0xc0) == 0x80; i++)
+				cut--;
+		}
 		if (quoted)
 			gf_text_printf(&msg, "string ");
-		if (quoted && len >= 2)
-			gf_text_quote(&msg, p->src->text + at.start + 1, shown == len ? len - 2 : shown - 1);
-		else
-			gf_text_quote(&msg, p->src->text + at.start, shown);
+		gf_text_quote(&msg, p->src->text + from, cut - from);
+		if (cut < to)
+			gf_text_printf(&msg, "…");
 	}
 	write_expected(&msg, &x);
 	write_hint(&hint, &x, p, got, at, word.v ? word.v : "");
