@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: MIT
+#include "targets/actuator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "targets/act.h"
+
+#define BATCH 1024u      /* verdicts carried out together */
+#define ROUND 64         /* epoll events a call */
+#define SPARE_FDS 64u    /* never used up by following */
+#define REAP_RING 256u
+#define STACK (256u << 10)
+#define TAG_VERDICT UINT64_MAX
+#define TAG_STOP (UINT64_MAX - 1)
+
+struct victim {
+	int pidfd; /* -1: slot free */
+	struct gf_verdict v;
+	uint64_t sent_ns; /* CLOCK_MONOTONIC */
+};
+
+/* A member whose fate is known, waiting to be reported. */
+struct report {
+	struct gf_verdict v;
+	int error;
+	uint32_t exit_us;
+};
+
+/* process_mrelease can take as long as the memory is large: on a thread aside. */
+struct reaper {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	int fd[REAP_RING];
+	uint32_t head, tail;
+	bool stop;
+};
+
+struct gf_actuator {
+	struct gf_actuator_opts o;
+	int verdict_fd, epoll_fd, stop_fd;
+	gf_verdict_source source;
+	void *source_arg;
+	gf_event_sink sink;
+	void *sink_arg;
+	pthread_t thread;
+	bool started;
+	struct victim *victim;
+	uint32_t victims; /* in use */
+	uint32_t lowest;  /* no free slot before it */
+	struct gf_verdict batch[BATCH];
+	int batch_fd[BATCH];
+	int batch_error[BATCH];
+	int32_t batch_pid[BATCH];
+	struct report report[BATCH];
+	uint32_t reports;
+	struct reaper reaper;
+};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- results ---------------------------------------------------------------- */
+
+static int by_event(const void *x, const void *y)
+{
+	const struct report *a = x, *b = y;
+
+	if (a->v.event != b->v.event)
+		return a->v.event < b->v.event ? -1 : 1;
+	if (a->v.flags != b->v.flags)
+		return (a->v.flags & GF_VERDICT_OBSERVE) - (b->v.flags & GF_VERDICT_OBSERVE);
+	return 0;
+}
+
+static void flush_reports(struct gf_actuator *a)
+{
+	struct gf_event ev;
+	uint32_t i = 0;
+
+	qsort(a->report, a->reports, sizeof *a->report, by_event);
+	while (i < a->reports) {
+		const struct report *first = &a->report[i];
+		uint8_t observed = !!(first->v.flags & GF_VERDICT_OBSERVE);
+		memset(&ev, 0, sizeof ev);
+		ev.kind = GF_EV_RESULT;
+		ev.about = first->v.event;
+		ev.rule = first->v.rule;
+		ev.step = first->v.step;
+		ev.row = GF_NONE;
+		ev.uid = GF_NONE;
+		ev.observed = observed;
+		ev.target = a->o.target_index;
+		ev.now_ns = now_ns(CLOCK_BOOTTIME);
+		ev.wall_ns = now_ns(CLOCK_REALTIME);
+		for (; i < a->reports && ev.count < GF_EVENT_MEMBERS; i++) {
+			const struct report *r = &a->report[i];
+			if (r->v.event != ev.about || !!(r->v.flags & GF_VERDICT_OBSERVE) != observed)
+				break;
+			ev.u.member[ev.count++] = (struct gf_event_member){
+				.start_ns = r->v.start_ns, .pid = r->v.pid, .error = r->error, .exit_us = r->exit_us,
+			};
+		}
+		ev.members = ev.count;
+		a->sink(a->sink_arg, &ev);
+	}
+	a->reports = 0;
+}
+
+static void report(struct gf_actuator *a, const struct gf_verdict *v, int error, uint32_t exit_us)
+{
+	if (a->reports == BATCH)
+		flush_reports(a);
+	a->report[a->reports++] = (struct report){ *v, error, exit_us };
+}
+
+/* ---- following -------------------------------------------------------------- */
+
+static void forget(struct gf_actuator *a, uint32_t slot)
+{
+	close(a->victim[slot].pidfd); /* leaves the epoll set with it */
+	a->victim[slot].pidfd = -1;
+	a->victims--;
+	a->lowest = GF_MIN(a->lowest, slot);
+}
+
+/* The one waited for longest makes room. What has become of it is not known, but
+ * the signals of today go before the curiosity of yesterday. */
+static void forget_oldest(struct gf_actuator *a)
+{
+	uint32_t old = GF_NONE;
+
+	for (uint32_t i = 0; i < a->o.follow; i++)
+		if (a->victim[i].pidfd >= 0 && (old == GF_NONE || a->victim[i].sent_ns < a->victim[old].sent_ns))
+			old = i;
+	if (old == GF_NONE)
+		return;
+	report(a, &a->victim[old].v, 0, GF_NONE);
+	forget(a, old);
+}
+
+/* Takes pidfd over. False: cannot be followed (closed). */
+static bool follow(struct gf_actuator *a, const struct gf_verdict *v, int pidfd, uint64_t sent)
+{
+	uint32_t i = a->lowest;
+
+	while (i < a->o.follow && a->victim[i].pidfd >= 0)
+		i++;
+	a->lowest = i;
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = i };
+	if (i == a->o.follow || epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, pidfd, &e)) {
+		close(pidfd);
+		return false;
+	}
+	a->victim[i] = (struct victim){ pidfd, *v, sent };
+	a->victims++;
+	return true;
+}
+
+static void exit_seen(struct gf_actuator *a, uint64_t slot)
+{
+	if (slot >= a->o.follow || a->victim[slot].pidfd < 0)
+		return;
+	struct victim *w = &a->victim[slot];
+	uint64_t us = (now_ns(CLOCK_MONOTONIC) - w->sent_ns) / 1000;
+	report(a, &w->v, 0, (uint32_t)GF_MIN(us, (uint64_t)GF_NONE - 1));
+	forget(a, (uint32_t)slot);
+}
+
+/* Reports those whose time is up; how long until the next, in ms, -1: none. */
+static int give_up(struct gf_actuator *a)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC), next = UINT64_MAX;
+
+	if (!a->victims)
+		return -1;
+	for (uint32_t i = 0; i < a->o.follow; i++) {
+		struct victim *w = &a->victim[i];
+		if (w->pidfd < 0)
+			continue;
+		uint64_t end = w->sent_ns + a->o.follow_ns;
+		if (end > now) {
+			next = GF_MIN(next, end);
+			continue;
+		}
+		/* It may have left since epoll was last asked. */
+		struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
+		if (poll(&p, 1, 0) > 0) {
+			exit_seen(a, i);
+		} else {
+			report(a, &w->v, 0, GF_NONE);
+			forget(a, i);
+		}
+	}
+	if (next == UINT64_MAX)
+		return -1;
+	return (int)GF_MIN((next - now) / 1000000 + 1, 3600000u);
+}
+
+/* ---- reaping ---------------------------------------------------------------- */
+
+static void *reaper_main(void *arg)
+{
+	struct reaper *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->stop) {
+		if (r->tail == r->head) {
+			pthread_cond_wait(&r->cond, &r->lock);
+			continue;
+		}
+		int fd = r->fd[r->tail++ % REAP_RING];
+		pthread_mutex_unlock(&r->lock);
+#ifdef SYS_process_mrelease
+		/* Help only: what fails here the exit itself will do. */
+		syscall(SYS_process_mrelease, fd, 0);
+#endif
+		close(fd);
+		pthread_mutex_lock(&r->lock);
+	}
+	while (r->tail != r->head)
+		close(r->fd[r->tail++ % REAP_RING]);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+static void reap(struct reaper *r, int pidfd)
+{
+	int fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	pthread_mutex_lock(&r->lock);
+	bool room = r->head - r->tail < REAP_RING;
+	if (room)
+		r->fd[r->head++ % REAP_RING] = fd;
+	pthread_cond_signal(&r->cond);
+	pthread_mutex_unlock(&r->lock);
+	if (!room)
+		close(fd);
+}
+
+/* ---- sending ---------------------------------------------------------------- */
+
+/* SIGKILL to all of a cgroup: through cgroup.kill no fork can slip away. [from, to)
+ * is the whole of one event. True when done. */
+static bool kill_cgroup(struct gf_actuator *a, uint32_t from, uint32_t to)
+{
+	const struct gf_verdict *v = &a->batch[from];
+	char path[4096];
+	size_t n = 0;
+
+	if (v->group != GF_GROUP_CGROUP || v->action != GF_ACT_SIGNAL || v->arg != SIGKILL ||
+	    v->flags & GF_VERDICT_OBSERVE || !(v->flags & GF_VERDICT_LEAD) || !(a->batch[to - 1].flags & GF_VERDICT_LAST))
+		return false;
+	for (uint32_t i = from; i < to; i++) {
+		/* Any that may not be touched, or is another by now: one by one. */
+		if (a->batch_error[i] && a->batch_error[i] != -ESRCH)
+			return false;
+		if (!a->batch_error[i])
+			a->batch_pid[n++] = a->batch[i].pid;
+	}
+	if (!n || gf_cgroup_of(a->batch_pid[0], path, sizeof path))
+		return false;
+	return !gf_cgroup_kill(path, a->batch_pid, n);
+}
+
+static void settle(struct gf_actuator *a, uint32_t i, uint64_t sent)
+{
+	const struct gf_verdict *v = &a->batch[i];
+	int fd = a->batch_fd[i];
+	bool lethal = !a->batch_error[i] && gf_act_is_lethal(v) && !(v->flags & GF_VERDICT_OBSERVE);
+
+	if (lethal && v->arg == SIGKILL)
+		reap(&a->reaper, fd);
+	if (lethal && follow(a, v, fd, sent))
+		return;
+	if (!lethal && fd >= 0)
+		close(fd);
+	report(a, v, a->batch_error[i], GF_NONE);
+}
+
+/* All are made ready, then all are sent, then they are followed: nothing that can
+ * wait stands between two signals of a group. */
+static void carry_out(struct gf_actuator *a, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		a->batch_fd[i] = -1;
+		int r = gf_act_prepare(&a->batch[i], &a->batch_fd[i]);
+		for (int try = 0; (r == -EMFILE || r == -ENFILE) && try < 8 && a->victims; try++) {
+			forget_oldest(a);
+			r = gf_act_prepare(&a->batch[i], &a->batch_fd[i]);
+		}
+		a->batch_error[i] = r;
+	}
+	uint64_t sent = now_ns(CLOCK_MONOTONIC);
+	for (uint32_t from = 0, to; from < n; from = to) {
+		for (to = from + 1; to < n && a->batch[to].event == a->batch[from].event; to++)
+			;
+		if (kill_cgroup(a, from, to))
+			continue;
+		for (uint32_t i = from; i < to; i++)
+			if (!a->batch_error[i])
+				a->batch_error[i] = gf_act_send(&a->batch[i], a->batch_fd[i]);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		settle(a, i, sent);
+	flush_reports(a);
+}
+
+static void take_verdicts(struct gf_actuator *a)
+{
+	uint64_t count;
+	uint32_t n;
+
+	if (read(a->verdict_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+		return;
+	do {
+		uint32_t keep = 0;
+		n = (uint32_t)a->source(a->source_arg, a->batch, BATCH);
+		/* Log, notify and run have no process; they are the daemon's own. */
+		for (uint32_t i = 0; i < n; i++)
+			if (a->batch[i].pid > 0)
+				a->batch[keep++] = a->batch[i];
+		carry_out(a, keep);
+	} while (n == BATCH);
+}
+
+static void *actuator_main(void *arg)
+{
+	struct gf_actuator *a = arg;
+	struct epoll_event e[ROUND];
+	bool stop = false;
+
+	while (!stop) {
+		int wait = give_up(a);
+		flush_reports(a);
+		int n = epoll_wait(a->epoll_fd, e, ROUND, wait);
+		bool verdicts = false;
+		for (int i = 0; i < n; i++) {
+			if (e[i].data.u64 == TAG_VERDICT)
+				verdicts = true;
+			else if (e[i].data.u64 == TAG_STOP)
+				stop = true;
+			else
+				exit_seen(a, e[i].data.u64);
+		}
+		if (verdicts)
+			take_verdicts(a);
+		flush_reports(a);
+	}
+	return NULL;
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
+/* A descriptor for each one followed; the hard limit is as far as one may go. */
+static void raise_limit(struct gf_actuator *a)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	if (l.rlim_cur < l.rlim_max) {
+		struct rlimit up = { l.rlim_max, l.rlim_max };
+		if (!setrlimit(RLIMIT_NOFILE, &up))
+			l = up;
+	}
+	uint64_t room = l.rlim_cur > 4 * SPARE_FDS ? (l.rlim_cur - SPARE_FDS) / 2 : 16;
+	a->o.follow = (uint32_t)GF_MIN((uint64_t)a->o.follow, room);
+}
+
+static int start_thread(struct gf_actuator *a, struct gf_err *err)
+{
+	struct sched_param p = { .sched_priority = a->o.rt_priority };
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_OTHER);
+	int r = pthread_create(&a->reaper.thread, &attr, reaper_main, &a->reaper);
+	a->reaper.started = !r;
+	if (!r && a->o.rt_priority) {
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &p);
+	}
+	if (!r)
+		r = pthread_create(&a->thread, &attr, actuator_main, a);
+	a->started = !r;
+	pthread_attr_destroy(&attr);
+	if (r == EPERM)
+		return gf_err_set(err, r, "real-time priority %d is not permitted: run as root or set it to 0", a->o.rt_priority);
+	return r ? gf_err_set(err, r, "cannot start the actuator's thread: %s", strerror(r)) : 0;
+}
+
+static int watch(struct gf_actuator *a, int fd, uint64_t tag)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = tag };
+
+	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+/* verdict_fd should not block when read (an eventfd with EFD_NONBLOCK). It stays
+ * the caller's and must outlive the actuator. */
+int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_verdict_source source,
+		       void *source_arg, gf_event_sink sink, void *sink_arg,
+		       struct gf_actuator **ret, struct gf_err *err)
+{
+	struct gf_actuator *a = calloc(1, sizeof *a);
+
+	if (!a)
+		return gf_err_set(err, ENOMEM, "no memory for the actuator");
+	a->o = *opts;
+	if (!a->o.follow)
+		a->o.follow = 4096;
+	if (!a->o.follow_ns)
+		a->o.follow_ns = 30000000000ull;
+	raise_limit(a);
+	a->verdict_fd = verdict_fd;
+	a->source = source;
+	a->source_arg = source_arg;
+	a->sink = sink;
+	a->sink_arg = sink_arg;
+	pthread_mutex_init(&a->reaper.lock, NULL);
+	pthread_cond_init(&a->reaper.cond, NULL);
+	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->victim = calloc(a->o.follow, sizeof *a->victim);
+	int r = a->epoll_fd < 0 || a->stop_fd < 0 ? -errno : 0;
+	if (!r && !a->victim)
+		r = -ENOMEM;
+	for (uint32_t i = 0; !r && i < a->o.follow; i++)
+		a->victim[i].pidfd = -1;
+	if (!r)
+		r = watch(a, verdict_fd, TAG_VERDICT);
+	if (!r)
+		r = watch(a, a->stop_fd, TAG_STOP);
+	if (r)
+		gf_err_set(err, -r, "cannot set the actuator up: %s", strerror(-r));
+	else
+		r = start_thread(a, err);
+	if (r) {
+		gf_actuator_destroy(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void gf_actuator_destroy(struct gf_actuator *a)
+{
+	uint64_t one = 1;
+
+	if (!a)
+		return;
+	if (a->started && write(a->stop_fd, &one, sizeof one) == sizeof one)
+		pthread_join(a->thread, NULL);
+	if (a->reaper.started) {
+		pthread_mutex_lock(&a->reaper.lock);
+		a->reaper.stop = true;
+		pthread_cond_signal(&a->reaper.cond);
+		pthread_mutex_unlock(&a->reaper.lock);
+		pthread_join(a->reaper.thread, NULL);
+	}
+	for (uint32_t i = 0; a->victim && i < a->o.follow; i++)
+		if (a->victim[i].pidfd >= 0)
+			close(a->victim[i].pidfd);
+	if (a->epoll_fd >= 0)
+		close(a->epoll_fd);
+	if (a->stop_fd >= 0)
+		close(a->stop_fd);
+	pthread_mutex_destroy(&a->reaper.lock);
+	pthread_cond_destroy(&a->reaper.cond);
+	free(a->victim);
+	free(a);
+}
