@@ -8,6 +8,7 @@
 #include "compiler/source.h"
 #include "daemon/daemon.h"
 #include "daemon/eventjson.h"
+#include "grammar/ast.h" /* signals by name */
 
 typedef void (*command)(struct gf_daemon *d, struct gf_client *c, json_t *rq);
 
@@ -272,12 +273,12 @@ static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 		return;
 	}
 	v.pid = (int32_t)pid;
-	v.arg = gf_signal_number(sig);
-	if (!v.arg) {
+	v.arg = *sig >= '0' && *sig <= '9' ? (int)strtol(sig, NULL, 10) : gf_signal_number(sig);
+	if (!v.arg || !gf_signal_name(v.arg)) {
 		gf_client_fail(c, NULL, "there is no signal \"%s\"", sig);
 		return;
 	}
-	gf_signal_name(v.arg, name, sizeof name);
+	gf_signal_text(v.arg, name, sizeof name);
 	if (d->observe) {
 		gf_client_fail(c, NULL, "the daemon is in observe mode: it sends no signals");
 		return;

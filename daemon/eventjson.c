@@ -2,13 +2,13 @@
 #include "daemon/eventjson.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
 
 #include "compiler/compiler.h"
+#include "grammar/parser.h" /* gf_utf8_len */
 
 static const char *name_of(const char *const *names, size_t n, unsigned i)
 {
@@ -65,34 +65,15 @@ const char *gf_time_text(uint64_t wall_ns, char *buf, size_t n)
 	return buf;
 }
 
-const char *gf_signal_name(int sig, char *buf, size_t n)
+const char *gf_signal_text(int sig, char *buf, size_t n)
 {
-	const char *s = sig > 0 ? sigabbrev_np(sig) : NULL;
+	const char *s = gf_signal_name(sig);
 
 	if (s)
-		snprintf(buf, n, "SIG%s", s);
-	else if (sig >= SIGRTMIN && sig <= SIGRTMAX)
-		snprintf(buf, n, sig == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+%d", sig - SIGRTMIN);
+		snprintf(buf, n, "%s", s);
 	else
 		snprintf(buf, n, "signal %d", sig);
 	return buf;
-}
-
-int gf_signal_number(const char *name)
-{
-	char buf[32];
-
-	if (*name >= '0' && *name <= '9') {
-		char *end;
-		long v = strtol(name, &end, 10);
-		return !*end && v >= 1 && v <= SIGRTMAX ? (int)v : 0;
-	}
-	if (!strncmp(name, "SIG", 3))
-		name += 3;
-	for (int i = 1; i <= SIGRTMAX; i++)
-		if (!strncmp(gf_signal_name(i, buf, sizeof buf), "SIG", 3) && !strcmp(buf + 3, name))
-			return i;
-	return 0;
 }
 
 static const struct gf_rule *rule_of(const struct gf_event *ev, const struct gf_image_header *img)
@@ -124,7 +105,7 @@ const char *gf_action_text(const struct gf_image_header *img, const struct gf_st
 	};
 
 	if (s->action == GF_ACT_SIGNAL)
-		gf_signal_name(s->arg, buf, n);
+		gf_signal_text(s->arg, buf, n);
 	else if (s->action == GF_ACT_RENICE)
 		snprintf(buf, n, "renice %+d", s->arg);
 	else if (s->action == GF_ACT_RUN)

@@ -33,9 +33,8 @@ const struct gf_step *gf_event_step(const struct gf_event *ev, const struct gf_i
 
 /* "SIGKILL", "renice +10", "log", "notify", "run page"; returns buf. */
 const char *gf_action_text(const struct gf_image_header *img, const struct gf_step *s, char *buf, size_t n);
-/* "SIGKILL", "SIGRTMIN+2"; number from name ("KILL", "SIGKILL", "9"), 0 when there is none such. */
-const char *gf_signal_name(int sig, char *buf, size_t n);
-int gf_signal_number(const char *name);
+/* "SIGKILL", or "signal 99" for what has no name; returns buf. */
+const char *gf_signal_text(int sig, char *buf, size_t n);
 
 /* A "terms" array, as in events and rule views. */
 void gf_terms_json(const struct gf_event_term *t, uint32_t n, const char *comm, const struct gf_image_header *img,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grammar/parser.h" /* gf_utf8_len */
+
 void gf_jbuf_deinit(struct gf_jbuf *b)
 {
 	free(b->p);
@@ -79,41 +81,6 @@ void gf_jbuf_key(struct gf_jbuf *b, const char *key)
 	gf_jbuf_raw(b, key, strlen(key));
 	gf_jbuf_raw(b, "\":", 2);
 	b->comma = false;
-}
-
-/* Table 3-7 of the Unicode standard: no overlong forms, no surrogates, at most U+10FFFF. */
-size_t gf_utf8_len(const char *str, size_t n)
-{
-	const unsigned char *s = (const unsigned char *)str;
-	size_t len;
-	unsigned char lo = 0x80, hi = 0xbf;
-
-	if (!n)
-		return 0;
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		len = 2;
-	else if (s[0] >= 0xe0 && s[0] <= 0xef)
-		len = 3;
-	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-		len = 4;
-	else
-		return 0;
-	if (s[0] == 0xe0)
-		lo = 0xa0;
-	else if (s[0] == 0xed)
-		hi = 0x9f;
-	else if (s[0] == 0xf0)
-		lo = 0x90;
-	else if (s[0] == 0xf4)
-		hi = 0x8f;
-	if (n < len || s[1] < lo || s[1] > hi)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return len;
 }
 
 void gf_jbuf_strn(struct gf_jbuf *b, const char *s, size_t n)

@@ -42,8 +42,6 @@ void gf_jbuf_kint(struct gf_jbuf *b, const char *key, int64_t v);
 void gf_jbuf_kuint(struct gf_jbuf *b, const char *key, uint64_t v);
 void gf_jbuf_kbool(struct gf_jbuf *b, const char *key, bool v);
 
-/* Length of the valid UTF-8 character at s (at most n bytes), 0 if there is none. */
-size_t gf_utf8_len(const char *s, size_t n);
 /* Bytes for a person's terminal: whatever could steer one, and whatever is not
  * UTF-8, as \xNN. Always terminated, cut between characters. Returns out. */
 const char *gf_safe_text(const char *s, size_t n, char *out, size_t size);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "daemon/jbuf.h"
+#include "grammar/parser.h" /* gf_utf8_len */
 
 #define MAX_DEPTH 16
 #define MAX_NODES 20000
