@@ -168,6 +168,11 @@ static enum verdict verdict_of(enum gf_node_kind op, const struct gf_node *l, co
 	return v;
 }
 
+static const char *end_text(struct gf_sema_ctx *c, double v, enum gf_dim dim)
+{
+	return dim == GF_DIM_PCT ? gf_sema_printf(c, "%g%%", v) : gf_sema_value(c, v, dim);
+}
+
 /* "nice is between -20 and 19" */
 static const char *range_text(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *e,
 			      const struct gf_node *with)
@@ -180,12 +185,12 @@ static const char *range_text(struct gf_sema_ctx *c, const struct gf_node *n, co
 		return gf_sema_printf(c, "%s is between %g%% and %g%% of %s", x, s->rlo * 100, s->rhi * 100,
 				      s->base == BASE_MEM ? "mem.total" : "swap.total");
 	if (isfinite(s->lo) && isfinite(s->hi))
-		return gf_sema_printf(c, "%s is between %s and %s", x, gf_sema_value(c, s->lo, n->dim),
-				      gf_sema_value(c, s->hi, n->dim));
+		return gf_sema_printf(c, "%s is between %s and %s", x, end_text(c, s->lo, n->dim),
+				      end_text(c, s->hi, n->dim));
 	if (isfinite(s->lo))
-		return gf_sema_printf(c, "%s is never below %s", x, gf_sema_value(c, s->lo, n->dim));
+		return gf_sema_printf(c, "%s is never below %s", x, end_text(c, s->lo, n->dim));
 	if (isfinite(s->hi))
-		return gf_sema_printf(c, "%s is never above %s", x, gf_sema_value(c, s->hi, n->dim));
+		return gf_sema_printf(c, "%s is never above %s", x, end_text(c, s->hi, n->dim));
 	return NULL;
 }
 

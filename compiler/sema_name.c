@@ -149,12 +149,13 @@ struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e)
 	}
 	if (f)
 		return gf_node_field(c, e, f);
-	if (c->partial) /* its let may be what could not be read */
-		return NULL;
 	const char *near = other_word(e->text);
 
 	if (!near)
 		near = gf_sema_near_name(c, e->text);
+	/* Its let may be what could not be read; what is nearly a field is a slip all the same. */
+	if (c->partial && !(near && gf_field_find(near)))
+		return NULL;
 	gf_sema_error(c, "E050", e->span,
 		      near ? gf_sema_printf(c, "did you mean %s?", near) :
 			     "`gpufasctl fields` lists all fields; other names are defined with let",

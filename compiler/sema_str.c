@@ -164,7 +164,7 @@ struct gf_node *gf_sema_string_test(struct gf_sema_ctx *c, const struct gf_expr 
 	const char *name = f->name;
 
 	if (e->kind != GF_EX_EQ && e->kind != GF_EX_NE) {
-		gf_sema_error(c, "E061", e->op_span, "use ==, != , ~ or in", "%s is a text: texts have no order", name);
+		gf_sema_error(c, "E061", e->op_span, "use ==, !=, ~ or in", "%s is a text: texts have no order", name);
 		return NULL;
 	}
 	if (rhs->kind == GF_EX_REGEX) {

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * semacheck [-t host|vm|image|trace] [-p PERIOD_NS] [-k HOOK]... FILE...
+ *
+ * Parses and checks policies without making an image, and prints what the
+ * compiler says. 0 without errors, 1 with, 2 usage.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/sema.h"
+
+#define FILES_MAX 16
+
+static int target_of(const char *s)
+{
+	static const char *const name[] = { "host", "vm", "image", "trace" };
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(s, name[i]) == 0)
+			return i;
+	return -1;
+}
+
+static int check(struct gf_source *src, size_t n, const struct gf_compile_opts *opts)
+{
+	struct gf_diags diags = { .limit = 100 };
+	struct gf_ast *ast[FILES_MAX] = { NULL };
+	struct gf_sema *sema = NULL;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = gf_parse(&src[i], (uint32_t)i, &diags, &ast[i]);
+	if (r == 0)
+		r = gf_sema(ast, n, src, opts, &diags, &sema);
+	gf_diags_print(&diags, src, n, stdout, false);
+	/* The result and the diagnostics must agree. */
+	if ((r == 0) != (sema != NULL) || (r == -EINVAL) != (diags.errors > 0)) {
+		printf("gf_sema: %d with %zu errors\n", r, diags.errors);
+		r = -EPROTO;
+	}
+	gf_sema_free(sema);
+	for (size_t i = 0; i < n; i++)
+		if (ast[i])
+			gf_ast_free(ast[i]);
+	gf_diags_deinit(&diags);
+	return r == 0 ? 0 : r == -EPROTO ? 2 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	const char *hook[FILES_MAX];
+	struct gf_compile_opts opts = { .target = GF_TARGET_HOST };
+	struct gf_source src[FILES_MAX];
+	struct gf_err err = { "" };
+	size_t n = 0;
+	int opt, target = 0;
+
+	while ((opt = getopt(argc, argv, "t:p:k:")) != -1) {
+		if (opt == 't')
+			target = target_of(optarg);
+		else if (opt == 'p')
+			opts.period_ns = strtoull(optarg, NULL, 10);
+		else if (opt == 'k' && opts.hook_count < FILES_MAX)
+			hook[opts.hook_count++] = optarg;
+		else
+			return 2;
+	}
+	if (target < 0 || optind == argc || argc - optind > FILES_MAX)
+		return 2;
+	opts.target = (enum gf_target_kind)target;
+	opts.hooks = opts.hook_count ? hook : NULL;
+	for (int i = optind; i < argc; i++) {
+		if (gf_source_read(argv[i], &src[n], &err) < 0) {
+			fprintf(stderr, "%s\n", err.text);
+			return 2;
+		}
+		n++;
+	}
+	int r = check(src, n, &opts);
+
+	for (size_t i = 0; i < n; i++)
+		gf_source_free(&src[i]);
+	return r;
+}
