@@ -30,7 +30,7 @@ struct gf_target_ops {
 struct gf_target {
 	const struct gf_target_ops *ops;
 	char name[64];
-	char road[64]; /* how it is sampled, for status: "bpf", "proc: BPF refused: ..." */
+	char road[128]; /* how it is sampled, for status: "bpf", "proc: BPF refused: ..." */
 	enum gf_target_kind target_kind;
 	struct gf_sample sample;
 };
