@@ -411,7 +411,7 @@ static int choose_sampler(struct gf_host *h, enum gf_host_sampler which, struct 
 	if (which == GF_SAMPLER_PROC)
 		snprintf(h->t.road, sizeof h->t.road, "proc");
 	else
-		snprintf(h->t.road, sizeof h->t.road, "proc: %s", why.text);
+		snprintf(h->t.road, sizeof h->t.road, "proc: %.*s", (int)sizeof h->t.road - 7, why.text);
 	return 0;
 }
 
