@@ -627,10 +627,30 @@ static void write_hint(struct gf_text *t, const struct expected *x, const struct
 	const char *near = got == YYSYMBOL_IDENT ? gf_nearest(word, names, n) : NULL;
 	if (near)
 		gf_text_printf(t, "did you mean \"%s\"?", near);
+	else if (got == YYSYMBOL_IF && p->before_token == RULE)
+		gf_text_printf(t, "a rule without a name begins with its if");
+	else if (p->before_token == LET && got >= YYSYMBOL_LET && got <= YYSYMBOL_WHERE)
+		gf_text_printf(t, "this is a word of the language; choose another name");
 	else if (x->has[YYSYMBOL_THEN] && !x->has[YYSYMBOL_COOLDOWN])
 		gf_text_printf(t, "a rule reads: if CONDITION then ACTION");
 	else if (got == YYSYMBOL_STRING && x->has[YYSYMBOL_IDENT] && x->has[YYSYMBOL_FOR] && !x->has[YYSYMBOL_NUMBER])
 		gf_text_printf(t, "names stand without quotes");
+}
+
+/* Only behind a signal's name may + (of RTMIN+3) stand beside a selector. */
+static bool after_signal(const struct expected *x)
+{
+	for (int i = 0; i < x->n; i++)
+		if (!strcmp(yysymbol_name(x->v[i]), "'+'"))
+			return x->has[YYSYMBOL_IT] && !x->has[YYSYMBOL_LE];
+	return false;
+}
+
+/* Reports a word that is no signal. */
+static bool unknown_signal(struct gf_parser *p, struct gf_span word)
+{
+	struct gf_step_ast *s = gf_make_signal(p, word);
+	return s && !s->signal;
 }
 
 static int yyreport_syntax_error(const yypcontext_t *ctx, struct gf_parser *p, void *scanner)
@@ -647,10 +667,16 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct gf_parser *p, v
 	x.n = n;
 	classify(&x);
 
+	/* `then notfy "x"`: the word read as a signal is the mistake, not what follows it */
+	if (p->before_token == IDENT && after_signal(&x) && unknown_signal(p, p->before))
+		return 0;
+
 	struct gf_text msg = { 0 }, hint = { 0 }, word = { 0 };
 	gf_text_add(&word, p->src->text + at.start, at.end - at.start);
-	if (got == YYSYMBOL_YYEOF) {
-		gf_text_printf(&msg, "the text ends too early");
+	bool stopped = phrase_of(got, false) == PH_STATEMENT && p->before.end < at.start &&
+		       memchr(p->src->text + p->before.end, '\n', at.start - p->before.end);
+	if (got == YYSYMBOL_YYEOF || stopped) {
+		gf_text_printf(&msg, stopped ? "the statement ends too early" : "the text ends too early");
 		at.start = at.end = p->before.end; /* behind the last word, not behind the blank lines */
 	} else {
 		gf_text_printf(&msg, "unexpected ");

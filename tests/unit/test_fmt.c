@@ -183,7 +183,7 @@ static void test_refuses(void **state)
 static uint64_t rng;
 static uint32_t dice(uint32_t n)
 {
-	rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+	rng = rng * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (uint32_t)(rng >> 33) % n;
 }
 
@@ -386,7 +386,7 @@ static void test_random(void **state)
 	print_message("# GPUFAS_SEED=%llu\n", (unsigned long long)seed);
 	static struct gen g;
 	for (int round = 0; round < 1500; round++) {
-		rng = seed + (uint64_t)round * 0x9e3779b97f4a7c15ull;
+		rng = seed + (uint64_t)round * UINT64_C(0x9e3779b97f4a7c15);
 		g.n = 0;
 		for (uint32_t i = 0, n = dice(5); i < n; i++) {
 			switch (dice(4)) {
