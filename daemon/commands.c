@@ -301,17 +301,35 @@ static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	gf_client_answer(c, &b);
 }
 
-void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *rq)
+/* Views are computed only while somebody looks. Who asks after a quiet time waits
+ * for the next tick rather than being told "unknown". True: put off. */
+static bool wait_for_views(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+{
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), fp;
+	bool fresh = d->views_asked_ns && now - d->views_asked_ns < 4000000000u;
+
+	gf_engine_rules(d->engine, NULL, 0, &fp);
+	d->views_asked_ns = now;
+	/* all who wait, wait for the same moment; no room to wait: they came, asked and went */
+	if ((fresh && !d->laters) || d->laters == GF_CTL_MAX_CLIENTS)
+		return false;
+	uint64_t due = d->laters ? d->later[0].due_ns : now + GF_MIN(d->config->period_ns, 1000000000u) + 30000000u;
+	d->later[d->laters++] = (struct gf_later){ gf_client_defer(c), due, json_incref(rq) };
+	return true;
+}
+
+static void run_command(struct gf_daemon *d, struct gf_client *c, const char *cmd, json_t *rq, bool may_wait)
 {
 	static const struct {
 		const char *name;
-		bool privileged;
+		bool privileged, views;
 		command run;
 	} table[] = {
-		{ "ping", false, cmd_ping }, { "status", false, cmd_status }, { "rules", false, cmd_rules },
-		{ "ps", false, cmd_ps }, { "events", false, cmd_events }, { "explain", false, cmd_explain },
-		{ "metrics", false, cmd_metrics }, { "reload", true, cmd_reload }, { "observe", true, cmd_observe },
-		{ "signal", true, cmd_signal },
+		{ "ping", false, false, cmd_ping }, { "status", false, false, cmd_status },
+		{ "rules", false, true, cmd_rules }, { "ps", false, false, cmd_ps },
+		{ "events", false, false, cmd_events }, { "explain", false, true, cmd_explain },
+		{ "metrics", false, true, cmd_metrics }, { "reload", true, false, cmd_reload },
+		{ "observe", true, false, cmd_observe }, { "signal", true, false, cmd_signal },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -319,9 +337,37 @@ void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *
 			continue;
 		if (table[i].privileged && !gf_client_privileged(c))
 			gf_client_fail(c, NULL, "permission denied: only root may %s", cmd);
-		else
-			table[i].run(arg, c, rq);
+		else if (!table[i].views || !may_wait || !wait_for_views(d, c, rq))
+			table[i].run(d, c, rq);
 		return;
 	}
-	gf_client_fail(c, NULL, "unknown command \"%.64s\"", cmd);
+	char safe[80];
+	gf_client_fail(c, NULL, "unknown command \"%s\"", gf_safe_text(cmd, strlen(cmd), safe, sizeof safe));
+}
+
+void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *rq)
+{
+	run_command(arg, c, cmd, rq, true);
+}
+
+void gf_daemon_later_due(struct gf_daemon *d)
+{
+	if (!d->laters || gf_daemon_clock(CLOCK_MONOTONIC) < d->later[0].due_ns)
+		return;
+	for (size_t i = 0; i < d->laters; i++) {
+		struct gf_client *c = gf_control_client(d->control, d->later[i].client);
+		if (c)
+			run_command(d, c, json_string_value(json_object_get(d->later[i].request, "cmd")), d->later[i].request, false);
+		json_decref(d->later[i].request);
+	}
+	d->laters = 0;
+}
+
+int gf_daemon_later_timeout(struct gf_daemon *d)
+{
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
+
+	if (!d->laters)
+		return -1;
+	return d->later[0].due_ns <= now ? 0 : (int)((d->later[0].due_ns - now) / 1000000) + 1;
 }

@@ -47,6 +47,12 @@ struct gf_reload {
 	struct gf_policy_report report;
 };
 
+/* A request that waits for the engine to have computed rule views. */
+struct gf_later {
+	uint64_t client, due_ns;
+	json_t *request;
+};
+
 struct gf_daemon {
 	struct gf_options options;
 	struct gf_config *config;
@@ -65,6 +71,9 @@ struct gf_daemon {
 	struct gf_view *view;     /* for ps; made when asked for */
 	uint64_t ps_client[GF_CTL_MAX_CLIENTS], ps_due_ns; /* who waits for the view's second sample */
 	size_t ps_clients;
+	struct gf_later later[GF_CTL_MAX_CLIENTS];
+	size_t laters;
+	uint64_t views_asked_ns;  /* rule views are computed while somebody asks for them */
 	uint64_t started_ns;      /* CLOCK_MONOTONIC */
 	/* reloads */
 	struct gf_reload *reload; /* running, or NULL */
@@ -86,6 +95,8 @@ void gf_daemon_stop(struct gf_daemon *d);
 
 /* commands.c: a gf_control_handler; arg is the daemon. */
 void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *request);
+void gf_daemon_later_due(struct gf_daemon *d);     /* answers those whose time has come */
+int gf_daemon_later_timeout(struct gf_daemon *d);  /* ms, -1: never */
 
 /* reload.c. client: who waits for the answer, 0: a signal asked. */
 void gf_daemon_reload(struct gf_daemon *d, uint64_t client);

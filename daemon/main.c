@@ -178,7 +178,8 @@ static void loop(struct gf_daemon *d, int signals)
 		p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = d->reload_fd, .events = POLLIN };
 		size_t n = gf_control_prepare(d->control, p + 2);
-		int wait = earlier(earlier(gf_control_timeout(d->control), gf_daemon_ps_timeout(d)), gf_notify_timeout(&d->notify));
+		int wait = earlier(earlier(gf_control_timeout(d->control), gf_notify_timeout(&d->notify)),
+				   earlier(gf_daemon_ps_timeout(d), gf_daemon_later_timeout(d)));
 		if (poll(p, (nfds_t)(n + 2), wait) < 0 && errno != EINTR) {
 			gf_log(LOG_ERR, "poll: %s", strerror(errno));
 			break;
@@ -188,6 +189,7 @@ static void loop(struct gf_daemon *d, int signals)
 		if (p[1].revents)
 			gf_daemon_reload_done(d);
 		gf_daemon_ps_due(d);
+		gf_daemon_later_due(d);
 		gf_control_run(d->control, p + 2, n);
 	}
 }

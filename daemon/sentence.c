@@ -212,7 +212,7 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 {
 	static const char *const held[] = {
 		[GF_HB_NONE] = "", [GF_HB_COOLDOWN] = "cooling down after its last action",
-		[GF_HB_LIMIT] = "its limit of actions is used up", [GF_HB_SETTLE] = "its last victims are still there",
+		[GF_HB_LIMIT] = "its limit of actions is used up", [GF_HB_SETTLE] = "settling after its last action",
 		[GF_HB_BUDGET] = "the budget of actions of all rules is used up", [GF_HB_STALE] = "the sample is stale",
 	};
 	const struct gf_step *s = gf_event_step(ev, img);

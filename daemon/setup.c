@@ -226,6 +226,8 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 void gf_daemon_stop(struct gf_daemon *d)
 {
 	gf_daemon_reload_wait(d);
+	while (d->laters)
+		json_decref(d->later[--d->laters].request);
 	gf_control_destroy(d->control);
 	if (d->engine)
 		gf_engine_stop(d->engine);

@@ -93,6 +93,7 @@ static void turn(int ms)
 	if (p[n].revents)
 		gf_daemon_reload_done(&daemon_);
 	gf_daemon_ps_due(&daemon_);
+	gf_daemon_later_due(&daemon_);
 }
 
 static int dial(void)
