@@ -41,6 +41,10 @@ void lw_truth(struct lower *l, const struct gf_node *n, uint32_t v, uint32_t p);
 /* How near n (negated: not n) is to being true, into V[v]. */
 void lw_close(struct lower *l, const struct gf_node *n, bool negated, uint32_t v, uint32_t p);
 
+/* V[v] = V[v] * (0.5 + 0.5 * share of the hold): half way when what is held is
+ * true, all the way when it has been for long enough. Uses V[v + 1] and V[v + 2]. */
+void lw_close_hold(struct lower *l, uint32_t hold, uint32_t v);
+
 /* Programs of one expression, each made once. GF_NONE after a diagnostic. */
 uint32_t lw_truth_prog(struct lower *l, const struct gf_node *n, enum gf_scope scope);
 uint32_t lw_value_prog(struct lower *l, const struct gf_node *n, enum gf_scope scope);
@@ -54,6 +58,7 @@ void lw_products(struct lower *l, const struct gf_node *n);
 /* History of n's truth over a window, for "N times within D"; its number. */
 uint32_t lw_times(struct lower *l, const struct gf_node *n, uint64_t window_ns, enum gf_scope scope);
 uint32_t lw_product(const struct lower *l, const struct gf_node *n);
+uint32_t lw_hold_of(const struct lower *l, const struct gf_node *held);
 uint32_t lw_match(struct lower *l, const struct gf_node *n);
 /* fp, or if that is taken the next one derived from it. */
 uint64_t lw_unique_fp(struct lower *l, uint64_t fp);

@@ -283,11 +283,22 @@ static uint32_t need_close(const struct gf_node *n)
 		return both(need_close(n->kid[0]), need_close(n->kid[1]));
 	case GF_N_NOT:
 		return need_close(n->kid[0]);
+	case GF_N_HELD:
+		return GF_MAX(need_close(n->kid[0]), 3u);
 	case GF_N_LT: case GF_N_LE: case GF_N_GT: case GF_N_GE: case GF_N_EQ: case GF_N_NE:
 		return GF_MAX(need(n, false), 3u);
 	default:
 		return GF_MAX(need(n, false), 1u);
 	}
+}
+
+void lw_close_hold(struct lower *l, uint32_t hold, uint32_t v)
+{
+	lw_op(l, GF_OP_CHELD, v + 1, 0, 0, hold);
+	load_const(l, 0.5, v + 2);
+	lw_op(l, GF_OP_MUL, v + 1, v + 1, v + 2, 0);
+	lw_op(l, GF_OP_ADD, v + 1, v + 1, v + 2, 0);
+	lw_op(l, GF_OP_MUL, v, v, v + 1, 0);
 }
 
 /* and: the farthest part; or: the nearest; not: as near as the opposite. */
@@ -307,6 +318,13 @@ void lw_close(struct lower *l, const struct gf_node *n, bool negated, uint32_t v
 	case GF_N_LT: case GF_N_LE: case GF_N_GT: case GF_N_GE: case GF_N_EQ: case GF_N_NE:
 		close_compare(l, n, negated, v, p);
 		break;
+	case GF_N_HELD:
+		if (!negated) {
+			lw_close(l, n->kid[0], false, v, p);
+			lw_close_hold(l, lw_hold_of(l, n), v);
+			break;
+		}
+		/* fall through */
 	default:
 		lw_truth(l, n, v, p);
 		if (negated)

@@ -65,12 +65,15 @@ static bool is_comparison(const struct gf_node *n)
 	return n->kind >= GF_N_LT && n->kind <= GF_N_NE;
 }
 
-/* The number that n compares: with something (values 2), or between two others (1). */
-static const struct gf_node *compared(const struct gf_node *n, uint8_t *ret_values)
+/* The number that n compares: with another (values 2), or between two others (1). */
+static const struct gf_node *compared(const struct gf_node *n, uint8_t *ret_values, const struct gf_node **ret_right)
 {
 	*ret_values = 0;
+	if (n->kind == GF_N_HELD && is_comparison(n->kid[0]))
+		n = n->kid[0];
 	if (is_comparison(n)) {
 		*ret_values = 2;
+		*ret_right = n->kid[1];
 		return n->kid[0];
 	}
 	if ((n->kind == GF_N_AND || n->kind == GF_N_OR) && is_comparison(n->kid[0]) && is_comparison(n->kid[1])
@@ -81,7 +84,7 @@ static const struct gf_node *compared(const struct gf_node *n, uint8_t *ret_valu
 	return NULL;
 }
 
-static uint32_t term_prog(struct lower *l, const struct gf_node *n, const struct gf_node *left, uint8_t values)
+static uint32_t term_prog(struct lower *l, const struct gf_node *n, const struct gf_node *left, const struct gf_node *right)
 {
 	uint64_t key = gf_hash_mix(gf_hash_mix(n->hash, 4), n->scope);
 	uint32_t prog;
@@ -91,9 +94,9 @@ static uint32_t term_prog(struct lower *l, const struct gf_node *n, const struct
 	lw_truth(l, n, 0, 0);
 	if (left)
 		lw_value(l, left, 0, 1);
-	if (values == 2)
-		lw_value(l, n->kid[1], 1, 1);
-	prog = lw_prog_end(l, n->scope, GF_END_P | (values >= 1 ? GF_END_V : 0) | (values == 2 ? GF_END_V2 : 0), 0, values == 2 ? 1 : 0);
+	if (right)
+		lw_value(l, right, 1, 1);
+	prog = lw_prog_end(l, n->scope, GF_END_P | (left ? GF_END_V : 0) | (right ? GF_END_V2 : 0), 0, right ? 1 : 0);
 	if (prog != GF_NONE && gf_hmap_put(&l->program, key, prog) < 0)
 		l->out.oom = true;
 	return prog;
@@ -120,8 +123,8 @@ static void add_terms(struct lower *l, const struct gf_node *n, uint32_t *count)
 	}
 	if (!n->term || *count == GF_MAX_TERMS)
 		return;
-	const struct gf_node *left = compared(n, &values);
-	uint32_t prog = term_prog(l, n, left, values);
+	const struct gf_node *right = NULL, *left = compared(n, &values, &right);
+	uint32_t prog = term_prog(l, n, left, right);
 	if (prog == GF_NONE)
 		return;
 	uint32_t text = own_str(l, expr_text(n->expr));
@@ -131,9 +134,9 @@ static void add_terms(struct lower *l, const struct gf_node *n, uint32_t *count)
 	t->values = values;
 	t->scope = (uint8_t)n->scope;
 	t->str = string_of(n);
-	t->hold = l->rule_hold;
+	t->hold = n->kind == GF_N_HELD ? lw_hold_of(l, n) : l->rule_hold;
 	if (left)
-		t->dim = (uint8_t)(left->kind == GF_N_CONST && values == 2 ? n->kid[1]->dim : left->dim);
+		t->dim = (uint8_t)(left->kind == GF_N_CONST && right ? right->dim : left->dim);
 	else
 		t->dim = t->str ? GF_DIM_STR : GF_DIM_BOOL;
 	++*count;
@@ -238,18 +241,6 @@ static void condition(struct lower *l, const struct gf_sema_rule *r, uint32_t ti
 		lw_limit(l, "E200", "split it into several rules", "this is too large for one program: at most %u instructions", GF_MAX_PROG_LEN);
 }
 
-/* V[0] = V[0] * (0.5 + 0.5 * share of the hold): half way when the condition is
- * true, all the way when it has been for long enough. */
-static void close_hold(struct lower *l)
-{
-	uint32_t half = gf_emit_const(&l->out, 0.5);
-	lw_op(l, GF_OP_CHELD, 1, 0, 0, l->rule_hold);
-	lw_op(l, GF_OP_LDK, 2, 0, 0, half);
-	lw_op(l, GF_OP_MUL, 1, 1, 2, 0);
-	lw_op(l, GF_OP_ADD, 1, 1, 2, 0);
-	lw_op(l, GF_OP_MUL, 0, 0, 1, 0);
-}
-
 /* V[0] = how much of N times has been seen, at most 1; V[0] on entry, the
  * condition's own nearness, counts as half a time. */
 static void close_times(struct lower *l, const struct gf_sema_rule *r, uint32_t times)
@@ -271,7 +262,7 @@ static uint32_t closeness(struct lower *l, const struct gf_sema_rule *r, uint32_
 	if (times != GF_NONE)
 		close_times(l, r, times);
 	else if (l->rule_hold != GF_NONE)
-		close_hold(l);
+		lw_close_hold(l, l->rule_hold, 0);
 	return lw_prog_end(l, r->task ? GF_SCOPE_TASK : GF_SCOPE_HOST, GF_END_V, 0, 0);
 }
 
@@ -363,7 +354,7 @@ static void add_step(struct lower *l, const struct gf_sema_step *s, uint64_t *fp
 	uint32_t shown = s->ast ? own_str(l, gf_step_text(s->ast)) : 0;
 	struct gf_step *t = gf_emit_add(&l->out, GF_SEC_STEP, &i);
 	*t = (struct gf_step){
-		.action = s->action, .pick = s->pick, .group = s->group, .arg = s->arg, .n = s->n, .where = where, .key = key,
+		.action = s->action, .pick = s->pick, .group = s->group, .arg = s->arg, .n = s->n ? s->n : 1, .where = where, .key = key,
 		.text = text, .after_ns = s->after_ns, .amount = s->amount, .note = note, .notes = notes, .shown = shown,
 		.key_text = key_text, .key_dim = (uint8_t)(ranked ? s->key ? s->key->dim : GF_DIM_BYTES : GF_DIM_NUM),
 	};

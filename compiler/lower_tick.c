@@ -16,6 +16,13 @@ uint32_t lw_product(const struct lower *l, const struct gf_node *n)
 	return i;
 }
 
+uint32_t lw_hold_of(const struct lower *l, const struct gf_node *n)
+{
+	uint32_t i = 0;
+	gf_hmap_get(&l->product, gf_hash_mix(n->hash, 9), &i);
+	return i;
+}
+
 uint64_t lw_unique_fp(struct lower *l, uint64_t fp)
 {
 	uint32_t i;
@@ -71,8 +78,7 @@ uint32_t lw_match(struct lower *l, const struct gf_node *n)
 {
 	uint64_t key = gf_hash_mix(gf_hash_str(3, n->pattern), n->id);
 	uint32_t i;
-	if (n->id != GF_SF_COMM) /* of which samples always have a column */
-		l->out.fields.str |= (uint32_t)GF_BIT(n->id);
+	l->out.fields.str |= (uint32_t)GF_BIT(n->id);
 	if (gf_hmap_get(&l->match, key, &i))
 		return i;
 	uint32_t dfa = find_dfa(l, n->pattern);
@@ -121,6 +127,8 @@ static uint32_t add_hold(struct lower *l, const struct gf_node *n)
 	h->amount = n->count ? n->count : n->window_ns;
 	h->scope = (uint8_t)n->scope;
 	h->fp = lw_unique_fp(l, gf_hash_mix(n->hash, 0x68656c64));
+	if (gf_hmap_put(&l->product, gf_hash_mix(n->hash, 9), i) < 0)
+		l->out.oom = true;
 	return i;
 }
 
