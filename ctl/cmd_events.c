@@ -161,25 +161,6 @@ int gf_cmd_events(struct gf_ctl *ctl)
 	return GF_EXIT_OK;
 }
 
-/* After "no": the rule that was perhaps meant. */
-static void suggest(struct gf_ctl *ctl, const char *word)
-{
-	const char *names[1024], *near;
-	json_t *data, *rules, *r;
-	size_t i, n = 0;
-
-	if (gf_ctl_call(ctl, "rules", NULL, &data, NULL))
-		return;
-	rules = json_object_get(data, "rules");
-	json_array_foreach(rules, i, r)
-		if (n < 1024 && *gf_js_str(r, "name"))
-			names[n++] = gf_js_str(r, "name");
-	near = gf_nearest(word, names, n);
-	if (near)
-		fprintf(stderr, "gpufasctl: did you mean `%s`?\n", near);
-	json_decref(data);
-}
-
 /* An answer that lacks what was asked for. */
 static int no_answer(json_t *data)
 {
@@ -193,11 +174,8 @@ static int explain_rule(struct gf_ctl *ctl, const char *name)
 	struct gf_lines l = { 0 };
 	int rc = gf_ctl_call(ctl, "explain", json_pack("{s:s}", "rule", name), &data, NULL);
 
-	if (rc) {
-		if (rc == GF_EXIT_NO)
-			suggest(ctl, name);
+	if (rc) /* the daemon has said what is nearest */
 		return rc;
-	}
 	rule = json_object_get(data, "rule");
 	if (!json_is_object(rule))
 		return no_answer(data);

@@ -162,8 +162,8 @@ static void print_table(struct gf_ctl *ctl, json_t **row, size_t rows, struct co
 	}
 }
 
-/* Says which columns are empty because nothing samples them. */
-static void note_unsampled(json_t *const *row, size_t rows, const struct column *col, size_t cols)
+/* Says which columns are empty throughout. */
+static void note_unknown(json_t *const *row, size_t rows, const struct column *col, size_t cols)
 {
 	for (size_t c = 0; c < cols && rows; c++) {
 		bool have = false;
@@ -173,7 +173,7 @@ static void note_unsampled(json_t *const *row, size_t rows, const struct column 
 		}
 		if (!have) {
 			fflush(stdout);
-			fprintf(stderr, "gpufasctl: %s is not sampled now: no rule reads it\n", col[c].name);
+			fprintf(stderr, "gpufasctl: %s is not known here, or not yet\n", col[c].name);
 		}
 	}
 }
@@ -194,7 +194,7 @@ static void print_json(json_t *data, json_t **row, size_t rows, const struct col
 	gf_ctl_json(data, false);
 }
 
-static int sort_rows(struct gf_ctl *ctl, json_t **row, size_t rows)
+static int choose_sort(struct gf_ctl *ctl)
 {
 	const char *s = ctl->val[GF_O_SORT] ? ctl->val[GF_O_SORT] : "rss";
 	const struct gf_field_info *f;
@@ -207,7 +207,6 @@ static int sort_rows(struct gf_ctl *ctl, json_t **row, size_t rows)
 		return rc;
 	sort_by.field = f->name;
 	sort_by.text = f->str;
-	qsort(row, rows, sizeof *row, compare);
 	return 0;
 }
 
@@ -216,32 +215,29 @@ static int show(struct gf_ctl *ctl, json_t *data, struct column *col, size_t col
 	json_t *tasks = json_object_get(data, "tasks"), *t;
 	size_t n = json_array_size(tasks), i, rows = 0;
 	json_t **row = malloc((n + 1) * sizeof *row);
-	int rc;
 
 	if (!row)
 		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	json_array_foreach(tasks, i, t)
 		if (json_is_object(t))
 			row[rows++] = t;
-	rc = sort_rows(ctl, row, rows);
-	if (!rc) {
-		if (max < (double)rows)
-			rows = (size_t)max;
-		if (ctl->json) {
-			for (i = 0; i < rows; i++)
-				json_incref(row[i]);
-			print_json(data, row, rows, col, cols);
-			for (i = 0; i < rows; i++)
-				json_decref(row[i]);
-		} else {
-			if (!cols)
-				all_columns(tasks, col, &cols);
-			print_table(ctl, row, rows, col, cols);
-			note_unsampled(row, rows, col, cols);
-		}
+	qsort(row, rows, sizeof *row, compare);
+	if (max < (double)rows)
+		rows = (size_t)max;
+	if (ctl->json) {
+		for (i = 0; i < rows; i++)
+			json_incref(row[i]);
+		print_json(data, row, rows, col, cols);
+		for (i = 0; i < rows; i++)
+			json_decref(row[i]);
+	} else {
+		if (!cols)
+			all_columns(tasks, col, &cols);
+		print_table(ctl, row, rows, col, cols);
+		note_unknown(row, rows, col, cols);
 	}
 	free(row);
-	return rc;
+	return GF_EXIT_OK;
 }
 
 int gf_cmd_ps(struct gf_ctl *ctl)
@@ -262,6 +258,8 @@ int gf_cmd_ps(struct gf_ctl *ctl)
 		rc = gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	if (!rc && !all)
 		rc = choose_columns(ctl, copy, col, &cols);
+	if (!rc)
+		rc = choose_sort(ctl);
 	if (!rc)
 		rc = gf_ctl_call(ctl, "ps", ctl->val[GF_O_TARGET] ? json_pack("{s:s}", "target", ctl->val[GF_O_TARGET]) : NULL, &data, NULL);
 	if (!rc) {

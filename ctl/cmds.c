@@ -56,8 +56,7 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  .summary = "show how the daemon is, its targets and its rules" },
 	{ .name = "ps", .args = "", .run = gf_cmd_ps, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
 	  .summary = "list the processes of a target as the rules see them",
-	  .help = "A - is a value that is not known: not sampled (no rule reads the field), or\n"
-		  "not to be had for this process.\n",
+	  .help = "A - is a value that is not known for this process, or not yet.\n",
 	  OPTS(OPT(GF_O_SORT, "sort", 's', "FIELD", "largest first; -FIELD: smallest first (default rss)"),
 	       OPT(GF_O_COLUMNS, "columns", 'o', "F,F,...", "these fields, or `all` that are sampled"),
 	       OPT(GF_O_LAST, "lines", 'n', "N", "at most N processes"), OPT_TARGET_NAME) },

@@ -54,7 +54,7 @@ int gf_ctl_misuse(const struct gf_ctl *ctl, const char *fmt, ...)
 
 void gf_ctl_json(const json_t *j, bool one_line)
 {
-	json_dumpf(j, stdout, one_line ? JSON_COMPACT : JSON_INDENT(2));
+	json_dumpf(j, stdout, (one_line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(16));
 	putchar('\n');
 }
 

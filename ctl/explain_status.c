@@ -27,6 +27,8 @@ static void add_target(const json_t *t, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s a tick: %s sampling, %s evaluating; longest %s", "",
 		     micros(gf_js_num(t, "total_us"), a, sizeof a), micros(gf_js_num(t, "sample_us"), b, sizeof b),
 		     micros(gf_js_num(t, "eval_us"), c, sizeof c), micros(gf_js_num(t, "total_max_us"), d, sizeof d));
+	if (gf_js_bool(t, "stale"))
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sSTALE: no rule acts on this; %s", "", gf_js_str(t, "sample_error"));
 	gf_lines_add(out, missed > 0 ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%lld ticks, %lld missed, %lld over the period", "",
 		     gf_js_int(t, "ticks"), missed < 0 ? 0 : missed, overruns < 0 ? 0 : overruns);
 }

@@ -193,12 +193,14 @@ const char *gf_show_span(double s, char *buf, size_t n)
 {
 	if (isnan(s))
 		snprintf(buf, n, "-");
-	else if (s < 0.0005)
+	else if (s < 0.0000005)
 		snprintf(buf, n, "0s");
+	else if (s < 0.0009995)
+		snprintf(buf, n, "%.0fus", s * 1e6);
 	else if (s < 0.9995)
 		snprintf(buf, n, "%.0fms", s * 1e3);
-	else if (s < 59.95)
-		snprintf(buf, n, "%.1fs", s);
+	else if (s < 60)
+		snprintf(buf, n, "%.1fs", fmin(s, 59.9));
 	else if (s < 3600)
 		snprintf(buf, n, "%dm%02ds", (int)(s / 60), (int)fmod(s, 60));
 	else if (s < 86400)

@@ -47,7 +47,7 @@ void gf_show_pad(FILE *out, const char *s, int width, bool right);
 const char *gf_show_cell(double v, enum gf_dim dim, char *buf, size_t n);
 /* A size with its unit written out: "3.1 GiB". Returns buf. */
 const char *gf_show_size(double bytes, char *buf, size_t n);
-/* Seconds as "340ms", "12.5s", "3m04s", "2h05m", "3d04h". Returns buf. */
+/* Seconds as "412us", "340ms", "12.5s", "3m04s", "2h05m", "3d04h". Returns buf. */
 const char *gf_show_span(double seconds, char *buf, size_t n);
 /* A window's length: "60 s", "10 min", "2 h". Returns buf. */
 const char *gf_show_window(double seconds, char *buf, size_t n);

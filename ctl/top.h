@@ -28,6 +28,8 @@ struct gf_top_task {
 	char state;
 	char user[33];
 	char comm[64];
+	char cmdline[200];
+	bool kthread;
 };
 
 enum gf_top_panel { GF_TP_RULES, GF_TP_TASKS, GF_TP_EVENTS };
@@ -57,12 +59,15 @@ struct gf_top {
 	size_t *view;                /* numbers of tasks, filtered and sorted */
 	size_t views;
 	int64_t tasks_ms;            /* when they were taken */
+	double busy;                 /* share of all CPUs busy since the round before, NaN: not known */
+	double busytime, sampled_ns; /* the daemon's figures that it comes from */
 	/* the screen */
 	enum gf_top_panel focus;     /* RULES, or lower */
 	enum gf_top_panel lower;     /* TASKS or EVENTS */
 	struct gf_top_list list[3];  /* by enum gf_top_panel */
 	enum gf_top_column sort;
 	bool reverse;
+	bool no_kthreads;
 	char filter[64];
 	bool typing;                 /* the filter is being typed */
 	enum { GF_TV_NONE, GF_TV_HELP, GF_TV_RULE, GF_TV_EVENT } viewer;

@@ -36,6 +36,7 @@ void gf_top_init(struct gf_top *t, const char *socket, const char *target, doubl
 	t->target = target;
 	t->delay_s = delay_s;
 	t->asking = -1;
+	t->busy = t->busytime = (double)NAN;
 	t->focus = t->lower = GF_TP_TASKS;
 	t->sort = GF_TC_CPU;
 }
@@ -112,6 +113,8 @@ static void fill_task(struct gf_top_task *k, const json_t *o)
 		k->state = '-';
 	gf_show_user(k->v[GF_TC_USER], k->user, sizeof k->user);
 	gf_show_safe(gf_js_str(o, "comm"), k->comm, sizeof k->comm);
+	gf_show_safe(gf_js_str(o, "cmdline"), k->cmdline, sizeof k->cmdline);
+	k->kthread = gf_js_bool(o, "kthread");
 }
 
 /* CPU share from two looks at cputime, for where the daemon samples no rate.
@@ -124,6 +127,18 @@ static void fill_cpu(struct gf_top_task *k, const struct gf_top_task *old, size_
 		return;
 	if (k->v[GF_TC_TIME] >= o->v[GF_TC_TIME] && !(k->v[GF_TC_AGE] < o->v[GF_TC_AGE]))
 		k->v[GF_TC_CPU] = (k->v[GF_TC_TIME] - o->v[GF_TC_TIME]) / 1e6 / (double)ms * 100;
+}
+
+static void take_busy(struct gf_top *t)
+{
+	double busy = gf_top_host(t, "cpu.busytime"), cpus = gf_top_host(t, "cpu.count");
+	double now = gf_js_num(t->answer[GF_TA_PS], "now_ns"), took = now - t->sampled_ns;
+
+	if (took == 0) /* the same sample again */
+		return;
+	t->busy = took > 0 && busy >= t->busytime && cpus > 0 ? (busy - t->busytime) / took / cpus : (double)NAN;
+	t->busytime = busy;
+	t->sampled_ns = now;
 }
 
 static void take_tasks(struct gf_top *t)
@@ -182,6 +197,8 @@ static bool passes(const struct gf_top *t, const struct gf_top_task *k)
 {
 	char pid[24];
 
+	if (t->no_kthreads && k->kthread)
+		return false;
 	if (!*t->filter)
 		return true;
 	snprintf(pid, sizeof pid, "%.0f", k->v[GF_TC_PID]);
@@ -238,6 +255,7 @@ static void round_done(struct gf_top *t)
 	t->gone = false;
 	t->trouble[0] = 0;
 	t->next_ms = now_ms() + (int64_t)(t->delay_s * 1000);
+	take_busy(t);
 	take_tasks(t);
 }
 

@@ -93,6 +93,8 @@ static double cpu_share(const struct gf_top *t)
 
 	if (!isnan(busy))
 		return busy / 100;
+	if (!isnan(t->busy))
+		return fmin(t->busy, 1);
 	if (!(cpus > 0))
 		return (double)NAN;
 	for (size_t i = 0; i < t->tasks; i++)
@@ -141,7 +143,7 @@ static void host_panel(const struct gf_top *t, struct gf_canvas *c)
 	col = gf_canvas_put(c, 2, col, GF_LOOK_PLAIN, "%s %s %s", num2(gf_top_host(t, "load.1"), a, sizeof a),
 			    num2(gf_top_host(t, "load.5"), b, sizeof b), num2(gf_top_host(t, "load.15"), d, sizeof d));
 	col = gf_canvas_put(c, 2, col + 2, GF_LOOK_PLAIN, "%lld tasks", gf_js_int(tg, "tasks"));
-	if (!isnan(running))
+	if (!isnan(running) && c->cols >= 90)
 		gf_canvas_put(c, 2, col, GF_LOOK_PLAIN, ", %.0f running", running);
 	col = gf_canvas_put(c, 3, half, GF_LOOK_HEAD, "Actions ");
 	col = gf_canvas_put(c, 3, col, used >= of && of > 0 ? GF_LOOK_BAD : GF_LOOK_PLAIN, "%lld of %lld in %s", used, of,
@@ -180,7 +182,7 @@ static void title_line(const struct gf_top *t, struct gf_canvas *c)
 	col = gf_canvas_put(c, 0, col + 1, GF_LOOK_PLAIN, "%s%s%s", gf_show_safe(gf_js_str(tg, "name"), name, sizeof name),
 			    *gf_js_str(tg, "road") ? " by " : "", gf_js_str(tg, "road"));
 	col = gf_canvas_put(c, 0, col + 2, observe || t->gone ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s",
-			    t->gone ? "NO DAEMON" : observe ? "OBSERVING" : "ENFORCING");
+			    t->gone ? "NO DAEMON" : gf_js_bool(tg, "stale") ? "STALE DATA" : observe ? "OBSERVING" : "ENFORCING");
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a));
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "tick %s max %s", micros(gf_js_num(tg, "total_us"), b, sizeof b),
 			    micros(gf_js_num(tg, "total_max_us"), d, sizeof d));
@@ -355,6 +357,8 @@ static void tasks_head(const struct gf_top *t, struct gf_canvas *c, int row)
 		c->invert = 0;
 		col += w + 1;
 	}
+	if (c->cols - col >= 16)
+		gf_canvas_put(c, row, col, GF_LOOK_HEAD, "COMMAND");
 }
 
 static void task_row(const struct gf_top_task *k, struct gf_canvas *c, int row)
@@ -371,6 +375,8 @@ static void task_row(const struct gf_top_task *k, struct gf_canvas *c, int row)
 				task_cell(k, (enum gf_top_column)i, buf, sizeof buf));
 		col += w + 1;
 	}
+	if (c->cols - col >= 16)
+		gf_canvas_put(c, row, col, GF_LOOK_DIM, "%s", k->cmdline);
 }
 
 static void tasks_panel(struct gf_top *t, struct gf_canvas *c, int row, int height)
@@ -382,6 +388,8 @@ static void tasks_panel(struct gf_top *t, struct gf_canvas *c, int row, int heig
 
 	if (*t->filter)
 		n += (size_t)snprintf(text + n, sizeof text - n, ", %zu match \"%s\"", t->views, t->filter);
+	if (t->no_kthreads)
+		n += (size_t)snprintf(text + n, sizeof text - n, ", no kernel threads");
 	snprintf(text + n, sizeof text - n, ", by %s%s)", gf_top_columns[t->sort].title, t->reverse ? " reversed" : "");
 	scroll(l, t->views, height - 2);
 	panel_title(c, row++, focus, text);
@@ -530,6 +538,20 @@ static void footer(const struct gf_top *t, struct gf_canvas *c)
 	c->invert = 0;
 }
 
+/* Before the first answer. */
+static void waiting(const struct gf_top *t, struct gf_canvas *c)
+{
+	struct gf_lines raw = { 0 }, l = { 0 };
+
+	gf_lines_add(&raw, GF_LOOK_PLAIN, t->gone ? "Waiting for gpufasd." : "Asking gpufasd...");
+	gf_lines_add(&raw, GF_LOOK_WARN, "%s", t->trouble);
+	wrap(&raw, c->cols - 4, &l);
+	for (size_t i = 0; i < l.n; i++)
+		gf_canvas_put(c, 1 + (int)i, 2, l.v[i].look, "%s", l.v[i].text);
+	gf_lines_deinit(&raw);
+	gf_lines_deinit(&l);
+}
+
 void gf_top_draw(struct gf_top *t, struct gf_canvas *c)
 {
 	int body, rules, row;
@@ -541,8 +563,7 @@ void gf_top_draw(struct gf_top *t, struct gf_canvas *c)
 		return;
 	}
 	if (!t->answer[GF_TA_STATUS]) {
-		gf_canvas_put(c, 1, 2, GF_LOOK_PLAIN, "%s", t->gone ? "Waiting for gpufasd." : "Asking gpufasd...");
-		gf_canvas_put(c, 2, 2, GF_LOOK_WARN, "%s", t->trouble);
+		waiting(t, c);
 		footer(t, c);
 		return;
 	}

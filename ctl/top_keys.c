@@ -19,6 +19,7 @@ void gf_top_help(struct gf_lines *out)
 		{ "< >", "sort by the column to the left, to the right" },
 		{ "r", "reverse the order" },
 		{ "/", "filter by name, user or pid; Esc drops it" },
+		{ "K", "hide kernel threads, and back" },
 		{ "Space", "pause, go on" },
 		{ "h ?", "this" },
 		{ "q", "quit" },
@@ -36,8 +37,7 @@ void gf_top_help(struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", "");
 	gf_lines_add(out, GF_LOOK_PLAIN,
 		     "Waiting: share of the last 10 s in which some task waited for it. Actions: the budget over all "
-		     "rules; when it is used up nothing acts. A - is a value that is not sampled, because no rule reads "
-		     "it, or that is not known.");
+		     "rules; when it is used up nothing acts. A - is a value that is not known.");
 }
 
 static void sort_by(struct gf_top *t, enum gf_top_column c)
@@ -206,6 +206,10 @@ void gf_top_key(struct gf_top *t, int key)
 		else
 			t->filter[0] = 0;
 		t->focus = t->lower;
+		gf_top_arrange(t);
+		break;
+	case 'K':
+		t->no_kthreads = !t->no_kthreads;
 		gf_top_arrange(t);
 		break;
 	case '/':

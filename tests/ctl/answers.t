@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What gpufasctl makes of a daemon's answers, word for word.
+. tests/ctl/lib.sh
+start_fake
+
+# shellcheck disable=SC2317
+quiet_clock() { "$@" | sed 's/[0-9][0-9]:[0-9][0-9]:[0-9][0-9]$/HH:MM:SS/'; }
+
+golden status $ctl status
+golden ps $ctl ps
+golden ps-columns $ctl ps --columns pid,user,comm,exe --sort -pid -n 3
+golden ps-all $ctl ps -o all -s cpu
+golden ps-json $ctl ps --json -o pid,cpu -s age
+golden events $ctl events
+golden events-json $ctl events --json
+golden explain-rule $ctl explain cpu-hog
+golden explain-event $ctl explain 12
+golden metrics $ctl metrics
+golden reload $ctl reload
+golden observe $ctl observe on
+golden signal $ctl signal host 5 term
+golden top-once quiet_clock env COLUMNS=120 LINES=24 $ctl top --once
+golden top-once-80 quiet_clock env COLUMNS=80 LINES=24 $ctl top --once --sort rss
+golden status-colour $ctl status --color always
+
+# What it asks, as control.h has it.
+: >"$work/d/log"
+$ctl signal host 5 9 >/dev/null; $ctl signal host 5 SIGRTMIN+3 >/dev/null; $ctl events -n 7 --rule x >/dev/null
+is "a signal's number becomes its name" "$(sed -n 1p "$work/d/log")" '{"target":"host","pid":5,"signal":"SIGKILL","v":1,"cmd":"signal"}'
+is "real-time signals" "$(sed -n 2p "$work/d/log")" '{"target":"host","pid":5,"signal":"SIGRTMIN+3","v":1,"cmd":"signal"}'
+is "events of one rule" "$(sed -n 3p "$work/d/log")" '{"last":7,"follow":false,"rule":"x","v":1,"cmd":"events"}'
+
+# Nothing that a process is called may reach the terminal as an escape.
+esc=0
+for c in "status" "ps" "ps -o all" "events" "explain cpu-hog" "explain 12" "top --once" "ps --json" "events --json" "explain 12 --json"; do
+	# shellcheck disable=SC2086
+	$ctl $c 2>&1 | LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f]' && { esc=1; echo "# control character in: $c"; }
+done
+is "no control characters in any output" $esc 0
+LC_ALL=C $ctl ps 2>&1 | LC_ALL=C grep -q $'[\x80-\xff]'
+is "in the C locale nothing but ASCII" $? 1
+has "the C locale shows names it cannot write as ?" "$(LC_ALL=C $ctl ps)" "???"
+
+if command -v python3 >/dev/null; then
+	bad=0
+	for c in "status" "ps" "explain cpu-hog" "explain 12" "reload" "observe on" "signal host 5 KILL" "metrics" "help" "version" "fields"; do
+		# shellcheck disable=SC2086
+		$ctl $c --json | python3 -c 'import json,sys; json.load(sys.stdin)' || { bad=1; echo "# no JSON: $c --json"; }
+	done
+	is "--json is JSON to an independent reader" $bad 0
+else
+	n=$((n + 1)); echo "ok $n - --json is JSON to an independent reader # SKIP no python3"
+fi
+
+# Refusals: the daemon's own sentence, exit 1.
+cat >"$work/d/reload.json" <<'J'
+{"v":1,"ok":false,"error":"the policy has errors","diags":[{"severity":"error","code":"E012","file":"a.policy","line":3,"col":8,"end_line":3,"end_col":11,"message":"`rss` is a size and `5s` a duration","hint":"compare it with a size, such as 5MiB"}]}
+J
+golden reload-refused $ctl reload
+golden reload-refused-json $ctl reload --json
+cat >"$work/d/explain.json" <<'J'
+{"v":1,"ok":false,"error":"there is no rule \"cpu-hgo\"; did you mean \"cpu-hog\"?"}
+J
+golden explain-unknown $ctl explain cpu-hgo
+
+# Follow: what is there, what comes, and over a restart.
+printf '%s\n' '{"v":1,"event":{"seq":14,"time":"2026-11-23T05:42:00Z","sentence":"later"}}' '{"v":1,"lost":3}' >"$work/d/follow.jsonl"
+$ctl events -f -n 3 >"$work/out" 2>"$work/err" &
+f=$!
+for _ in $(seq 100); do grep -q lost "$work/err" && break; sleep 0.05; done
+is "-f: kept events, then new ones" "$(grep -o '#[0-9]*' "$work/out" | tr '\n' ' ')" "#11 #12 #13 #14 "
+has "-f: says what was lost" "$(cat "$work/err")" "3 events were lost"
+printf '%s\n' '{"v":1,"event":{"seq":15,"time":"2026-11-23T05:42:01Z","sentence":"after"}}' >"$work/d/follow.jsonl"
+touch "$work/d/drop"
+for _ in $(seq 100); do grep -q '#15' "$work/out" && break; sleep 0.05; done
+has "-f: connects again" "$(cat "$work/err")" "gpufasd is gone; retrying"
+is "-f: repeats nothing" "$(grep -c '#1[1-5]' "$work/out")" 5
+has "-f: asks for what it has not seen" "$(tail -1 "$work/d/log")" '"since_seq":14'
+printf '%s\n' '{"v":1,"ok":true,"data":{"pid":4343,"version":"0.1.0"}}' >"$work/d/ping.json"
+touch "$work/d/drop"
+for _ in $(seq 100); do [ "$(grep -c '#11' "$work/out")" = 2 ] && break; sleep 0.05; done
+is "-f: another daemon's numbers are new ones" "$(grep -c '#11' "$work/out")" 2
+kill $f
+plan

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# check, compile, disasm, fmt, fields: exit codes, files, what is said.
+. tests/ctl/lib.sh
+p=$work/p
+mkdir -p "$p/policy.d" "$p/empty"
+cat >"$p/policy.d/10-a.policy" <<'P'
+let shells = comm in ("bash", "zsh")
+protect shells
+P
+cat >"$p/policy.d/20-b.policy" <<'P'
+rule big if rss > 80% for 2s then SIGTERM largest cooldown 1min
+rule idle-eater if cpu > 95% for 30s then renice +5 it cooldown 1min
+P
+echo 'not a policy' >"$p/policy.d/README"
+printf 'rule x\n  if rss > 5s then SIGKILL largest\nrule y if rsss > 1GiB for 1s then SIGKILL largest cooldown 1s\n' >"$p/bad.policy"
+
+out=$($ctl check "$p/policy.d" 2>"$work/err"); rc=$?
+is "check DIR: exit 0" $rc 0
+is "check DIR: *.policy in order, one policy" "$out" "$p/policy.d/10-a.policy: ok, 0 rules
+$p/policy.d/20-b.policy: ok, 2 rules"
+out=$($ctl check "$p/bad.policy" 2>"$work/err"); rc=$?
+is "check of errors: exit 1" $rc 1
+has "check of errors: place" "$(cat "$work/err")" "$p/bad.policy:2:"
+has "check of errors: caret" "$(cat "$work/err")" "^"
+has "check of errors: a second error in the same run" "$(cat "$work/err")" "$p/bad.policy:3:"
+is "check of errors: the count" "$out" "$p/bad.policy: 2 errors"
+is "check -: standard input" "$($ctl check - <"$p/policy.d/20-b.policy")" "<stdin>: ok, 2 rules"
+printf 'if rss > 80%% then SIGKILL largest\n' >"$p/warn.policy"
+$ctl check "$p/warn.policy" >"$work/out" 2>/dev/null
+is "check of a warning: exit 0" $? 0
+has "check of a warning: counted" "$(cat "$work/out")" "ok, 1 rule, 1 warning"
+$ctl check --strict "$p/warn.policy" >/dev/null 2>&1
+is "check --strict of a warning: exit 1" $? 1
+$ctl check "$p/none.policy" >/dev/null 2>"$work/err"
+is "check of a missing file: exit 1" $? 1
+has "check of a missing file: named" "$(cat "$work/err")" "$p/none.policy"
+$ctl check "$p/empty" >/dev/null 2>"$work/err"
+is "check of an empty directory: exit 1" $? 1
+has "check --json: ok" "$($ctl check --json "$p/policy.d" | tr -d ' \n')" '"ok":true,"rules":2,'
+has "check --json: diags" "$($ctl check --json "$p/bad.policy" | tr -d ' \n')" '"ok":false,"rules":0,'
+
+$ctl compile "$p/policy.d" -o "$p/out.gfb"
+is "compile: exit 0" $? 0
+is "compile: an image" "$(head -c 4 "$p/out.gfb")" "GFB1"
+echo keep >"$p/keep.gfb"
+$ctl compile "$p/bad.policy" -o "$p/keep.gfb" 2>/dev/null
+is "compile of errors: exit 1" $? 1
+is "compile of errors: the file is as it was" "$(cat "$p/keep.gfb")" keep
+$ctl compile "$p/policy.d" -o - >"$p/stdout.gfb"
+is "compile -o -: the same image" "$(cmp "$p/out.gfb" "$p/stdout.gfb" 2>&1)" ""
+is "compile leaves no other file behind" "$(cd "$p" && ls | tr '\n' ' ')" "bad.policy empty keep.gfb out.gfb policy.d stdout.gfb warn.policy "
+$ctl compile "$p/policy.d" -o /dev/full 2>/dev/null
+is "compile to a full disk: exit 1" $? 1
+
+has "disasm of an image names its rules" "$($ctl disasm "$p/out.gfb")" "idle-eater"
+is "disasm of sources: the same" "$($ctl disasm "$p/policy.d" | md5sum)" "$($ctl disasm "$p/out.gfb" | md5sum)"
+{ head -c 200 "$p/out.gfb"; printf X; tail -c +202 "$p/out.gfb"; } >"$p/flip.gfb"
+$ctl disasm "$p/flip.gfb" >"$work/out" 2>"$work/err"
+is "disasm of a changed image: exit 1" $? 1
+is "disasm of a changed image: nothing shown" "$(cat "$work/out")" ""
+head -c 100 "$p/out.gfb" >"$p/short.gfb"
+$ctl disasm "$p/short.gfb" >/dev/null 2>&1
+is "disasm of half an image: exit 1" $? 1
+is "disasm --opcodes: as many as op.def has" "$($ctl disasm --opcodes | tail -n +2 | wc -l)" "$(grep -c '^GF_OP(' include/gpufas/op.def)"
+
+printf '# why\nrule   z   if rss>1GiB   for 2s then SIGTERM   largest cooldown 1min\n' >"$p/ugly.policy"
+chmod 640 "$p/ugly.policy"
+ln -s ugly.policy "$p/link.policy"
+before=$(cat "$p/ugly.policy")
+$ctl fmt --check "$p/ugly.policy" >"$work/out"
+is "fmt --check: exit 1" $? 1
+is "fmt --check: names it" "$(cat "$work/out")" "$p/ugly.policy"
+is "fmt --check: leaves it" "$(cat "$p/ugly.policy")" "$before"
+want=$($ctl fmt "$p/ugly.policy")
+is "fmt -: the same as fmt FILE" "$($ctl fmt - <"$p/ugly.policy")" "$want"
+$ctl fmt -w "$p/link.policy"
+is "fmt -w: exit 0" $? 0
+is "fmt -w: what fmt prints" "$(cat "$p/ugly.policy")" "$want"
+is "fmt -w: mode kept" "$(stat -c %a "$p/ugly.policy")" 640
+is "fmt -w: a link stays a link" "$(readlink "$p/link.policy")" ugly.policy
+has "fmt keeps comments" "$want" "# why"
+$ctl fmt --check "$p/ugly.policy"
+is "fmt --check afterwards: exit 0" $? 0
+before=$(cat "$p/bad.policy")
+printf 'rule if if\n' >"$p/syntax.policy"
+$ctl fmt -w "$p/syntax.policy" 2>/dev/null
+is "fmt -w of what does not parse: exit 1" $? 1
+is "fmt -w of what does not parse: left alone" "$(cat "$p/syntax.policy")" "rule if if"
+
+names=$(grep -cE '^GF_(HOST|TASK|TSTR|DRVH|DRVT)\(' include/gpufas/fields.def)
+is "fields: every one of the registry" "$($ctl fields | tail -n +2 | wc -l)" "$names"
+is "fields --target host: without those of memory targets" "$($ctl fields --target host | grep -c '^os.stalled')" 0
+is "fields --target vm: without what a guest's memory does not tell" "$($ctl fields --target vm | grep -c '^cmdline')" 0
+is "fields NAME" "$($ctl fields oom_score_adj | tail -n +2 | cut -d' ' -f1)" "oom_score_adj"
+if command -v scdoc >/dev/null; then
+	{ printf 'gpufas-fields(7)\n\n# NAME\n\nx - y\n\n'; $ctl fields --man; } | scdoc >"$work/man" 2>"$work/err"
+	is "fields --man is scdoc" "$?$(cat "$work/err")" 0
+else
+	n=$((n + 1)); echo "ok $n - fields --man is scdoc # SKIP no scdoc"
+fi
+plan
