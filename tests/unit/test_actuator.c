@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <dirent.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "targets/act.h"
+#include "targets/actuator.h"
+#include "targets/proc.h"
+
+#define MAX 64
+
+static int stat_of(pid_t pid, struct gf_proc_stat *ret)
+{
+	char name[64], buf[2048];
+
+	snprintf(name, sizeof name, "/proc/%d/stat", pid);
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = read(fd, buf, sizeof buf);
+	close(fd);
+	return n < 0 ? -errno : gf_proc_stat_parse(buf, (size_t)n, ret);
+}
+
+static struct gf_verdict verdict(pid_t pid, int sig)
+{
+	struct gf_proc_stat st = { 0 };
+
+	stat_of(pid, &st);
+	return (struct gf_verdict){ .event = 7, .pid = pid, .start_ns = st.start_ticks * GF_TICK_NS + 1234567,
+				    .action = GF_ACT_SIGNAL, .arg = sig };
+}
+
+static pid_t sleeper(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static bool alive(pid_t pid)
+{
+	struct gf_proc_stat st;
+
+	return !stat_of(pid, &st) && st.state != 'Z' && st.state != 'X';
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int died_of(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void test_act(void **state)
+{
+	pid_t pid = sleeper();
+	struct gf_verdict v = verdict(pid, SIGTERM);
+	int fd = -1;
+
+	(void)state;
+	v.start_ns += GF_TICK_NS;
+	assert_int_equal(gf_act(&v, NULL), -ESTALE);
+	assert_true(alive(pid));
+	v.start_ns -= GF_TICK_NS;
+	v.flags = GF_VERDICT_OBSERVE;
+	assert_int_equal(gf_act(&v, NULL), 0);
+	usleep(20000);
+	assert_true(alive(pid));
+	v.flags = 0;
+	assert_int_equal(gf_act(&v, &fd), 0);
+	assert_true(fd >= 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	close(fd);
+	assert_int_equal(gf_act(&v, NULL), -ESRCH); /* a zombie now */
+	assert_int_equal(died_of(pid), SIGTERM);
+	assert_int_equal(gf_act(&v, &fd), -ESRCH);
+	assert_int_equal(fd, -1);
+	v.arg = 0;
+	assert_int_equal(gf_act(&v, NULL), -EINVAL);
+	v.arg = SIGTERM;
+	v.action = GF_ACT_RESET;
+	assert_int_equal(gf_act(&v, NULL), -EOPNOTSUPP);
+}
+
+static int ns_init(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+	return 0;
+}
+
+/* Nothing here may send anything even if a check were missing: observe only. */
+static void test_never(void **state)
+{
+	static char stack[65536];
+	struct gf_verdict v;
+	struct gf_proc_stat st;
+
+	(void)state;
+	v = verdict(getpid(), SIGURG);
+	v.flags = GF_VERDICT_OBSERVE;
+	assert_int_equal(gf_act(&v, NULL), -EPERM);
+	v = verdict(1, SIGURG);
+	v.flags = GF_VERDICT_OBSERVE;
+	assert_int_equal(gf_act(&v, NULL), -EPERM);
+	if (!stat_of(2, &st) && st.flags & GF_PF_KTHREAD) {
+		v = verdict(2, SIGURG);
+		v.flags = GF_VERDICT_OBSERVE;
+		assert_int_equal(gf_act(&v, NULL), -EPERM);
+	}
+	pid_t pid = clone(ns_init, stack + sizeof stack, CLONE_NEWPID | SIGCHLD, NULL);
+	if (pid > 0) {
+		v = verdict(pid, SIGURG);
+		v.flags = GF_VERDICT_OBSERVE;
+		assert_int_equal(gf_act(&v, NULL), -EPERM);
+		end(pid);
+	}
+}
+
+static void *idle(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void test_renice(void **state)
+{
+	int ready[2], nices = 0;
+	char c = 0, name[64];
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		pthread_t t;
+		for (int i = 0; i < 3; i++)
+			pthread_create(&t, NULL, idle, NULL);
+		if (write(ready[1], &c, 1) != 1)
+			_exit(1);
+		idle(NULL);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	struct gf_verdict v = verdict(pid, 0);
+	v.action = GF_ACT_RENICE;
+	v.arg = 7;
+	v.flags = GF_VERDICT_OBSERVE;
+	assert_int_equal(gf_act(&v, NULL), 0);
+	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)pid), getpriority(PRIO_PROCESS, 0));
+	v.flags = 0;
+	int want = GF_MIN(19, getpriority(PRIO_PROCESS, 0) + 7);
+	assert_int_equal(gf_act(&v, NULL), 0);
+	snprintf(name, sizeof name, "/proc/%d/task", pid);
+	DIR *d = opendir(name);
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_name[0] != '.') {
+			assert_int_equal(getpriority(PRIO_PROCESS, (id_t)atoi(e->d_name)), want);
+			nices++;
+		}
+	closedir(d);
+	assert_int_equal(nices, 4);
+	v.arg = 100;
+	assert_int_equal(gf_act(&v, NULL), 0);
+	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)pid), 19);
+	end(pid);
+}
+
+/* In a pid namespace of its own the next pid can be chosen. 0 right, 77 cannot. */
+static int recycle(void)
+{
+	struct gf_verdict v;
+	char number[32];
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("proc", "/proc", "proc", 0, NULL))
+		return 77;
+	pid_t first = fork();
+	if (!first)
+		for (;;)
+			pause();
+	v = verdict(first, SIGKILL);
+	if (!v.start_ns)
+		return 1;
+	end(first);
+	usleep(50000); /* another clock tick, so another identity */
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	snprintf(number, sizeof number, "%d", first - 1);
+	if (fd < 0 || write(fd, number, strlen(number)) < 0)
+		return 77;
+	pid_t second = fork();
+	if (!second)
+		for (;;)
+			pause();
+	if (second != first)
+		return 77;
+	if (gf_act(&v, NULL) != -ESTALE)
+		return 2;
+	if (waitpid(second, NULL, WNOHANG))
+		return 3;
+	v = verdict(second, SIGKILL);
+	if (gf_act(&v, NULL))
+		return 4;
+	return waitpid(second, NULL, 0) == second ? 0 : 5;
+}
+
+static void test_recycled_pid(void **state)
+{
+	int status;
+
+	(void)state;
+	pid_t outer = fork();
+	if (!outer) {
+		if (unshare(CLONE_NEWPID | CLONE_NEWNS))
+			_exit(77);
+		pid_t init = fork();
+		if (!init)
+			_exit(recycle());
+		waitpid(init, &status, 0);
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+	}
+	assert_int_equal(waitpid(outer, &status, 0), outer);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+/* ---- the thread ------------------------------------------------------------- */
+
+struct rig {
+	struct gf_actuator *a;
+	int fd;
+	pthread_mutex_t lock;
+	struct gf_verdict queue[MAX];
+	size_t queued;
+	struct gf_event event[2 * MAX];
+	size_t events;
+};
+
+static size_t source(void *arg, struct gf_verdict *buf, size_t n)
+{
+	struct rig *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	n = GF_MIN(n, r->queued);
+	memcpy(buf, r->queue, n * sizeof *buf);
+	memmove(r->queue, r->queue + n, (r->queued - n) * sizeof *buf);
+	r->queued -= n;
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
+static void sink(void *arg, const struct gf_event *ev)
+{
+	struct rig *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	if (r->events < 2 * MAX)
+		r->event[r->events++] = *ev;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void rig_up(struct rig *r, uint32_t follow, uint64_t follow_ns)
+{
+	struct gf_actuator_opts o = { .follow = follow, .follow_ns = follow_ns, .target_index = 3 };
+
+	memset(r, 0, sizeof *r);
+	pthread_mutex_init(&r->lock, NULL);
+	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_int_equal(gf_actuator_create(&o, r->fd, source, r, sink, r, &r->a, NULL), 0);
+}
+
+static void rig_down(struct rig *r)
+{
+	gf_actuator_destroy(r->a);
+	close(r->fd);
+}
+
+static void send_all(struct rig *r, struct gf_verdict *v, size_t n)
+{
+	uint64_t one = 1;
+
+	v[0].flags |= GF_VERDICT_LEAD;
+	v[n - 1].flags |= GF_VERDICT_LAST;
+	pthread_mutex_lock(&r->lock);
+	memcpy(r->queue, v, n * sizeof *v);
+	r->queued = n;
+	pthread_mutex_unlock(&r->lock);
+	assert_int_equal(write(r->fd, &one, sizeof one), sizeof one);
+}
+
+/* Waits until n members have been reported; how many of them have exited. */
+static size_t members(struct rig *r, size_t n, size_t *ret_failed)
+{
+	size_t seen = 0, gone = 0, failed = 0;
+
+	for (int tries = 0; tries < 20000 && seen < n; tries++) {
+		seen = gone = failed = 0;
+		pthread_mutex_lock(&r->lock);
+		for (size_t i = 0; i < r->events; i++) {
+			const struct gf_event *e = &r->event[i];
+			assert_int_equal(e->kind, GF_EV_RESULT);
+			assert_int_equal(e->target, 3);
+			assert_int_equal(e->about, 7);
+			assert_in_range(e->count, 1, GF_EVENT_MEMBERS);
+			for (uint32_t m = 0; m < e->count; m++) {
+				seen++;
+				gone += e->u.member[m].exit_us != GF_NONE;
+				failed += e->u.member[m].error != 0;
+			}
+		}
+		pthread_mutex_unlock(&r->lock);
+		usleep(1000);
+	}
+	assert_int_equal(seen, n);
+	if (ret_failed)
+		*ret_failed = failed;
+	return gone;
+}
+
+static void test_kill_many(void **state)
+{
+	struct gf_verdict v[41];
+	struct rig r;
+	size_t failed;
+
+	(void)state;
+	rig_up(&r, 0, 0);
+	for (int i = 0; i < 40; i++)
+		v[i] = verdict(sleeper(), SIGKILL);
+	v[40] = v[0];
+	v[40].start_ns += 3 * GF_TICK_NS; /* somebody else */
+	send_all(&r, v, 41);
+	assert_int_equal(members(&r, 41, &failed), 40);
+	assert_int_equal(failed, 1);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(died_of(v[i].pid), SIGKILL);
+	rig_down(&r);
+}
+
+static void test_more_than_followed(void **state)
+{
+	struct gf_verdict v[30];
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, 4, 0);
+	for (int i = 0; i < 30; i++)
+		v[i] = verdict(sleeper(), SIGKILL);
+	send_all(&r, v, 30);
+	assert_in_range(members(&r, 30, NULL), 4, 30);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(died_of(v[i].pid), SIGKILL);
+	rig_down(&r);
+}
+
+static void test_not_gone(void **state)
+{
+	struct rig r;
+	int ready[2];
+	char c = 0;
+
+	(void)state;
+	rig_up(&r, 0, 100000000);
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		signal(SIGTERM, SIG_IGN);
+		if (write(ready[1], &c, 1) != 1)
+			_exit(1);
+		idle(NULL);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	struct gf_verdict v = verdict(pid, SIGTERM);
+	send_all(&r, &v, 1);
+	assert_int_equal(members(&r, 1, NULL), 0);
+	assert_true(alive(pid));
+	end(pid);
+	rig_down(&r);
+}
+
+static void test_stop_and_observe(void **state)
+{
+	struct gf_verdict v[3];
+	struct gf_proc_stat st = { 0 };
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, 0, 0);
+	pid_t a = sleeper(), b = sleeper();
+	v[0] = verdict(a, SIGSTOP);
+	v[1] = verdict(b, SIGKILL);
+	v[1].flags = GF_VERDICT_OBSERVE;
+	v[2] = v[0];
+	v[2].pid = 0; /* a log, say: not the actuator's */
+	send_all(&r, v, 3);
+	assert_int_equal(members(&r, 2, NULL), 0);
+	assert_true(alive(b));
+	for (int i = 0; i < 1000 && st.state != 'T'; i++) {
+		stat_of(a, &st);
+		usleep(1000);
+	}
+	assert_int_equal(st.state, 'T');
+	for (size_t i = 0; i < r.events; i++)
+		assert_int_equal(r.event[i].observed, r.event[i].u.member[0].pid == b);
+	end(a);
+	end(b);
+	rig_down(&r);
+}
+
+/* ---- cgroups ---------------------------------------------------------------- */
+
+static bool make_cgroup(char *full, size_t size, char *rel, size_t rel_size)
+{
+	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+	char probe[128];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(probe, sizeof probe, "%s/cgroup.controllers", mounts[i]);
+		if (access(probe, F_OK))
+			continue;
+		snprintf(rel, rel_size, "/gpufas-test-%d", getpid());
+		snprintf(full, size, "%s%s", mounts[i], rel);
+		return !mkdir(full, 0755);
+	}
+	return false;
+}
+
+static bool enter(const char *full, pid_t pid)
+{
+	char name[256], number[32];
+
+	snprintf(name, sizeof name, "%s/cgroup.procs", full);
+	int fd = open(name, O_WRONLY | O_CLOEXEC), n = snprintf(number, sizeof number, "%d", pid);
+	bool ok = fd >= 0 && write(fd, number, (size_t)n) == n;
+	close(fd);
+	return ok;
+}
+
+static void test_cgroup(void **state)
+{
+	char full[160], rel[64], path[256], kill_file[256];
+	struct gf_verdict v[3];
+	int32_t pids[4];
+	struct rig r;
+
+	(void)state;
+	if (!make_cgroup(full, sizeof full, rel, sizeof rel))
+		skip();
+	snprintf(kill_file, sizeof kill_file, "%s/cgroup.kill", full);
+	if (access(kill_file, F_OK)) {
+		rmdir(full);
+		skip();
+	}
+	for (int i = 0; i < 3; i++) {
+		pids[i] = sleeper();
+		assert_true(enter(full, pids[i]));
+	}
+	pids[3] = 1;
+	assert_int_equal(gf_cgroup_of(pids[0], path, sizeof path), 0);
+	assert_string_equal(path, rel);
+	/* One member not listed, or one listed that is no member: hands off. */
+	assert_int_equal(gf_cgroup_kill(rel, pids, 2), -EBUSY);
+	assert_int_equal(gf_cgroup_kill(rel, pids, 4), -EBUSY);
+	for (int i = 0; i < 3; i++)
+		assert_true(alive(pids[i]));
+	rig_up(&r, 0, 0);
+	for (int i = 0; i < 3; i++) {
+		v[i] = verdict(pids[i], SIGKILL);
+		v[i].group = GF_GROUP_CGROUP;
+	}
+	send_all(&r, v, 3);
+	assert_int_equal(members(&r, 3, NULL), 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(died_of(pids[i]), SIGKILL);
+	rig_down(&r);
+	/* All of them listed: the kernel does it. */
+	pids[0] = sleeper();
+	assert_true(enter(full, pids[0]));
+	assert_int_equal(gf_cgroup_kill(rel, pids, 1), 0);
+	assert_int_equal(died_of(pids[0]), SIGKILL);
+	assert_int_equal(rmdir(full), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_act),
+		cmocka_unit_test(test_never),
+		cmocka_unit_test(test_renice),
+		cmocka_unit_test(test_recycled_pid),
+		cmocka_unit_test(test_kill_many),
+		cmocka_unit_test(test_more_than_followed),
+		cmocka_unit_test(test_not_gone),
+		cmocka_unit_test(test_stop_and_observe),
+		cmocka_unit_test(test_cgroup),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
