@@ -444,6 +444,15 @@ static void test_depth(void **state)
 		free(few);
 		free(many);
 	}
+	/* each alone within its limit, together more than the parser's stack */
+	char *nots = repeat("", "not ", 150, "(");
+	char *mixed = repeat("let a = ", nots, 150, "");
+	struct parsed m = parse_bytes(mixed, strlen(mixed));
+	assert_int_equal(m.diags.errors, 1);
+	assert_string_equal(m.diags.v[0].code, "E008");
+	done(&m);
+	free(nots);
+	free(mixed);
 	char *rules = repeat("", "if a > 5 then log cooldown 5s\n", 5000, "");
 	struct parsed p = parse(rules);
 	done(&p);
