@@ -220,11 +220,9 @@ static bool one_line(struct gf_client *c)
 		}
 		return false;
 	}
-	size_t n = (size_t)(nl - c->in);
-	if (n && c->in[n - 1] == '\r')
-		request(c, c->in, n - 1);
-	else if (n)
-		request(c, c->in, n);
+	size_t n = (size_t)(nl - c->in), text = n && nl[-1] == '\r' ? n - 1 : n;
+	if (text)
+		request(c, c->in, text);
 	c->in_n -= n + 1;
 	c->scanned = 0;
 	memmove(c->in, c->in + n + 1, c->in_n);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gpufas.yaml: what is read, and where it says that something is wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/config.h"
+
+static struct gf_config *good(const char *text)
+{
+	struct gf_source src = { "gpufas.yaml", text, strlen(text) };
+	struct gf_diags d = { 0 };
+	struct gf_config *c = NULL;
+
+	int r = gf_config_parse(&src, &d, &c);
+	if (r)
+		gf_diags_print(&d, &src, 1, stderr, false);
+	assert_int_equal(r, 0);
+	gf_diags_deinit(&d);
+	return c;
+}
+
+/* Each line of `want` must be what the errors say, in order: "line:col: sentence". */
+static void bad(const char *text, const char *want)
+{
+	struct gf_source src = { "gpufas.yaml", text, strlen(text) };
+	struct gf_diags d = { 0 };
+	struct gf_config *c = NULL;
+	char got[4096] = "";
+	size_t o = 0;
+
+	assert_int_equal(gf_config_parse(&src, &d, &c), -22);
+	assert_null(c);
+	assert_true(d.errors > 0);
+	for (size_t i = 0; i < d.n; i++) {
+		uint32_t line, col;
+		gf_source_locate(&src, d.v[i].span.start, &line, &col);
+		o += (size_t)snprintf(got + o, sizeof got - o, "%s%u:%u: %s%s%s", i ? "\n" : "", line, col, d.v[i].message,
+				      d.v[i].hint ? " | " : "", d.v[i].hint ? d.v[i].hint : "");
+	}
+	assert_string_equal(got, want);
+	gf_diags_deinit(&d);
+}
+
+static void test_defaults(void **state)
+{
+	static const char *const empty[] = { "", "# nothing\n", "---\n...\n", "~", "hooks:\nbudget: {}\nengine:\n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+		struct gf_config *c = good(empty[i]);
+		assert_int_equal(c->period_ns, 100000000);
+		assert_false(c->observe);
+		assert_int_equal(c->budget_n, 10);
+		assert_int_equal(c->budget_window_ns, 60000000000ull);
+		assert_int_equal(c->rt_priority, 50);
+		assert_string_equal(c->socket, "/run/gpufas/control.sock");
+		assert_int_equal(c->dirs.n, 1);
+		assert_false(c->builtin);
+		gf_config_free(c);
+	}
+}
+
+/* The shipped file says of itself that it states the defaults. */
+static void test_shipped(void **state)
+{
+	struct gf_source src;
+	struct gf_diags d = { 0 };
+	struct gf_config *c, *def;
+	char differs[256];
+
+	(void)state;
+	assert_int_equal(gf_source_read("dist/gpufas.yaml", &src, NULL), 0);
+	assert_int_equal(gf_config_parse(&src, &d, &c), 0);
+	assert_int_equal(gf_config_default(&def), 0);
+	gf_config_restart_needed(def, c, differs, sizeof differs);
+	assert_string_equal(differs, "");
+	assert_int_equal(c->observe, def->observe);
+	assert_int_equal(c->log_level, def->log_level);
+	assert_int_equal(c->dirs.n, 1);
+	assert_string_equal(c->dirs.v[0], def->dirs.v[0]);
+	assert_int_equal(c->files.n, 0);
+	assert_int_equal(c->hooks, 0);
+	gf_config_free(c);
+	gf_config_free(def);
+	gf_source_free(&src);
+}
+
+static void test_everything(void **state)
+{
+	struct gf_config *c = good(
+		"period: 1.5s\n"
+		"mode: observe\n"
+		"engine: {kind: cpu, realtime: 7, mlock: off}\n"
+		"targets:\n"
+		"  - name: box-1\n"
+		"    kind: host\n"
+		"    sampler: proc\n"
+		"    max-tasks: 4096\n"
+		"policy: {directories: [/a, /b], files: [\"/c d\"]}\n"
+		"budget: {actions: 0, per: 2 min}\n"
+		"hooks:\n"
+		"  page: [/bin/page, --urgent, \"\", 5]\n"
+		"  other: [/bin/true]\n"
+		"audit: {path: no, max-size: 1.5 MiB, keep: 0}\n"
+		"control: {socket: /x/s, group: adm, mode: 0600}\n"
+		"log: {level: debug, journal: yes}\n");
+
+	(void)state;
+	assert_int_equal(c->period_ns, 1500000000);
+	assert_true(c->observe);
+	assert_int_equal(c->engine, GF_ENGINE_CPU);
+	assert_int_equal(c->rt_priority, 7);
+	assert_false(c->mlock);
+	assert_string_equal(c->target_name, "box-1");
+	assert_int_equal(c->sampler, GF_SAMPLER_PROC);
+	assert_int_equal(c->max_tasks, 4096);
+	assert_int_equal(c->dirs.n, 2);
+	assert_string_equal(c->dirs.v[1], "/b");
+	assert_string_equal(c->files.v[0], "/c d");
+	assert_int_equal(c->budget_n, 0);
+	assert_int_equal(c->budget_window_ns, 120000000000ull);
+	assert_int_equal(c->hooks, 2);
+	assert_string_equal(c->hook[0].name, "page");
+	assert_int_equal(c->hook[0].argv.n, 4);
+	assert_string_equal(c->hook[0].argv.v[2], "");
+	assert_null(c->hook[0].argv.v[4]);
+	assert_string_equal(c->audit_path, "");
+	assert_int_equal(c->audit_max_size, 3 << 19);
+	assert_int_equal(c->socket_mode, 0600);
+	assert_int_equal(c->log_level, LOG_DEBUG);
+	assert_int_equal(c->journal, GF_LOG_JOURNAL_YES);
+	gf_config_free(c);
+}
+
+static void test_keys(void **state)
+{
+	(void)state;
+	bad("perod: 1s\n", "1:1: unknown key \"perod\" in the configuration | did you mean \"period\"?");
+	bad("audit:\n  path: /x\n  maxsize: 1MiB\n", "3:3: unknown key \"maxsize\" in audit | did you mean \"max-size\"?");
+	bad("budget: {zzzzzz: 1}\n", "1:10: unknown key \"zzzzzz\" in budget | known keys: actions, per");
+	bad("mode: observe\nperiod: 1s\nmode: enforce\n", "3:1: the key \"mode\" is given twice");
+	/* several in one run, in the order of their places */
+	bad("engine:\n  knd: cpu\ntargets:\n  - nam: x\n",
+	    "2:3: unknown key \"knd\" in engine | did you mean \"kind\"?\n"
+	    "4:5: unknown key \"nam\" in a target | did you mean \"name\"?");
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	bad("period: 100\n", "1:9: period: \"100\" lacks its unit; write for example 100ms or 2min");
+	bad("period: 5m\n", "1:9: period: \"5m\": is minutes (min) or mebibytes (MiB) meant?");
+	bad("period: 5 parsec\n", "1:9: period: unknown unit \"parsec\" in \"5 parsec\"; write for example 100ms or 2min");
+	bad("period: 999us\n", "1:9: period must be from 1ms to 1min");
+	bad("period: -1s\n", "1:9: period: \"-1s\" is not a number with a unit, such as 100ms or 2min");
+	bad("period: infs\n", "1:9: period: \"infs\" is not a number with a unit, such as 100ms or 2min");
+	bad("period: 1e300s\n", "1:9: period: \"1e300s\" is not a number with a unit, such as 100ms or 2min");
+	bad("period: 99999999999999999999999999d\n", "1:9: period: \"99999999999999999999999999d\" is too large");
+	bad("period: [1s]\n", "1:9: period must be a single value");
+	bad("mode: obsrve\n", "1:7: mode cannot be \"obsrve\" | did you mean \"observe\"?");
+	bad("engine: cpu\n", "1:9: engine must be a map of keys and values");
+	bad("engine: {realtime: 100}\n", "1:20: engine.realtime must be from 1 to 99");
+	bad("budget: {actions: -3}\n", "1:19: budget.actions must be a whole number, not \"-3\"");
+	bad("budget: {actions: 99999999999999999999}\n", "1:19: budget.actions must be from 0 to 256");
+	bad("targets: []\n", "1:10: targets must be a list with one target | write \"targets:\", and below it \"  - name: this-machine\"");
+	bad("targets:\n  - kind: vm\n", "2:11: the kind \"vm\" is not available in this version; only \"host\" is");
+	bad("targets:\n- name: a\n- name: b\n", "3:3: a second target is not available in this version");
+	bad("targets:\n- name: a b\n", "2:9: \"a b\" cannot be a target's name | letters, digits, dots, dashes and underscores; at most 63");
+	bad("policy: {files: /x}\n", "1:17: policy.files must be a list of paths | write [/a, /b]");
+	bad("policy: {files: [x]}\n", "1:18: policy.files must be an absolute path | the daemon's working directory is /");
+	bad("hooks: {h: [sh, -c]}\n", "1:13: the hook's program must be an absolute path");
+	bad("hooks: {h: /bin/true}\n", "1:12: the hook \"h\" must be a list | write [/usr/local/bin/page, \"--urgent\"]: a program and its arguments; there is no shell");
+	bad("audit: {max-size: 1}\n", "1:19: audit.max-size: \"1\" lacks its unit; write for example 16MiB");
+	bad("control: {mode: 0066}\n", "1:17: control.mode \"0066\" is not a file mode | write for example 0660; the daemon itself needs 0600");
+	bad("log: {level: loud}\n", "1:14: log.level cannot be \"loud\" | one of: error, warning, notice, info, debug");
+	bad("- a\n", "1:1: the configuration must be a map of keys and values");
+	/* columns count bytes, also after characters of several */
+	bad("hooks: {\"\xc3\xa4\": [/x]}\n", "1:9: \"\xc3\xa4\" cannot be a hook's name | letters, digits, dashes and underscores; at most 63");
+	bad("policy: {files: [\"/\xc3\xa4\", x]}\n", "1:25: policy.files must be an absolute path | the daemon's working directory is /");
+}
+
+static void test_yaml(void **state)
+{
+	(void)state;
+	bad("a: &x 1\nb: *x\n", "1:4: anchors are not supported here | write the value out where it is needed");
+	bad("period: !!str 1s\n", "1:9: tags are not supported here | leave the tag out");
+	bad("period: 1s\n---\nperiod: 2s\n", "2:1: a second document | put everything in one document");
+	bad("? [a]\n: b\n", "1:3: a key must be a plain word");
+	bad("log: {level: \"a\\0b\"}\n", "1:14: a text may not hold a NUL byte");
+	bad("[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]\n", "1:18: nested too deeply");
+}
+
+/* Whatever the bytes are: an answer, and no memory lost (ASan looks). */
+static void test_mutations(void **state)
+{
+	struct gf_source src;
+	unsigned seed = 1;
+
+	(void)state;
+	assert_int_equal(gf_source_read("dist/gpufas.yaml", &src, NULL), 0);
+	char *copy = malloc(src.len);
+	for (int i = 0; i < 2000; i++) {
+		struct gf_diags d = { 0 };
+		struct gf_config *c = NULL;
+		memcpy(copy, src.text, src.len);
+		for (int k = 0; k < 1 + i % 4; k++)
+			copy[(size_t)rand_r(&seed) % src.len] = (char)rand_r(&seed);
+		struct gf_source s = { "x", copy, i % 8 ? src.len : (size_t)rand_r(&seed) % src.len };
+		int r = gf_config_parse(&s, &d, &c);
+		assert_true(r ? d.errors > 0 && !c : c && !d.errors);
+		for (size_t k = 0; k < d.n; k++)
+			assert_true(d.v[k].span.start <= s.len);
+		gf_config_free(c);
+		gf_diags_deinit(&d);
+	}
+	free(copy);
+	gf_source_free(&src);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_shipped), cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_keys), cmocka_unit_test(test_values), cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_mutations),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
