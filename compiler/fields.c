@@ -98,6 +98,16 @@ static void size_text(double v, const char *per, char *buf, size_t n)
 		snprintf(buf, n, "%.1f %s%s", v, unit[k], per);
 }
 
+/* "1 h 3 min", and "1 h" rather than "1 h 0 min" */
+static void two_units(const char *sign, unsigned long a, const char *unit_a, unsigned long b, const char *unit_b,
+		      char *buf, size_t n)
+{
+	if (b)
+		snprintf(buf, n, "%s%lu %s %lu %s", sign, a, unit_a, b, unit_b);
+	else
+		snprintf(buf, n, "%s%lu %s", sign, a, unit_a);
+}
+
 static void time_text(double ns, char *buf, size_t n)
 {
 	const char *sign = ns < 0 ? "-" : "";
@@ -117,11 +127,11 @@ static void time_text(double ns, char *buf, size_t n)
 		unsigned long s = (unsigned long)(v / 1e9 + 0.5);
 
 		if (s < 3600)
-			snprintf(buf, n, "%s%lu min %lu s", sign, s / 60, s % 60);
+			two_units(sign, s / 60, "min", s % 60, "s", buf, n);
 		else if (s < 86400)
-			snprintf(buf, n, "%s%lu h %lu min", sign, s / 3600, s / 60 % 60);
+			two_units(sign, s / 3600, "h", s / 60 % 60, "min", buf, n);
 		else
-			snprintf(buf, n, "%s%lu d %lu h", sign, s / 86400, s / 3600 % 24);
+			two_units(sign, s / 86400, "d", s / 3600 % 24, "h", buf, n);
 	} else {
 		snprintf(buf, n, "%s%.0f d", sign, v / 86400e9);
 	}

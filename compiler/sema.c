@@ -142,8 +142,8 @@ static void check(struct gf_sema_ctx *c, struct gf_ast *const *ast, size_t n)
 		return;
 	check_lets(c, let, lets);
 	check_statements(c, ast, n);
-	if (c->oom || c->partial)
-		return;
+	if (c->oom || c->diags->errors)
+		return; /* what is wrong may be what the rest was for */
 	qsort(c->out->rule, c->out->rules, sizeof *c->out->rule, order);
 	gf_sema_lint_policy(c);
 	unused_lets(c, let, lets);

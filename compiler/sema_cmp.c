@@ -343,17 +343,18 @@ struct gf_node *gf_sema_between(struct gf_sema_ctx *c, const struct gf_expr *e)
 		gf_sema_error(c, "E061", e->op_span, "use ==, ~ or in", "%s is a text: texts have no order", f->name);
 		return NULL;
 	}
-	struct gf_node *x = gf_sema_number(c, e->arg[0]), *a = gf_sema_number(c, e->arg[1]);
-	struct gf_node *b = gf_sema_number(c, e->arg[2]);
+	struct gf_node *x = gf_sema_number(c, e->arg[0]);
 	enum verdict va, vb;
 	const char *why, *why_b;
 
-	if (!x || !a || !b)
-		return NULL;
-	if (!gf_dim_is_plain(x->dim) && x->dim != GF_DIM_UID && x->dim != GF_DIM_GID) {
+	if (x && !gf_dim_is_plain(x->dim) && x->dim != GF_DIM_UID && x->dim != GF_DIM_GID) {
 		gf_sema_error(c, "E061", e->op_span, "use ==, != or in", "a %s has no order", gf_dim_name(x->dim));
 		return NULL;
 	}
+	struct gf_node *a = gf_sema_number(c, e->arg[1]), *b = gf_sema_number(c, e->arg[2]);
+
+	if (!x || !a || !b)
+		return NULL;
 	if (gf_node_is_const(a) && gf_node_is_const(b) && a->dim == b->dim && a->num > b->num) {
 		gf_sema_error(c, "E085", e->span, "the smaller value comes first", "nothing is between %s and %s",
 			      gf_sema_text(c, e->arg[1]), gf_sema_text(c, e->arg[2]));

@@ -123,7 +123,8 @@ static bool implies(const struct gf_node *a, const struct gf_node *b, int *fuel)
 		return excludes(a, b->kid[0], fuel);
 	if (a->kind == GF_N_HELD && b->kind == GF_N_HELD)
 		return a->window_ns >= b->window_ns && implies(a->kid[0], b->kid[0], fuel);
-	return false;
+	/* what has held for a while is true now */
+	return a->kind == GF_N_HELD && implies(a->kid[0], b, fuel);
 }
 
 bool gf_node_implies(const struct gf_node *a, const struct gf_node *b)

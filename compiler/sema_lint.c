@@ -118,18 +118,19 @@ static bool takes_all(const struct gf_sema_rule *a, const struct gf_sema_rule *b
 	       b->step->pick != GF_PICK_NONE;
 }
 
-static void lint_shadow(struct gf_sema_ctx *c, const struct gf_sema_rule *a, const struct gf_sema_rule *b)
+static bool lint_shadow(struct gf_sema_ctx *c, const struct gf_sema_rule *a, const struct gf_sema_rule *b)
 {
 	struct gf_diag *d;
 
-	if (!a->steps || !b->steps || !a->cond || !b->cond || a->observe)
-		return;
-	if (!(gf_csn(a->cond)->keys & gf_csn(b->cond)->keys))
-		return;
+	if (!a->steps || !b->steps || a->observe || !(gf_csn(a->cond)->keys & gf_csn(b->cond)->keys))
+		return false;
 	bool same = same_deed(a, b);
 
 	if ((!same && !takes_all(a, b)) || !no_later(a, b) || !gf_node_implies(b->cond, a->cond))
-		return;
+		return false;
+	/* b may stay active when its condition is over: only if a does as well it comes too late */
+	if (b->until && !(a->until && gf_node_implies(a->until, b->until)))
+		return false;
 	c->rule = b->ast;
 	d = gf_sema_warn(c, "W007", b->ast->name ? b->ast->name_span : b->cond->span,
 			 "put the stricter rule first (priority, or order), or merge them",
@@ -139,6 +140,7 @@ static void lint_shadow(struct gf_sema_ctx *c, const struct gf_sema_rule *a, con
 	c->rule = NULL;
 	if (d)
 		gf_diag_note(d, a->ast->name ? a->ast->name_span : a->cond->span, "the earlier rule");
+	return true;
 }
 
 /* Everything that the rule could choose is protected. */
@@ -165,6 +167,7 @@ static void lint_protected(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 	}
 }
 
+/* Only for a policy without errors: every rule has its condition and its steps. */
 void gf_sema_lint_policy(struct gf_sema_ctx *c)
 {
 	const struct gf_sema *s = c->out;
@@ -172,6 +175,7 @@ void gf_sema_lint_policy(struct gf_sema_ctx *c)
 	for (uint32_t j = 0; j < s->rules; j++) {
 		lint_protected(c, &s->rule[j]);
 		for (uint32_t i = 0; i < j; i++)
-			lint_shadow(c, &s->rule[i], &s->rule[j]);
+			if (lint_shadow(c, &s->rule[i], &s->rule[j]))
+				break;
 	}
 }

@@ -50,6 +50,7 @@ void gf_node_rehash(struct gf_node *n)
 	case GF_N_AND:
 	case GF_N_OR:
 	case GF_N_NOT:
+	case GF_N_HELD:
 		break; /* not leaves: they have the bits of what they join */
 	default:
 		gf_sn(n)->keys = 1ull << (h & 63);

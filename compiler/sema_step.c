@@ -152,7 +152,7 @@ static void check_selector(struct gf_sema_ctx *c, const struct gf_sema_rule *r, 
 	check_key(c, sel, s);
 	if (sel->where)
 		check_where(c, r, sel, s);
-	else if (each && r->cond && !r->task)
+	else if (each && r->cond && !r->task && !gf_csn(r->cond)->target)
 		gf_sema_error(c, "E095", sel->span, "choose with largest, newest ..., or add where",
 			      "the rule's condition reads no task field: this would be every task there is");
 }
