@@ -125,7 +125,7 @@ static bool other_thread(struct proc_sampler *p, int dir, int32_t pid, const cha
 	return found;
 }
 
-static int count_fds(struct proc_sampler *p, int dir, struct gf_task_rec *r)
+static int count_fds(struct proc_sampler *p, int dir, const char *path, struct gf_task_rec *r)
 {
 	struct stat st;
 	const char *name;
@@ -134,12 +134,12 @@ static int count_fds(struct proc_sampler *p, int dir, struct gf_task_rec *r)
 	int e, fd;
 
 	/* The size is the number since 6.2 (f1f1f2569901); before, it was 0. */
-	if (!fstatat(dir, "fd", &st, 0) && st.st_size > 0) {
+	if (!fstatat(dir, path, &st, 0) && st.st_size > 0) {
 		r->fds = (uint32_t)st.st_size;
 		r->have |= GF_REC_FDS;
 		return 0;
 	}
-	fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	while ((e = next_entry(p->more, &at, &len, fd, &name)) > 0)
@@ -155,10 +155,14 @@ static int count_fds(struct proc_sampler *p, int dir, struct gf_task_rec *r)
 static int read_status_memory(struct proc_sampler *p, int dir, const char *name, struct gf_task_rec *r)
 {
 	ssize_t n = slurp(p, dir, name);
-	unsigned long long anon, file, shmem, swap, kib = p->page / 1024;
+	unsigned long long size, anon, file, shmem, swap, kib = p->page / 1024;
 
 	if (n < 0)
 		return (int)n;
+	if (value(p->buf, "VmSize:", &size)) {
+		r->vsz = size / kib;
+		r->have |= GF_REC_VSZ;
+	}
 	if (value(p->buf, "RssAnon:", &anon) && value(p->buf, "RssFile:", &file) && value(p->buf, "RssShmem:", &shmem)) {
 		r->anon = (long long)(anon / kib);
 		r->file = (long long)(file / kib);
@@ -196,7 +200,7 @@ static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const str
 	}
 	if (split)
 		return read_status_memory(p, dir, name, r);
-	if (!(want & GF_REC_RSS_SUM))
+	if (!(want & GF_REC_RSS_SUM) && r->have & GF_REC_VSZ)
 		return 0;
 	/* Not the rss of stat: that leaves out what CPUs have not folded in. */
 	ssize_t n = slurp(p, dir, name);
@@ -205,7 +209,8 @@ static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const str
 		return (int)n;
 	if (sscanf(p->buf, "%llu %llu", &size, &rss) == 2 && size) {
 		r->anon = (long long)rss;
-		r->have |= GF_REC_RSS_SUM;
+		r->vsz = size;
+		r->have |= GF_REC_RSS_SUM | GF_REC_VSZ;
 	}
 	return 0;
 }
@@ -213,6 +218,7 @@ static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const str
 static int read_extra(struct proc_sampler *p, int dir, uint32_t want, struct gf_task_rec *r)
 {
 	ssize_t n = slurp(p, dir, "oom_score_adj");
+	char path[64];
 	int e = 0;
 
 	if (n > 0) {
@@ -231,8 +237,10 @@ static int read_extra(struct proc_sampler *p, int dir, uint32_t want, struct gf_
 	if (want & GF_REC_FDS) {
 		if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING))
 			r->have |= GF_REC_FDS;
-		else
-			e = count_fds(p, dir, r);
+		else if (r->state != 'Z')
+			e = count_fds(p, dir, "fd", r);
+		else if (other_thread(p, dir, r->pid, "fd", path))
+			e = count_fds(p, dir, path, r);
 	}
 	return is_gone(n) ? (int)n : is_gone(e) ? e : 0;
 }

@@ -411,23 +411,33 @@ static long count_word(__u32 i, void *ctx)
 
 static void count_fds(struct task_struct *task, struct gf_task_rec *r)
 {
-	struct files_struct *files = task->files;
+	struct task_struct *holder = task;
+	__u64 files = (__u64)task->files, fdt = 0, again = 0;
+	unsigned int max = 0;
 	struct fd_count c = {};
 
+	if (!files && walk.task) {
+		holder = (void *)walk.task;
+		READ(files, &holder->files);
+	}
 	if (!files) {
 		if (r->flags & (GF_REC_EXITING | GF_REC_KTHREAD))
 			r->have |= GF_REC_FDS;
 		return;
 	}
-	struct fdtable *fdt = files->fdt;
-	c.bits = (__u64)fdt->open_fds;
-	c.words = (fdt->max_fds + 63) / 64;
+	READ(fdt, &((struct files_struct *)files)->fdt);
+	READ(c.bits, &((struct fdtable *)fdt)->open_fds);
+	READ(max, &((struct fdtable *)fdt)->max_fds);
+	c.words = (max + 63) / 64;
 	if (c.words > GF_REC_FD_WORDS)
 		return;
 	bpf_loop(GF_REC_FD_WORDS, count_word, &c, 0);
 	/* Given back meanwhile, or grown: what was counted may be anything. */
-	barrier();
-	if (*(struct files_struct *volatile *)&task->files != files || files->fdt != fdt)
+	READ(again, &holder->files);
+	if (again != files)
+		return;
+	READ(again, &((struct files_struct *)files)->fdt);
+	if (again != fdt)
 		return;
 	r->fds = c.n;
 	r->have |= GF_REC_FDS;
