@@ -94,13 +94,13 @@ fi
 cat >>"$policy" <<'POLICY'
 
 rule demo-memory "a process of the demo is too large"
-  if comm == "demo-memhog" and rss > 200MiB and ours for 1s
+  if ours and comm == "demo-memhog" and rss > 200MiB for 1s
   then SIGTERM largest
   then after 2s SIGKILL
   cooldown 1s  limit 5 per 1min
 
 rule demo-cpu "a process of the demo does not stop computing"
-  if comm == "demo-cpuhog" and cpu > 30% and ours for 3s
+  if ours and cpu > 30% for 3s
   then renice +10 it
   then after 2s SIGKILL
   cooldown 1s  limit 5 per 1min
@@ -121,14 +121,15 @@ show_events() {
 	local line
 	while IFS= read -r line; do
 		seen=$((seen + 1))
-		say "  $line"
+		# Its time of day is of no use here: there is ours.
+		say "  $(sed 's/^[0-9-]* [0-9:.]* *//' <<<"$line")"
 	done < <(tail -n +$((seen + 1)) "$dir/events")
 }
 for _ in $(seq 200); do
 	sleep 0.2
 	show_events
-	kill -0 "$hog" 2>/dev/null || kill -0 "$spin" 2>/dev/null || break
-done
+	kill -0 "$hog" || kill -0 "$spin" || break
+done 2>/dev/null # the shell's own word on children that were killed, too
 sleep 1.5
 show_events
 

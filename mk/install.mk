@@ -14,7 +14,15 @@ $(BUILD)/dist/gpufasd.service: dist/gpufasd.service.in
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -e 's|@sbindir@|$(sbindir)|g' -e 's|@confdir@|$(confdir)|g' $< > $@.tmp && mv $@.tmp $@
 
-install: all $(BUILD)/dist/gpufasd.service
+# dist/gpufas.yaml states the defaults. What is installed differs in one: nobody who
+# installs a package has asked for a kill yet.
+$(BUILD)/dist/gpufas.yaml: dist/gpufas.yaml
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)grep -q '^mode: enforce$$' $< && sed -e 's/^mode: enforce$$/mode: observe/' \
+		-e 's/^# Configuration of gpufasd(8). Everything here states the default;/# Configuration of gpufasd(8). Everything but "mode" states the default;/' $< > $@.tmp && mv $@.tmp $@
+
+install: all $(BUILD)/dist/gpufasd.service $(BUILD)/dist/gpufas.yaml
 	$(INSTALL) -d $(D)$(sbindir) $(D)$(bindir) $(D)$(unitdir) $(D)$(sysusersdir) $(D)$(policydir) $(D)$(docdir)
 	$(INSTALL) -d -m 0755 $(D)$(confdir) $(D)$(confdir)/policy.d
 	$(INSTALL) -m 0755 $(BUILD)/gpufasd $(D)$(sbindir)/gpufasd
@@ -22,7 +30,7 @@ install: all $(BUILD)/dist/gpufasd.service
 	$(INSTALL) -m 0644 $(BUILD)/dist/gpufasd.service $(D)$(unitdir)/gpufasd.service
 	$(INSTALL) -m 0644 dist/gpufas.sysusers $(D)$(sysusersdir)/gpufas.conf
 	$(INSTALL) -m 0644 $(sort $(wildcard policies/*.policy)) $(D)$(policydir)/
-	$(INSTALL) -m 0644 dist/gpufas.yaml $(D)$(datadir)/gpufas/gpufas.yaml
+	$(INSTALL) -m 0644 $(BUILD)/dist/gpufas.yaml $(D)$(datadir)/gpufas/gpufas.yaml
 	$(INSTALL) -m 0644 README.md LICENSE $(D)$(docdir)/
 	$(INSTALL) -d $(D)$(bashcompdir) $(D)$(zshcompdir)
 	$(INSTALL) -m 0644 dist/completion/gpufasctl.bash $(D)$(bashcompdir)/gpufasctl
@@ -32,7 +40,7 @@ install: all $(BUILD)/dist/gpufasd.service
 		$(INSTALL) -d $(D)$(mandir)/man$${p##*.}; \
 		$(INSTALL) -m 0644 $(MAN)/$$p $(D)$(mandir)/man$${p##*.}/$$p; \
 	done
-	test -e $(D)$(confdir)/gpufas.yaml || $(INSTALL) -m 0644 dist/gpufas.yaml $(D)$(confdir)/gpufas.yaml
+	test -e $(D)$(confdir)/gpufas.yaml || $(INSTALL) -m 0644 $(BUILD)/dist/gpufas.yaml $(D)$(confdir)/gpufas.yaml
 	set -e; for p in $(notdir $(sort $(wildcard policies/*.policy))); do \
 		test -e $(D)$(confdir)/policy.d/$$p || $(INSTALL) -m 0644 policies/$$p $(D)$(confdir)/policy.d/$$p; \
 	done
