@@ -12,6 +12,7 @@
 
 #define WINDOW 100 /* columns of source shown */
 #define TAB 8
+#define CLIP 2048 /* bytes of a line looked at before and after a span's beginning */
 
 /* One character of a source line as it is shown. */
 struct cell {
@@ -175,10 +176,18 @@ static void print_source(const struct gf_source *src, struct gf_span span, FILE 
 		end++;
 	if (end > start && src->text[end - 1] == '\r')
 		end--;
+	/* a line of megabytes is not looked at as a whole; a cut character is shown as bytes, outside of the window */
+	bool clipped_left = from - start > CLIP, clipped_right = end > from && end - from > CLIP;
+	if (clipped_left)
+		start = from - CLIP;
+	if (clipped_right)
+		end = from + CLIP;
 	struct line l = { 0 };
 	if (make_line(src, start, end, &l))
 		return;
 	window(&l, from);
+	l.cut_left |= clipped_left;
+	l.cut_right |= clipped_right;
 
 	fprintf(out, "%4u | %s", line, l.cut_left ? "…" : "");
 	size_t before = l.cut_left, under = 0;

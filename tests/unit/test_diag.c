@@ -118,6 +118,28 @@ static void test_window(void **state)
 	}
 }
 
+/* A line of megabytes costs no more than a long one. */
+static void test_huge_line(void **state)
+{
+	(void)state;
+	size_t n = 3 << 20;
+	char *text = malloc(n);
+	assert_non_null(text);
+	memset(text, 'x', n);
+	memcpy(text + n / 2, "THERE", 5);
+	struct gf_source src = { .name = "file.policy", .text = text, .len = n };
+	struct gf_diags d = { 0 };
+	uint32_t at = (uint32_t)(n / 2);
+	gf_diag_add(&d, GF_SEV_ERROR, "E050", (struct gf_span){ 0, at, at + 5 }, NULL, "bad");
+	char *got = print(&d, &src, 1, false);
+	char *line = strchr(got, '\n') + 1, *caret = strchr(line, '\n') + 1;
+	assert_memory_equal(line + strcspn(caret, "^") + 2, "THERE", 5);
+	assert_true(strlen(got) < 400);
+	free(got);
+	free(text);
+	gf_diags_deinit(&d);
+}
+
 static void test_collect(void **state)
 {
 	(void)state;
@@ -248,7 +270,7 @@ int main(void)
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_print),	cmocka_unit_test(test_caret),	cmocka_unit_test(test_window),
-		cmocka_unit_test(test_collect), cmocka_unit_test(test_json),	cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_huge_line), cmocka_unit_test(test_collect), cmocka_unit_test(test_json),	cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_source),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
