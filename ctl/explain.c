@@ -58,6 +58,8 @@ const char *gf_explain_term(const json_t *t, char *buf, size_t n)
 
 	if (!*l && !*r)
 		snprintf(buf, n, "%s", text);
+	else if (!strcmp(l, "unknown") && (!*r || !strcmp(r, "unknown")))
+		snprintf(buf, n, "%s: not known", text);
 	else if (op && *r)
 		snprintf(buf, n, "%.*s %s vs %.*s %s", (int)(op - text), text, *l ? l : "unknown", (int)op_len - 2, op + 1, r);
 	else if (op)

@@ -260,13 +260,12 @@ static int size_from(const char *name, int otherwise, int least, int most)
 static int once(struct gf_top *t)
 {
 	struct gf_canvas c = { 0 };
-	bool rates = false;
-	int rc = one_round(t);
+	int rc;
 
-	/* Without a sampled rate a CPU share takes two looks. */
-	for (size_t i = 0; i < t->tasks && !rates; i++)
-		rates = !isnan(t->task[i].v[GF_TC_CPU]) || isnan(t->task[i].v[GF_TC_TIME]);
-	if (!rc && t->tasks && !rates)
+	/* Shares of CPU time take two looks. */
+	t->delay_s = fmin(t->delay_s, 0.5);
+	rc = one_round(t);
+	if (!rc)
 		rc = one_round(t);
 	if (rc)
 		return rc;
