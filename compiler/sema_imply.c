@@ -6,7 +6,7 @@
 #include "compiler/sema_int.h"
 
 /* Pairs of nodes looked at before giving up: conditions can be built that would take for ever. */
-#define FUEL 512
+#define FUEL 256
 
 struct claim {
 	uint64_t key;

@@ -101,8 +101,16 @@ void gf_sema_notes(struct gf_sema_ctx *c, const struct gf_sema_rule *r, const ch
 	}
 	if (t.bad || c->oom)
 		return;
+	bool rest = *start != '\0' || t.fields == 0;
+	uint32_t count = t.fields + rest;
+
+	/* text behind the last field is a piece of its own, and there is one value a piece */
+	if (count > GF_EVENT_NOTES) {
+		gf_sema_error(c, "E101", span, NULL, "a message has at most %u fields, and %u when text follows the last",
+			      GF_EVENT_NOTES, GF_EVENT_NOTES - 1);
+		return;
+	}
 	t.note[t.fields].text = start;
-	uint32_t count = t.fields + (*start != '\0' || t.fields == 0);
 	struct gf_sema_note *v = gf_sema_alloc(c, count * sizeof *v);
 
 	if (!v)
