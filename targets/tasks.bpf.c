@@ -56,7 +56,9 @@ struct prev_cputime { __u64 utime; __u64 stime; } KERNEL;
 struct sched_entity { __u64 sum_exec_runtime; } KERNEL;
 struct completion;
 
-struct seqlock { int unused; }; /* the kernel's is a typedef; its sequence comes first */
+struct seqcount { unsigned int sequence; } KERNEL;
+struct seqcount_spinlock { struct seqcount seqcount; } KERNEL;
+struct seqlock { struct seqcount_spinlock seqcount; } KERNEL; /* the kernel's are typedefs */
 
 struct signal_struct {
 	atomic_t live;
@@ -125,6 +127,15 @@ struct {
 	__type(value, __u64);
 } probe SEC(".maps");
 
+/* A load the verifier knows the type of is a plain instruction; through a plain
+ * number it takes a call. `typed` is a constant. */
+#define GET(typed, dst, src) \
+	do { \
+		if (typed) \
+			dst = *(volatile typeof(src) *)&(src); \
+		else \
+			READ(dst, &(src)); \
+	} while (0)
 #define READ(dst, src) bpf_probe_read_kernel(&(dst), sizeof(dst), (const void *)(src))
 
 /* An index whose bound the verifier can see: clang drops a plain mask as useless. */
@@ -201,31 +212,35 @@ static long sum_cpu(__u32 i, void *ctx)
 
 /* The four page counters of an address space: file, anon, swap, shmem (enum in
  * include/linux/mm_types_task.h). */
-static bool read_rss(__u64 mm_addr, __s64 c[4])
+static __always_inline bool read_rss(struct mm_struct *mm, bool typed, __s64 c[4])
 {
-	struct mm_struct *mm = (void *)mm_addr;
 
 	if (bpf_core_field_exists(((struct mm_struct *)0)->rss_stat[0].counters)) {
 		for (int try = 0; try < 3; try++) {
 			struct percpu_sum *s = &cpu_sum;
 			__s64 again[4];
+			__s32 *at[4];
 
-			READ(c[0], &mm->rss_stat[0].count);
-			READ(c[1], &mm->rss_stat[1].count);
-			READ(c[2], &mm->rss_stat[2].count);
-			READ(c[3], &mm->rss_stat[3].count);
-			READ(s->base[0], &mm->rss_stat[0].counters);
-			READ(s->base[1], &mm->rss_stat[1].counters);
-			READ(s->base[2], &mm->rss_stat[2].counters);
-			READ(s->base[3], &mm->rss_stat[3].counters);
+			GET(typed, c[0], mm->rss_stat[0].count);
+			GET(typed, c[1], mm->rss_stat[1].count);
+			GET(typed, c[2], mm->rss_stat[2].count);
+			GET(typed, c[3], mm->rss_stat[3].count);
+			GET(typed, at[0], mm->rss_stat[0].counters);
+			s->base[0] = (__u64)at[0];
+			GET(typed, at[1], mm->rss_stat[1].counters);
+			s->base[1] = (__u64)at[1];
+			GET(typed, at[2], mm->rss_stat[2].counters);
+			s->base[2] = (__u64)at[2];
+			GET(typed, at[3], mm->rss_stat[3].counters);
+			s->base[3] = (__u64)at[3];
 			s->together = s->base[1] == s->base[0] + 4 && s->base[2] == s->base[0] + 8 &&
 				     s->base[3] == s->base[0] + 12;
 			__builtin_memset(s->sum, 0, sizeof s->sum);
 			bpf_loop(GF_REC_CPUS, sum_cpu, NULL, 0);
-			READ(again[0], &mm->rss_stat[0].count);
-			READ(again[1], &mm->rss_stat[1].count);
-			READ(again[2], &mm->rss_stat[2].count);
-			READ(again[3], &mm->rss_stat[3].count);
+			GET(typed, again[0], mm->rss_stat[0].count);
+			GET(typed, again[1], mm->rss_stat[1].count);
+			GET(typed, again[2], mm->rss_stat[2].count);
+			GET(typed, again[3], mm->rss_stat[3].count);
 			bool same = again[0] == c[0] && again[1] == c[1] && again[2] == c[2] && again[3] == c[3];
 			for (int i = 0; i < 4; i++)
 				c[i] += s->sum[i];
@@ -235,11 +250,11 @@ static bool read_rss(__u64 mm_addr, __s64 c[4])
 				break;
 		}
 	} else if (bpf_core_field_exists(((struct mm_struct___pre62 *)0)->rss_stat.count)) {
-		struct mm_struct___pre62 *old = (void *)mm_addr;
-		READ(c[0], &old->rss_stat.count[0].counter);
-		READ(c[1], &old->rss_stat.count[1].counter);
-		READ(c[2], &old->rss_stat.count[2].counter);
-		READ(c[3], &old->rss_stat.count[3].counter);
+		struct mm_struct___pre62 *old = (void *)mm;
+		GET(typed, c[0], old->rss_stat.count[0].counter);
+		GET(typed, c[1], old->rss_stat.count[1].counter);
+		GET(typed, c[2], old->rss_stat.count[2].counter);
+		GET(typed, c[3], old->rss_stat.count[3].counter);
 	} else {
 		failed = 2;
 		return false;
@@ -254,29 +269,28 @@ static bool read_rss(__u64 mm_addr, __s64 c[4])
  * reader, and an iterator runs with migration off and is not entered again. */
 static struct gf_task_rec rec;
 
-static void read_mm(__u64 mm_addr, struct gf_task_rec *r)
+static __always_inline void read_mm(struct mm_struct *mm, bool typed, struct gf_task_rec *r)
 {
-	struct mm_struct *mm = (void *)mm_addr;
 	unsigned long flags = 0;
 	__s64 c[4];
 
-	READ(r->vsz, &mm->total_vm);
+	GET(typed, r->vsz, mm->total_vm);
 	r->have |= GF_REC_VSZ;
 	if (!(want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES)))
 		return;
-	if (read_rss(mm_addr, c)) {
+	if (read_rss(mm, typed, c)) {
 		r->file = c[0];
 		r->anon = c[1];
 		r->swap = c[2];
 		r->shmem = c[3];
 		r->have |= GF_REC_RSS | GF_REC_SWAP;
 	}
-	READ(r->pgtables, &mm->pgtables_bytes);
+	GET(typed, r->pgtables, mm->pgtables_bytes.counter);
 	r->have |= GF_REC_PGTABLES;
 	if (bpf_core_field_exists(mm->flags))
-		READ(flags, &mm->flags);
+		GET(typed, flags, mm->flags);
 	else
-		READ(flags, &((struct mm_struct___bitmap *)mm_addr)->flags);
+		READ(flags, &((struct mm_struct___bitmap *)mm)->flags);
 	if (flags & (1ul << MMF_OOM_SKIP))
 		r->flags |= GF_REC_OOM_SKIP;
 }
@@ -343,7 +357,7 @@ static bool sum_threads(struct task_struct *task, struct signal_struct *sig, str
 		struct walk *z = &walk;
 
 		__builtin_memset(z, 0, sizeof *z);
-		READ(before, &sig->stats_lock);
+		GET(true, before, sig->stats_lock.seqcount.seqcount.sequence);
 		if (before & 1)
 			continue;
 		z->run = sig->sum_sched_runtime;
@@ -371,7 +385,7 @@ static bool sum_threads(struct task_struct *task, struct signal_struct *sig, str
 			READ(z->node, z->head);
 			bpf_loop(GF_REC_THREADS + 1, walk_thread, NULL, 0);
 		}
-		READ(after, &sig->stats_lock);
+		GET(true, after, sig->stats_lock.seqcount.seqcount.sequence);
 		if (after != before || !z->ended)
 			continue;
 		r->run_ns = z->run;
@@ -554,14 +568,10 @@ static void read_memory(struct task_struct *task, struct gf_task_rec *r)
 	const __u32 all = GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES | GF_REC_VSZ;
 
 	for (int try = 0; try < 2; try++) {
-		__u64 mm = (__u64)task->mm, now = 0;
-		struct task_struct *holder = task;
+		struct mm_struct *mm = task->mm;
+		__u64 now = 0;
 
-		if (!mm && w->mm) {
-			mm = w->mm;
-			holder = (void *)w->task;
-		}
-		if (!mm || (r->flags & GF_REC_KTHREAD)) {
+		if (r->flags & GF_REC_KTHREAD || (!mm && !w->mm)) {
 			r->flags |= GF_REC_NO_MM;
 			/* Nothing left to measure, unless threads live on
 			 * whose memory was not found. */
@@ -569,10 +579,17 @@ static void read_memory(struct task_struct *task, struct gf_task_rec *r)
 				r->have |= all;
 			return;
 		}
-		read_mm(mm, r);
-		READ(now, &holder->mm);
-		if (now == mm)
-			return; /* it was the task's own all the while */
+		/* It must be the task's own all the while. */
+		if (mm) {
+			read_mm(mm, true, r);
+			if (*(struct mm_struct *volatile *)&task->mm == mm)
+				return;
+		} else {
+			read_mm((void *)w->mm, false, r);
+			READ(now, &((struct task_struct *)w->task)->mm);
+			if (now == w->mm)
+				return;
+		}
 		r->have &= ~all;
 		w->mm = 0;
 		r->file = r->anon = r->shmem = r->swap = 0;
