@@ -89,7 +89,7 @@ GF_INLINE double gf_near_gt(double a, double b)
 
 GF_INLINE double gf_near_eq(double a, double b)
 {
-	double x = a < 0 ? -a : a, y = b < 0 ? -b : b, q;
+	double x = a < 0 ? -a : a + 0.0, y = b < 0 ? -b : b + 0.0, q; /* -0 becomes 0 */
 
 	if (a != a || b != b)
 		return gf_unknown();
