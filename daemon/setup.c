@@ -76,6 +76,9 @@ static void shield(void)
 	umask(077);
 	/* an arena a thread is memory for speed that is not needed here */
 	mallopt(M_ARENA_MAX, 2);
+	/* fixed, or one large answer makes glibc keep all later ones instead of giving them back */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
 /* Verdicts on processes go on to the actuator. log, notify and run are complete

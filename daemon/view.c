@@ -5,6 +5,7 @@
  * freed a minute after the last has asked.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,7 +197,7 @@ void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c)
 	}
 	/* CPU use is a rate, and command lines are read beside: they need a second sample */
 	if (!d->ps_clients)
-		d->ps_due_ns = now + APART_NS + 20000000;
+		d->ps_due_ns = gf_daemon_clock(CLOCK_MONOTONIC) + APART_NS + 20000000;
 	d->ps_client[d->ps_clients++] = gf_client_defer(c);
 }
 
@@ -221,6 +222,7 @@ void gf_daemon_ps_due(struct gf_daemon *d)
 	if (!d->ps_clients && now - d->view->used_ns >= KEEP_NS) {
 		gf_view_free(d->view);
 		d->view = NULL;
+		malloc_trim(0);
 	}
 }
 

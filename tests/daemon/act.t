@@ -14,7 +14,7 @@ config "hooks: {mark: [$d/hook, one]}"
 cat >"$d/policy.d/a.policy" <<P
 protect comm == "${tag}v" and nice == 7
 rule victim "its name is enough" if comm == "${tag}v" then SIGTERM it
-  notify "{comm} (pid {pid}) has to go" cooldown 1s
+  notify "{comm} (pid {pid}) has to go" cooldown 1s settle 1s
 rule hook if comm == "${tag}h" then run mark cooldown 1h
 rule watched if comm == "${tag}w" then SIGKILL it cooldown 1h observe
 P

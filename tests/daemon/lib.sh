@@ -48,7 +48,7 @@ start() { # daemon's options
 stop() { kill "$daemon"; wait "$daemon"; }
 # A process that sleeps under a name of its own; its pid in $sleeper.
 sleeper() { # name [command before]
-	cp "$(command -v sleep)" "$d/$1"
+	[ -x "$d/$1" ] || cp "$(command -v sleep)" "$d/$1"
 	${2:-} "$d/$1" 300 &
 	sleeper=$!
 	pids+=("$sleeper")
