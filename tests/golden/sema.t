@@ -100,7 +100,7 @@ for i in $(seq 1 900); do echo "let a$i = a$((i - 1)) + 1MiB"; done >"$tmp/lets"
 ok=0
 "$check" "$tmp/up.policy" >"$tmp/out" 2>&1 || { head -5 "$tmp/out"; ok=1; }
 "$check" "$tmp/down.policy" >"$tmp/out" 2>&1
-[ $? = 1 ] && [ "$(grep -c '\[E079\]' "$tmp/out")" = 1 ] || { head -5 "$tmp/out"; ok=1; }
+[ $? = 1 ] && grep -q "\[E079\]" "$tmp/out" || { head -5 "$tmp/out"; ok=1; }
 result $ok "long chains of lets"
 
 echo "1..$n"
