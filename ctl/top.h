@@ -58,9 +58,9 @@ struct gf_top {
 	size_t tasks;
 	size_t *view;                /* numbers of tasks, filtered and sorted */
 	size_t views;
-	int64_t tasks_ms;            /* when they were taken */
 	double busy;                 /* share of all CPUs busy since the round before, NaN: not known */
 	double busytime, sampled_ns; /* the daemon's figures that it comes from */
+	double took_ns;              /* between the last two samples; 0: the same one again */
 	/* the screen */
 	enum gf_top_panel focus;     /* RULES, or lower */
 	enum gf_top_panel lower;     /* TASKS or EVENTS */

@@ -119,14 +119,14 @@ static void fill_task(struct gf_top_task *k, const json_t *o)
 
 /* CPU share from two looks at cputime, for where the daemon samples no rate.
  * The same pid that has grown younger or used less is another process. */
-static void fill_cpu(struct gf_top_task *k, const struct gf_top_task *old, size_t n, int64_t ms)
+static void fill_cpu(struct gf_top_task *k, const struct gf_top_task *old, size_t n, double took_ns)
 {
 	const struct gf_top_task *o = old ? bsearch(k, old, n, sizeof *old, by_pid) : NULL;
 
-	if (!isnan(k->v[GF_TC_CPU]) || !o || ms <= 0)
+	if (!isnan(k->v[GF_TC_CPU]) || !o || !(took_ns > 0))
 		return;
 	if (k->v[GF_TC_TIME] >= o->v[GF_TC_TIME] && !(k->v[GF_TC_AGE] < o->v[GF_TC_AGE]))
-		k->v[GF_TC_CPU] = (k->v[GF_TC_TIME] - o->v[GF_TC_TIME]) / 1e6 / (double)ms * 100;
+		k->v[GF_TC_CPU] = (k->v[GF_TC_TIME] - o->v[GF_TC_TIME]) / took_ns * 100;
 }
 
 static void take_busy(struct gf_top *t)
@@ -134,6 +134,7 @@ static void take_busy(struct gf_top *t)
 	double busy = gf_top_host(t, "cpu.busytime"), cpus = gf_top_host(t, "cpu.count");
 	double now = gf_js_num(t->answer[GF_TA_PS], "now_ns"), took = now - t->sampled_ns;
 
+	t->took_ns = took;
 	if (took == 0) /* the same sample again */
 		return;
 	t->busy = took > 0 && busy >= t->busytime && cpus > 0 ? (busy - t->busytime) / took / cpus : (double)NAN;
@@ -147,7 +148,6 @@ static void take_tasks(struct gf_top *t)
 	size_t n = json_array_size(list), i, k = 0;
 	struct gf_top_task *task = calloc(n + 1, sizeof *task);
 	size_t *view = calloc(n + 1, sizeof *view);
-	int64_t now = now_ms();
 
 	if (!task || !view) { /* an old screen is better than none */
 		free(task);
@@ -160,13 +160,12 @@ static void take_tasks(struct gf_top *t)
 			fill_task(&task[k++], o);
 	qsort(task, k, sizeof *task, by_pid);
 	for (i = 0; i < k; i++)
-		fill_cpu(&task[i], t->task, t->tasks, now - t->tasks_ms);
+		fill_cpu(&task[i], t->task, t->tasks, t->took_ns);
 	free(t->task);
 	free(t->view);
 	t->task = task;
 	t->tasks = k;
 	t->view = view;
-	t->tasks_ms = now;
 	gf_top_arrange(t);
 }
 

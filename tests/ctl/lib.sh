@@ -3,6 +3,8 @@
 # UPDATE=1 writes the golden texts anew (read the difference before committing).
 
 export LC_ALL=C.UTF-8 TZ=UTC TERM=xterm
+# A sanitizer's complaint must not look like an answer "no".
+export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99
 unset NO_COLOR GPUFAS_SOCKET COLUMNS LINES
 BUILD=${BUILD:-build}
 here=tests/ctl
