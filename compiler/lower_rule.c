@@ -399,8 +399,8 @@ static uint32_t rule_name(struct lower *l, const struct gf_sema_rule *r, const c
 {
 	char buf[300];
 	const char *slash = strrchr(file, '/');
-	if (r->name && *r->name)
-		return gf_emit_str(&l->out, r->name);
+	if (r->ast ? r->ast->name != NULL : r->name != NULL)
+		return gf_emit_str(&l->out, r->ast ? r->ast->name : r->name);
 	snprintf(buf, sizeof buf, "%.250s:%u", slash ? slash + 1 : file, line);
 	return gf_emit_str(&l->out, buf);
 }

@@ -192,7 +192,7 @@ static int check_dfas(struct verify *v)
 	for (uint32_t i = 0; i < v->n[GF_SEC_MATCH]; i++) {
 		if (m[i].field >= GF_SF_COUNT || m[i].dfa >= v->n[GF_SEC_DFA])
 			return vf_bad(v, "match %u refers to a field or automaton that is not there", i);
-		if (m[i].field != GF_SF_COMM && !(v->h->fields.str & GF_BIT(m[i].field)))
+		if (!(v->h->fields.str & GF_BIT(m[i].field)))
 			return vf_bad(v, "match %u reads a string that is not in the field set", i);
 	}
 	return 0;

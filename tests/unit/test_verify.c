@@ -58,7 +58,7 @@ static struct gf_image_header *hand_made(const struct gf_insn *code, uint32_t n,
 	struct gf_emit e;
 	uint32_t i;
 	gf_emit_init(&e);
-	e.fields = (struct gf_fieldset){ .host = GF_BIT(GF_HF_MEM_FREE), .task = GF_BIT(GF_TF_RSS) };
+	e.fields = (struct gf_fieldset){ .host = GF_BIT(GF_HF_MEM_FREE), .task = GF_BIT(GF_TF_RSS), .str = GF_BIT(GF_SF_COMM) };
 	gf_emit_const(&e, 1);
 	((struct gf_agg *)gf_emit_add(&e, GF_SEC_AGG, &i))->kind = GF_AGG_COUNT;
 	((struct gf_agg *)gf_emit_add(&e, GF_SEC_AGG, &i))->kind = GF_AGG_HOST;
