@@ -16,7 +16,13 @@
 
 #if defined(__CUDACC__)
 #define GF_IVDEP
+#define GF_LT(a, b) ((a) < (b))
+#define GF_LE(a, b) ((a) <= (b))
 #else
+/* Quiet comparisons: < and <= raise the invalid flag for a NaN, which nobody
+ * reads, but which keeps gcc from making vectors of them. */
+#define GF_LT(a, b) __builtin_isless((a), (b))
+#define GF_LE(a, b) __builtin_islessequal((a), (b))
 /* Source and destination may be the same register, never shifted: no lane
  * depends on another. */
 #define GF_IVDEP _Pragma("GCC ivdep")
@@ -166,10 +172,10 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 		GF_LANES d[i] = b[i] == 0 ? gf_unknown() : a[i] / b[i];
 		break;
 	case GF_OP_MIN:
-		GF_LANES d[i] = a[i] != a[i] ? a[i] : (a[i] < b[i] ? a[i] : b[i]);
+		GF_LANES d[i] = a[i] != a[i] ? a[i] : (GF_LT(a[i], b[i]) ? a[i] : b[i]);
 		break;
 	case GF_OP_MAX:
-		GF_LANES d[i] = a[i] != a[i] ? a[i] : (a[i] > b[i] ? a[i] : b[i]);
+		GF_LANES d[i] = a[i] != a[i] ? a[i] : (GF_LT(b[i], a[i]) ? a[i] : b[i]);
 		break;
 	case GF_OP_NEG:
 		GF_LANES d[i] = -a[i];
@@ -195,8 +201,8 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 	return 1;
 }
 
-#define GF_CMP(op) \
-	GF_LANES d[i] = (uint8_t)((a[i] != a[i]) | (b[i] != b[i]) ? GF_UNKNOWN : (a[i] op b[i] ? GF_TRUE : GF_FALSE))
+#define GF_CMP(is) \
+	GF_LANES d[i] = (uint8_t)((a[i] != a[i]) | (b[i] != b[i]) ? GF_UNKNOWN : ((is) ? GF_TRUE : GF_FALSE))
 
 /* Comparisons, and truth from truth. */
 GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_regs *r)
@@ -207,22 +213,22 @@ GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_reg
 
 	switch (in.op) {
 	case GF_OP_LT:
-		GF_CMP(<);
+		GF_CMP(GF_LT(a[i], b[i]));
 		return 1;
 	case GF_OP_LE:
-		GF_CMP(<=);
+		GF_CMP(GF_LE(a[i], b[i]));
 		return 1;
 	case GF_OP_GT:
-		GF_CMP(>);
+		GF_CMP(GF_LT(b[i], a[i]));
 		return 1;
 	case GF_OP_GE:
-		GF_CMP(>=);
+		GF_CMP(GF_LE(b[i], a[i]));
 		return 1;
 	case GF_OP_EQ:
-		GF_CMP(==);
+		GF_CMP(a[i] == b[i]);
 		return 1;
 	case GF_OP_NE:
-		GF_CMP(!=);
+		GF_CMP(a[i] != b[i]);
 		return 1;
 	case GF_OP_AND:
 		GF_LANES d[i] = GF_MIN(p[i], q[i]);
