@@ -152,6 +152,46 @@ void gf_lines_print(const struct gf_lines *l, FILE *out, bool colour)
 	}
 }
 
+/* Bytes of s that fit into width columns, cut after a blank where there is one in the last half. */
+static size_t fitting(const char *s, int width)
+{
+	mbstate_t st = { 0 };
+	size_t at = 0, blank = 0;
+	int used = 0;
+
+	while (s[at]) {
+		wchar_t ch;
+		size_t len = mbrtowc(&ch, s + at, strlen(s + at), &st);
+		int w = 1;
+		if (len == (size_t)-1 || len == (size_t)-2 || !len) {
+			memset(&st, 0, sizeof st);
+			len = 1;
+		} else {
+			w = wcwidth(ch);
+		}
+		if (used + w > width)
+			return blank ? blank : at ? at : len;
+		used += w > 0 ? w : 0;
+		at += len;
+		if (s[at - 1] == ' ' && used > width / 2)
+			blank = at;
+	}
+	return at;
+}
+
+void gf_lines_wrap(const struct gf_lines *in, int width, struct gf_lines *out)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		const char *s = in->v[i].text;
+		size_t n = fitting(s, width);
+		gf_lines_add(out, in->v[i].look, "%.*s", (int)n, s);
+		for (s += n; *s; s += n) {
+			n = fitting(s, width - 8);
+			gf_lines_add(out, in->v[i].look, "        %.*s", (int)n, s);
+		}
+	}
+}
+
 static const char *scaled(double v, const char *const *unit, int units, double step, const char *sep, char *buf, size_t n)
 {
 	double a = fabs(v);

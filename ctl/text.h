@@ -30,6 +30,8 @@ struct gf_lines {
 /* Adds a line; what a terminal would not print becomes '?'. Out of memory: the line is left out. */
 __attribute__((format(printf, 3, 4)))
 void gf_lines_add(struct gf_lines *l, enum gf_look look, const char *fmt, ...);
+/* Adds in's lines to out, those longer than width columns going on in the next, indented. */
+void gf_lines_wrap(const struct gf_lines *in, int width, struct gf_lines *out);
 void gf_lines_deinit(struct gf_lines *l);
 void gf_lines_print(const struct gf_lines *l, FILE *out, bool colour);
 

@@ -94,6 +94,9 @@ const json_t *gf_top_rules(const struct gf_top *t);
 const json_t *gf_top_events(const struct gf_top *t);
 
 void gf_top_draw(struct gf_top *t, struct gf_canvas *c);
+/* Its parts above the panels: row 0, and rows 1 to 3. */
+void gf_top_draw_title(const struct gf_top *t, struct gf_canvas *c);
+void gf_top_draw_host(const struct gf_top *t, struct gf_canvas *c);
 
 /* Keys: a character, or one of these. */
 enum gf_top_key {

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl/explain.h"
 #include "ctl/top_help.h"
@@ -36,162 +35,6 @@ static void scroll(struct gf_top_list *l, size_t n, int height)
 		l->first = l->sel - h + 1;
 	if (l->first + h > n)
 		l->first = n > h ? n - h : 0;
-}
-
-static enum gf_look share_look(double share)
-{
-	return share >= 0.9 ? GF_LOOK_BAD : share >= 0.7 ? GF_LOOK_WARN : GF_LOOK_GOOD;
-}
-
-/* "Mem [||||      ]  45% text". */
-static void bar(struct gf_canvas *c, int row, int width, const char *name, double share, const char *text)
-{
-	char buf[128], pct[16];
-	int w = width - 6 - 1 - 5 - (int)strlen(text) - 2, col;
-
-	w = w > 40 ? 40 : w < 8 ? 8 : w;
-	col = gf_canvas_put(c, row, 1, GF_LOOK_HEAD, "%-4s", name);
-	col = gf_canvas_put(c, row, col, GF_LOOK_PLAIN, "[");
-	col = gf_canvas_put(c, row, col, share_look(share), "%s", gf_explain_bar(share, w, buf, sizeof buf));
-	col = gf_canvas_put(c, row, col, GF_LOOK_PLAIN, "]");
-	if (isnan(share))
-		snprintf(pct, sizeof pct, "   -");
-	else
-		snprintf(pct, sizeof pct, "%3.0f%%", fmin(share, 9.99) * 100);
-	gf_canvas_put(c, row, col, GF_LOOK_PLAIN, "%s %s", pct, text);
-}
-
-static void memory_bars(const struct gf_top *t, struct gf_canvas *c, int width)
-{
-	double total = gf_top_host(t, "mem.total"), avail = gf_top_host(t, "mem.available");
-	double stotal = gf_top_host(t, "swap.total"), sfree = gf_top_host(t, "swap.free");
-	double sused = gf_top_host(t, "swap.used");
-	char a[24], b[24], text[64];
-
-	if (isnan(avail) || isnan(total))
-		snprintf(text, sizeof text, "not sampled");
-	else
-		snprintf(text, sizeof text, "%s of %s left", gf_show_cell(avail, GF_DIM_BYTES, a, sizeof a),
-			 gf_show_cell(total, GF_DIM_BYTES, b, sizeof b));
-	bar(c, 1, width, "Mem", total > 0 ? 1 - avail / total : (double)NAN, text);
-	if (isnan(sused))
-		sused = stotal - sfree;
-	if (stotal == 0)
-		snprintf(text, sizeof text, "no swap");
-	else if (isnan(sused) || isnan(stotal))
-		snprintf(text, sizeof text, "not sampled");
-	else
-		snprintf(text, sizeof text, "%s of %s used", gf_show_cell(sused, GF_DIM_BYTES, a, sizeof a),
-			 gf_show_cell(stotal, GF_DIM_BYTES, b, sizeof b));
-	bar(c, 2, width, "Swap", stotal > 0 ? sused / stotal : stotal == 0 ? 0 : (double)NAN, text);
-}
-
-/* Share of all CPUs: the daemon's, or the sum over processes where it samples none. */
-static double cpu_share(const struct gf_top *t)
-{
-	double busy = gf_top_host(t, "cpu.busy"), cpus = gf_top_host(t, "cpu.count"), sum = 0;
-
-	if (!isnan(busy))
-		return busy / 100;
-	if (!isnan(t->busy))
-		return fmin(t->busy, 1);
-	if (!(cpus > 0))
-		return (double)NAN;
-	for (size_t i = 0; i < t->tasks; i++)
-		if (!isnan(t->task[i].v[GF_TC_CPU]))
-			sum += t->task[i].v[GF_TC_CPU];
-	return fmin(sum / 100 / cpus, 1);
-}
-
-static const char *pct(double v, char *buf, size_t n)
-{
-	if (isnan(v))
-		snprintf(buf, n, "-");
-	else
-		snprintf(buf, n, "%.1f%%", v);
-	return buf;
-}
-
-static const char *num2(double v, char *buf, size_t n)
-{
-	if (isnan(v))
-		snprintf(buf, n, "-");
-	else
-		snprintf(buf, n, "%.2f", v);
-	return buf;
-}
-
-static void host_panel(const struct gf_top *t, struct gf_canvas *c)
-{
-	const json_t *tg = gf_top_target(t), *budget = json_object_get(t->answer[GF_TA_STATUS], "budget");
-	int half = c->cols / 2, col;
-	double cpus = gf_top_host(t, "cpu.count"), running = gf_top_host(t, "tasks.running");
-	char a[24], b[24], d[24], text[64];
-	long long used = gf_js_int(budget, "used"), of = gf_js_int(budget, "of"), lost;
-
-	memory_bars(t, c, half);
-	if (isnan(cpus))
-		snprintf(text, sizeof text, "%s", "");
-	else
-		snprintf(text, sizeof text, "of %.0f CPU%s", cpus, cpus == 1 ? "" : "s");
-	bar(c, 3, half, "CPU", cpu_share(t), text);
-
-	col = gf_canvas_put(c, 1, half, GF_LOOK_HEAD, "Waiting ");
-	gf_canvas_put(c, 1, col, GF_LOOK_PLAIN, "cpu %s  memory %s  io %s", pct(gf_top_host(t, "psi.cpu.some.avg10"), a, sizeof a),
-		      pct(gf_top_host(t, "psi.memory.some.avg10"), b, sizeof b), pct(gf_top_host(t, "psi.io.some.avg10"), d, sizeof d));
-	col = gf_canvas_put(c, 2, half, GF_LOOK_HEAD, "Load    ");
-	col = gf_canvas_put(c, 2, col, GF_LOOK_PLAIN, "%s %s %s", num2(gf_top_host(t, "load.1"), a, sizeof a),
-			    num2(gf_top_host(t, "load.5"), b, sizeof b), num2(gf_top_host(t, "load.15"), d, sizeof d));
-	col = gf_canvas_put(c, 2, col + 2, GF_LOOK_PLAIN, "%lld tasks", gf_js_int(tg, "tasks"));
-	if (!isnan(running) && c->cols >= 90)
-		gf_canvas_put(c, 2, col, GF_LOOK_PLAIN, ", %.0f running", running);
-	col = gf_canvas_put(c, 3, half, GF_LOOK_HEAD, "Actions ");
-	col = gf_canvas_put(c, 3, col, used >= of && of > 0 ? GF_LOOK_BAD : GF_LOOK_PLAIN, "%lld of %lld in %s", used, of,
-			    gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
-	lost = gf_js_int(json_object_get(t->answer[GF_TA_STATUS], "events"), "lost");
-	if (lost > 0)
-		gf_canvas_put(c, 3, col, GF_LOOK_BAD, ", %lld events lost", lost);
-	else if (*gf_js_str(json_object_get(t->answer[GF_TA_STATUS], "policy"), "last_reload_error"))
-		gf_canvas_put(c, 3, col, GF_LOOK_BAD, ", reload failed");
-}
-
-static const char *micros(double us, char *buf, size_t n)
-{
-	if (isnan(us))
-		snprintf(buf, n, "-");
-	else if (us < 1000)
-		snprintf(buf, n, "%.0fus", us);
-	else
-		snprintf(buf, n, "%.1fms", us / 1000);
-	return buf;
-}
-
-static void title_line(const struct gf_top *t, struct gf_canvas *c)
-{
-	const json_t *s = t->answer[GF_TA_STATUS], *tg = gf_top_target(t);
-	bool observe = !strcmp(gf_js_str(s, "mode"), "observe");
-	long long missed = gf_js_int(tg, "missed");
-	char a[24], b[24], d[24], name[64], clock[16] = "";
-	time_t now = time(NULL);
-	struct tm tm;
-	int col;
-
-	c->invert = 1;
-	gf_canvas_blank(c, 0, 0);
-	col = gf_canvas_put(c, 0, 1, GF_LOOK_HEAD, "gpufas");
-	col = gf_canvas_put(c, 0, col + 1, GF_LOOK_PLAIN, "%s%s%s", gf_show_safe(gf_js_str(tg, "name"), name, sizeof name),
-			    *gf_js_str(tg, "road") ? " by " : "", gf_js_str(tg, "road"));
-	col = gf_canvas_put(c, 0, col + 2, observe || t->gone ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s",
-			    t->gone ? "NO DAEMON" : gf_js_bool(tg, "stale") ? "STALE DATA" : observe ? "OBSERVING" : "ENFORCING");
-	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a));
-	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "tick %s max %s", micros(gf_js_num(tg, "total_us"), b, sizeof b),
-			    micros(gf_js_num(tg, "total_max_us"), d, sizeof d));
-	col = gf_canvas_put(c, 0, col + 2, missed > 0 ? GF_LOOK_BAD : GF_LOOK_PLAIN, "%lld missed", missed < 0 ? 0 : missed);
-	if (localtime_r(&now, &tm))
-		strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-	if (col + 11 < c->cols)
-		gf_canvas_put(c, 0, c->cols - 9, GF_LOOK_PLAIN, "%s", t->paused ? " PAUSED" : clock);
-	c->invert = 0;
 }
 
 /* "── Rules (3) ────". The focused panel's is bold. */
@@ -459,53 +302,12 @@ static void viewer_lines(const struct gf_top *t, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_WARN, t->viewer == GF_TV_RULE ? "Rule %s is no longer in the policy." : "Event #%s is no longer kept.", t->viewed);
 }
 
-/* Bytes of s that fit into width columns, cut after a blank where there is one in the last half. */
-static size_t fitting(const char *s, int width)
-{
-	mbstate_t st = { 0 };
-	size_t at = 0, blank = 0;
-	int used = 0;
-
-	while (s[at]) {
-		wchar_t ch;
-		size_t len = mbrtowc(&ch, s + at, strlen(s + at), &st);
-		int w = 1;
-		if (len == (size_t)-1 || len == (size_t)-2 || !len) {
-			memset(&st, 0, sizeof st);
-			len = 1;
-		} else {
-			w = wcwidth(ch);
-		}
-		if (used + w > width)
-			return blank ? blank : at ? at : len;
-		used += w > 0 ? w : 0;
-		at += len;
-		if (s[at - 1] == ' ' && used > width / 2)
-			blank = at;
-	}
-	return at;
-}
-
-/* Long lines go on in the next, indented. */
-static void wrap(const struct gf_lines *in, int width, struct gf_lines *out)
-{
-	for (size_t i = 0; i < in->n; i++) {
-		const char *s = in->v[i].text;
-		size_t n = fitting(s, width);
-		gf_lines_add(out, in->v[i].look, "%.*s", (int)n, s);
-		for (s += n; *s; s += n) {
-			n = fitting(s, width - 8);
-			gf_lines_add(out, in->v[i].look, "        %.*s", (int)n, s);
-		}
-	}
-}
-
 static void viewer(struct gf_top *t, struct gf_canvas *c, int row, int height)
 {
 	struct gf_lines raw = { 0 }, l = { 0 };
 
 	viewer_lines(t, &raw);
-	wrap(&raw, c->cols - 2, &l);
+	gf_lines_wrap(&raw, c->cols - 2, &l);
 	gf_lines_deinit(&raw);
 	t->page.height = height;
 	if (t->page.first + (size_t)height > l.n)
@@ -545,7 +347,7 @@ static void waiting(const struct gf_top *t, struct gf_canvas *c)
 
 	gf_lines_add(&raw, GF_LOOK_PLAIN, t->gone ? "Waiting for gpufasd." : "Asking gpufasd...");
 	gf_lines_add(&raw, GF_LOOK_WARN, "%s", t->trouble);
-	wrap(&raw, c->cols - 4, &l);
+	gf_lines_wrap(&raw, c->cols - 4, &l);
 	for (size_t i = 0; i < l.n; i++)
 		gf_canvas_put(c, 1 + (int)i, 2, l.v[i].look, "%s", l.v[i].text);
 	gf_lines_deinit(&raw);
@@ -567,13 +369,13 @@ void gf_top_draw(struct gf_top *t, struct gf_canvas *c)
 		footer(t, c);
 		return;
 	}
-	title_line(t, c);
+	gf_top_draw_title(t, c);
 	if (t->viewer) {
 		viewer(t, c, 2, c->rows - 3);
 		footer(t, c);
 		return;
 	}
-	host_panel(t, c);
+	gf_top_draw_host(t, c);
 	/* 4 lines above, 1 below; the rules get what they need up to two fifths of the rest. */
 	body = c->rows - 5;
 	rules = min_int((int)json_array_size(gf_top_rules(t)), max_int(2, body * 2 / 5 - 2));
