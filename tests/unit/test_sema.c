@@ -541,6 +541,37 @@ static void broken_texts(void **state)
 	}
 }
 
+/* All the way: an image that the verifier passes, or none and a reason. */
+static void whole_compiler(void **state)
+{
+	static const struct { const char *text; bool good; } policy[] = {
+		{ "if rss > 80% then SIGKILL largest", true },
+		{ "protect uptime < 5min\nif swap.free < 10% and cpu > 90% for 5s then SIGSTOP it notify \"{comm}\"", true },
+		{ "", true },
+		{ "if rss > 5s then log it", false },
+		{ "if rss >", false },
+		{ "if rss > 1GiB then SIGKILL it\nif", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof policy / sizeof policy[0]; i++) {
+		struct gf_source src = { .name = "t", .text = policy[i].text, .len = strlen(policy[i].text) };
+		struct gf_image_header *image = NULL;
+		struct gf_diags diags = { 0 };
+		struct gf_err err = { "" };
+		size_t size = 0;
+		int r = gf_compile(&src, 1, &host, &diags, &image, &size);
+
+		assert_int_equal(r, policy[i].good ? 0 : -EINVAL);
+		assert_int_equal(policy[i].good, image != NULL);
+		assert_int_equal(policy[i].good, diags.errors == 0);
+		if (image)
+			assert_int_equal(gf_verify(image, size, &err), 0);
+		free(image);
+		gf_diags_deinit(&diags);
+	}
+}
+
 static void field_table(void **state)
 {
 	size_t n, host_fields = 0, task_fields = 0, texts_n = 0, derived = 0;
@@ -601,7 +632,8 @@ int main(void)
 		cmocka_unit_test(rules),	     cmocka_unit_test(until_of_a_task),
 		cmocka_unit_test(classes),	     cmocka_unit_test(templates),
 		cmocka_unit_test(targets),	     cmocka_unit_test(silenced),
-		cmocka_unit_test(broken_texts),	     cmocka_unit_test(field_table),
+		cmocka_unit_test(broken_texts),	     cmocka_unit_test(whole_compiler),
+		cmocka_unit_test(field_table),
 		cmocka_unit_test(values),
 	};
 
