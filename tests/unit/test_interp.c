@@ -426,9 +426,9 @@ static void diff(int most, uint32_t cases)
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-#define CASES 150u
+#define CASES 40u
 #else
-#define CASES 700u
+#define CASES 400u
 #endif
 
 static void same_as_reference_plain(void **state)
