@@ -57,6 +57,7 @@ static int work(struct gf_reload *r)
 	gf_policies_add(r->policies, r->policy);
 	e = gf_engine_swap(r->engine, r->policy->img, &r->report.err);
 	if (e) {
+		gf_policies_add(r->policies, r->old); /* the newest again: it must be the last to be forgotten */
 		if (gf_hooks_configure(r->hooks, r->now))
 			gf_log(LOG_ERR, "out of memory: hooks are those of the new configuration");
 		if (!r->report.err.text[0])

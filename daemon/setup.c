@@ -204,7 +204,9 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 	d->reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->reload_fd < 0)
 		return gf_err_set(err, errno, "cannot make an eventfd: %s", strerror(errno));
-	r = load_policy(d, err);
+	r = gf_log_start(err); /* before there are threads that log */
+	if (!r)
+		r = load_policy(d, err);
 	if (!r)
 		r = start_engine(d, err);
 	if (!r)
@@ -212,8 +214,6 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 	/* before anything can act: a second daemon must not act beside the first */
 	if (!r)
 		r = start_control(d, err);
-	if (!r)
-		r = gf_log_start(err);
 	if (!r)
 		r = gf_actuator_create(&a, gf_engine_verdict_fd(d->engine), verdicts, d->engine, gf_reporter_sink, d->reporter,
 				       &d->actuator, err);
