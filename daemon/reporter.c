@@ -458,7 +458,7 @@ void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret)
 {
 	pthread_mutex_lock(&r->lock);
 	*ret = r->stats;
-	ret->queued = r->in_n;
+	ret->queued = r->in_n + r->kept_n;
 	pthread_mutex_unlock(&r->lock);
 }
 

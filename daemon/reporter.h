@@ -37,7 +37,7 @@ struct gf_reporter_stats {
 	uint64_t lost;     /* that found the way to here full */
 	uint64_t kinds[GF_EV_DAEMON + 1];
 	uint64_t held_back[GF_HB_STALE + 1];
-	uint64_t queued;   /* waiting for the reporter */
+	uint64_t queued;   /* held here: not yet reported, or kept for clients */
 };
 
 /* Starts the thread. It waits for nothing but its sources: writing is the log's

@@ -161,6 +161,21 @@ static int start_engine(struct gf_daemon *d, struct gf_err *err)
 	return gf_engine_create(d->target, d->policy->img, &o, &d->engine, err);
 }
 
+/* One below the engine: signals may wait for a tick, no tick for signals. Where
+ * that is not permitted an ordinary thread is better than none, as for the engine. */
+static int start_actuator(struct gf_daemon *d, struct gf_err *err)
+{
+	struct gf_actuator_opts a = { .rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0 };
+	int fd = gf_engine_verdict_fd(d->engine);
+	int r = gf_actuator_create(&a, fd, verdicts, d->engine, gf_reporter_sink, d->reporter, &d->actuator, err);
+
+	if (r != -EPERM || !a.rt_priority)
+		return r;
+	gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);
+	a.rt_priority = 0;
+	return gf_actuator_create(&a, fd, verdicts, d->engine, gf_reporter_sink, d->reporter, &d->actuator, err);
+}
+
 static int start_control(struct gf_daemon *d, struct gf_err *err)
 {
 	struct gf_control_opts o = {
@@ -195,7 +210,6 @@ static int load_policy(struct gf_daemon *d, struct gf_err *err)
 
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 {
-	struct gf_actuator_opts a = { .rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0 };
 	int r;
 
 	d->started_ns = gf_daemon_clock(CLOCK_MONOTONIC);
@@ -215,8 +229,7 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 	if (!r)
 		r = start_control(d, err);
 	if (!r)
-		r = gf_actuator_create(&a, gf_engine_verdict_fd(d->engine), verdicts, d->engine, gf_reporter_sink, d->reporter,
-				       &d->actuator, err);
+		r = start_actuator(d, err);
 	if (!r)
 		r = gf_engine_start(d->engine, err);
 	if (r)
