@@ -2,6 +2,7 @@
 # For tests of the daemon: one of its own, with its own socket, that touches only
 # processes whose names this test has made up.
 set -u
+unset GPUFAS_SOCKET NOTIFY_SOCKET JOURNAL_STREAM
 B=${BUILD:-build}
 d=$(mktemp -d) || exit 1
 n=0 pids=() daemon=
