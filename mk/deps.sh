@@ -51,7 +51,8 @@ fuzzer_there() {
 }
 test_group() {
 	header cmocka.h cmocka libcmocka-dev "$cmocka_lines"
-	tool python3 python3-minimal
+	python3 -c 'import json, socket' >/dev/null 2>&1 || need python3 python3
+	tool tmux tmux
 	tool ps procps
 	tool unshare util-linux
 	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version. Where
