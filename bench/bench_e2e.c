@@ -3,7 +3,8 @@
  * The whole of a tick over this machine's processes, compiling, and reloading.
  * Prints a figure a line with its limit beside it: name, value, unit, limit, yes or no.
  *
- *   bench_e2e [RULES]     (bench/bench.sh makes the 10,000 processes first)
+ *   bench_e2e tick | rest | policy [RULES [quiet]]
+ * bench/bench.sh makes the 10,000 processes for the first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -277,6 +278,7 @@ int main(int argc, char **argv)
 	size_t rules = 100;
 
 	if (argc > 1 && !strcmp(argv[1], "policy")) {
+		selects = argc < 4;
 		char *text = policy(argc > 2 ? (size_t)atol(argv[2]) : 100, 1);
 		fputs(text, stdout);
 		free(text);
@@ -289,6 +291,6 @@ int main(int argc, char **argv)
 		bench_reload(rules);
 		return 0;
 	}
-	fprintf(stderr, "usage: bench_e2e tick | rest | policy [RULES]\n");
+	fprintf(stderr, "usage: bench_e2e tick | rest | policy [RULES [quiet]]\n");
 	return 2;
 }
