@@ -204,7 +204,8 @@ static void add_result(struct line *l, const struct gf_event *ev, const struct g
 		add(l, " gone %s after %s", gf_value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
 	} else {
 		add_task(l, comm, m->pid);
-		add(l, " has been sent %s, and is still there", act);
+		/* observed: nothing was sent, and the sentence must not say so */
+		add(l, ev->observed ? " is still there; %s was only observed" : " has been sent %s, and is still there", act);
 	}
 }
 
