@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
 # Shared by run.sh and demo.sh: a daemon of our own in a directory of our own.

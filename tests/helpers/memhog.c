@@ -14,9 +14,11 @@ int main(int argc, char **argv)
 	struct hog h = { .comm = "memhog", .limit = 64, .rate = 64, .seconds = 60 };
 	hog_start(&h, argc, argv, 2048);
 
+#ifndef __SANITIZE_ADDRESS__ /* whose own memory would not fit */
 	/* The limit holds even if the arithmetic below were wrong. */
 	struct rlimit r = { .rlim_cur = (h.limit + 64) * MIB, .rlim_max = (h.limit + 64) * MIB };
 	setrlimit(RLIMIT_DATA, &r);
+#endif
 
 	size_t size = (size_t)h.limit * MIB, have = 0;
 	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
