@@ -262,7 +262,7 @@ static void close_compare(struct lower *l, const struct gf_node *n, bool negated
 		lw_truth(l, n, v, p);
 		if (negated)
 			lw_op(l, GF_OP_NOT, p, p, 0, 0);
-		lw_op(l, GF_OP_PV, v, p, 0, 0);
+		lw_op(l, GF_OP_CPV, v, p, 0, 0);
 		return;
 	}
 	operands(l, n, v, p, &a, &b);
@@ -301,7 +301,7 @@ void lw_close_hold(struct lower *l, uint32_t hold, uint32_t v)
 	lw_op(l, GF_OP_MUL, v, v, v + 1, 0);
 }
 
-/* and: the farthest part; or: the nearest; not: as near as the opposite. */
+/* and: the farthest part; or: the nearest; not: as near as the opposite. Unknown is as far as can be. */
 void lw_close(struct lower *l, const struct gf_node *n, bool negated, uint32_t v, uint32_t p)
 {
 	switch (n->kind) {
@@ -329,7 +329,7 @@ void lw_close(struct lower *l, const struct gf_node *n, bool negated, uint32_t v
 		lw_truth(l, n, v, p);
 		if (negated)
 			lw_op(l, GF_OP_NOT, p, p, 0, 0);
-		lw_op(l, GF_OP_PV, v, p, 0, 0);
+		lw_op(l, GF_OP_CPV, v, p, 0, 0);
 	}
 }
 

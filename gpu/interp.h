@@ -75,13 +75,14 @@ struct gf_result {
 
 #define GF_NEAR 0.9999999 /* as near as not yet true can be */
 
-/* How near a > b is. Plain IEEE operations only: the same bits everywhere. */
+/* How near a > b is. Plain IEEE operations only: the same bits everywhere. What is
+ * not known is not near: it must not hide the other half of an `or`. */
 GF_INLINE double gf_near_gt(double a, double b)
 {
 	double q = 0;
 
 	if (a != a || b != b)
-		return gf_unknown();
+		return 0;
 	if (a > b)
 		return 1;
 	if (a == b)
@@ -98,7 +99,7 @@ GF_INLINE double gf_near_eq(double a, double b)
 	double x = a < 0 ? -a : a + 0.0, y = b < 0 ? -b : b + 0.0, q; /* -0 becomes 0 */
 
 	if (a != a || b != b)
-		return gf_unknown();
+		return 0;
 	if (a == b)
 		return 1;
 	if ((a < 0) != (b < 0))
@@ -192,6 +193,11 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 	case GF_OP_PV: {
 		const uint8_t *p = r->p[in.a & 15];
 		GF_LANES d[i] = p[i] == GF_UNKNOWN ? gf_unknown() : (p[i] == GF_TRUE ? 1.0 : 0.0);
+		break;
+	}
+	case GF_OP_CPV: {
+		const uint8_t *p = r->p[in.a & 15];
+		GF_LANES d[i] = p[i] == GF_TRUE ? 1.0 : 0.0;
 		break;
 	}
 	default:

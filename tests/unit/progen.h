@@ -146,7 +146,7 @@ KIT void gen_op(struct progen *g)
 		break;
 	default:
 		d = rnd(g, 16);
-		op(k, GF_OP_PV, d, any_bit(g, g->p_def), 0, 0);
+		op(k, rnd(g, 2) ? GF_OP_PV : GF_OP_CPV, d, any_bit(g, g->p_def), 0, 0);
 		g->v_def |= 1u << d;
 		break;
 	}

@@ -105,7 +105,7 @@ static double ref_near(double a, double b)
 	double q;
 
 	if (isnan(a) || isnan(b))
-		return NAN;
+		return 0;
 	if (a > b)
 		return 1;
 	if (a == b)
@@ -119,7 +119,7 @@ static double ref_near_eq(double a, double b)
 	double q;
 
 	if (isnan(a) || isnan(b))
-		return NAN;
+		return 0;
 	if (a == b)
 		return 1;
 	if ((a < 0) != (b < 0))
@@ -150,7 +150,7 @@ static double ref_number(unsigned o, double a, double b)
 	if (o == GF_OP_NEG)
 		return -a;
 	if (isnan(a) || isnan(b))
-		return NAN;
+		return o == GF_OP_CGT || o == GF_OP_CLT || o == GF_OP_CEQ ? 0 : NAN;
 	switch (o) {
 	case GF_OP_ADD: return a + b;
 	case GF_OP_SUB: return a - b;
@@ -188,6 +188,7 @@ static void ref_run(struct ref *r, uint32_t number, int row, int *ret_p, double 
 		case GF_OP_PSET: p[in->d] = (int)in->imm; break;
 		case GF_OP_KNOWN: p[in->d] = isnan(v[in->a]) ? 0 : 2; break;
 		case GF_OP_MATCH: p[in->d] = ref_match(r, in->imm, at); break;
+		case GF_OP_CPV: v[in->d] = p[in->a] == 2; break;
 		case GF_OP_PV: v[in->d] = p[in->a] == 1 ? (double)NAN : (double)(p[in->a] / 2); break;
 		case GF_OP_JAF: case GF_OP_JAT: break;
 		case GF_OP_HELD: case GF_OP_LATCH: {

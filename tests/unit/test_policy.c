@@ -422,6 +422,48 @@ static void lets(void **state)
 	end(&w);
 }
 
+/* How near a rule is to firing: by the part that is nearest in `or`, farthest in
+ * `and`. What is not known is not near, and hides nothing that is. */
+static void nearness(void **state)
+{
+	static const struct { const char *cond; double close; } c[] = {
+		{ "mem.available < 5%", 0.5 }, /* 100 MiB, and 50 are wanted */
+		{ "swap.free < 10% or mem.available < 5%", 0.5 },
+		{ "mem.available < 5% or swap.free <= 10%", 0.5 },
+		{ "swap.free < 10% and mem.available < 50%", 0 },
+		{ "not swap.free >= 10% or mem.available < 5%", 0.5 },
+		{ "not (swap.free >= 10% and mem.available >= 5%)", 0.5 },
+		{ "load.1 == 5 or mem.available < 5%", 0.5 },
+		{ "load.1 != 5 or mem.available < 5%", 0.5 },
+		{ "swap.free < 10%", 0 },
+		{ "rss > 200MiB", 0.5 },
+		{ "exe == \"/a\" or rss > 200MiB", 0.5 },
+		{ "not exe == \"/a\" or rss > 200MiB", 0.5 },
+		{ "state == \"D\" or rss > 200MiB", 0.5 },
+		{ "any(fds > 5) or rss > 200MiB", 0.5 },
+		{ "held(fds > 5, 3s) or rss > 200MiB", 0.5 },
+		{ "max(fds, 3s) > 5 or rss > 200MiB", 0.5 },
+		{ "rss > 50MiB", 1 },
+	};
+	char policy[200];
+	struct world w;
+	struct gf_rule_view v;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+		snprintf(policy, sizeof policy, "if %s then log", c[i].cond);
+		begin(&w, policy);
+		task(&w, 0, "a", 100 * MiB);
+		host(&w, "mem.available", 100 * MiB);
+		gf_engine_rules(w.e, &v, 1, NULL);
+		tick(&w);
+		assert_int_equal(gf_engine_rules(w.e, &v, 1, NULL), 1);
+		if (!(v.close >= c[i].close - 1e-9 && v.close <= c[i].close + 1e-9))
+			fail_msg("%s: %g near, not %g", c[i].cond, v.close, c[i].close);
+		end(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +479,7 @@ int main(void)
 		cmocka_unit_test(aggregates),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(history_of_whom),
+		cmocka_unit_test(nearness),
 		cmocka_unit_test(names),
 		cmocka_unit_test(lets),
 	};

@@ -51,7 +51,7 @@ rule g, line 1
       16  ldk    v2, 1000
       17  lt     p0, v1, v2
       18  not    p0, p0
-      19  pv     v1, p0
+      19  cpv    v1, p0
       20  min    v0, v0, v1
       21  cheld  v1, hold0 (task, 3 periods)
       22  ldk    v2, 0.5

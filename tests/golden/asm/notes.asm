@@ -33,7 +33,7 @@ rule n, line 1
       10  min    v0, v0, v1
       11  ldf    v1, swap
       12  known  p0, v1
-      13  pv     v1, p0
+      13  cpv    v1, p0
       14  min    v0, v0, v1
       15  end    v0
   term rss >= 1GiB, program 2, task

@@ -58,7 +58,7 @@ rule a, line 1
        3  lda    v1, agg1
        4  ldk    v2, 0
        5  gt     p0, v1, v2
-       6  pv     v1, p0
+       6  cpv    v1, p0
        7  max    v0, v0, v1
        8  end    v0
   term count(where age < 1s) > 2000, program 9, host
@@ -147,9 +147,9 @@ rule c, line 3
        1  ldk    v1, 1073741824
        2  cgt    v0, v0, v1
        3  ldp    p0, col1
-       4  pv     v1, p0
+       4  cpv    v1, p0
        5  ldp    p0, col2
-       6  pv     v2, p0
+       6  cpv    v2, p0
        7  min    v1, v1, v2
        8  min    v0, v0, v1
        9  end    v0
