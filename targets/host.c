@@ -26,6 +26,9 @@ struct row_note {
 	uint8_t failed;       /* to be asked again at retry_ns */
 	uint8_t tries;
 	uint8_t init;
+	int16_t oom_adj;
+	uint16_t have;        /* GF_REC_UID, GF_REC_ADJ */
+	uint32_t euid, egid;
 };
 
 struct gf_host {
@@ -57,6 +60,7 @@ static uint32_t want_of(const struct gf_fieldset *f)
 		{ GF_TF_STIME, GF_REC_SPLIT | GF_REC_CPU }, { GF_TF_MAJFLT, GF_REC_FAULTS },
 		{ GF_TF_MINFLT, GF_REC_FAULTS }, { GF_TF_READ_BYTES, GF_REC_IO }, { GF_TF_WRITE_BYTES, GF_REC_IO },
 		{ GF_TF_OOM_SCORE, GF_REC_SCORE }, { GF_TF_FDS, GF_REC_FDS },
+		{ GF_TF_UID, GF_REC_UID_NOW }, { GF_TF_GID, GF_REC_UID_NOW }, { GF_TF_OOM_SCORE_ADJ, GF_REC_ADJ_NOW },
 	};
 	uint32_t want = GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
 
@@ -291,13 +295,17 @@ static void take_strings(struct gf_host *h)
 	}
 }
 
-bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, uint32_t *ret_init)
+bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, struct gf_host_memo *ret)
 {
 	uint32_t row = gf_table_find(&h->table, pid, start_ns);
 
 	if (row == GF_NONE)
 		return false;
-	*ret_init = h->note[row].init ? GF_REC_INIT : 0;
+	const struct row_note *n = &h->note[row];
+	*ret = (struct gf_host_memo){
+		.exec_tag = n->exec_tag, .row = row, .have = n->have, .euid = n->euid, .egid = n->egid,
+		.oom_adj = n->oom_adj, .init = n->init,
+	};
 	return true;
 }
 
@@ -327,6 +335,10 @@ void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)
 		flags |= GF_ROW_SELF;
 	s->flags[row] = (uint8_t)flags;
 	h->note[row].init = !!(flags & GF_ROW_INIT);
+	h->note[row].have = (uint16_t)(r->have & (GF_REC_UID | GF_REC_ADJ));
+	h->note[row].euid = r->euid;
+	h->note[row].egid = r->egid;
+	h->note[row].oom_adj = r->oom_adj;
 	s->uid[row] = r->have & GF_REC_UID ? r->euid : GF_NONE;
 	gf_table_comm(&h->table, row, r->comm, sizeof r->comm);
 	set_columns(h, row, r);

@@ -23,8 +23,16 @@ int gf_host_proc_create(struct gf_sampler **ret, struct gf_err *err);
 
 /* Enters what was found out about one process into the table. */
 void gf_host_put(struct gf_host *h, const struct gf_task_rec *r);
-/* Whether a process is in the table already; if so, its GF_REC_INIT flag. */
-bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, uint32_t *ret_init);
+/* What the table remembers of a process. */
+struct gf_host_memo {
+	uint64_t exec_tag; /* of the last pass: another one means another program, and maybe another user */
+	uint32_t row;
+	uint32_t have;     /* GF_REC_UID, GF_REC_ADJ */
+	uint32_t euid, egid;
+	short oom_adj;
+	bool init;
+};
+bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, struct gf_host_memo *ret);
 
 /* Host fields: meminfo, vmstat, stat, loadavg, pressure. */
 struct gf_host_fields;

@@ -17,10 +17,15 @@
 
 #define DENTS (64u << 10)
 #define FILE_BUF 4096u
+/* Owner and OOM adjustment cost a file each and hardly ever change. Where the
+ * policy does not name them they are read at birth, after an exec, and then in
+ * one pass out of this many, in turn. */
+#define MEMO_PASSES 8u
 
 struct proc_sampler {
 	struct gf_sampler s;
 	int dir;      /* of /proc */
+	uint32_t passes;
 	uint64_t page;
 	char *dents;
 	char *more;   /* a second directory, while dents is in use */
@@ -217,7 +222,7 @@ static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const str
 
 static int read_extra(struct proc_sampler *p, int dir, uint32_t want, struct gf_task_rec *r)
 {
-	ssize_t n = slurp(p, dir, "oom_score_adj");
+	ssize_t n = r->have & GF_REC_ADJ ? 0 : slurp(p, dir, "oom_score_adj");
 	char path[64];
 	int e = 0;
 
@@ -272,15 +277,10 @@ static void from_stat(const struct gf_proc_stat *st, struct gf_task_rec *r)
 }
 
 /* Whether it is the init of a namespace never changes: asked once, at its birth. */
-static int learn_init(struct proc_sampler *p, struct gf_host *h, int dir, struct gf_task_rec *r)
+static int learn_init(struct proc_sampler *p, int dir, struct gf_task_rec *r)
 {
-	uint32_t init = 0;
-
-	if (gf_host_knows(h, r->pid, r->start_ns, &init)) {
-		r->flags |= init;
-		return 0;
-	}
 	ssize_t n = slurp(p, dir, "status");
+
 	if (n < 0)
 		return (int)n;
 	if (is_ns_init(p->buf))
@@ -288,35 +288,97 @@ static int learn_init(struct proc_sampler *p, struct gf_host *h, int dir, struct
 	return 0;
 }
 
+/* Takes over what is remembered and need not be of this pass. */
+static void take_memo(const struct proc_sampler *p, const struct gf_host_memo *m, uint32_t want, struct gf_task_rec *r)
+{
+	if (m->init)
+		r->flags |= GF_REC_INIT;
+	if (m->exec_tag != r->exec_tag || (m->row + p->passes) % MEMO_PASSES == 0)
+		return;
+	if (!(want & GF_REC_UID_NOW) && m->have & GF_REC_UID) {
+		r->euid = m->euid;
+		r->egid = m->egid;
+		r->have |= GF_REC_UID;
+	}
+	if (!(want & GF_REC_ADJ_NOW) && m->have & GF_REC_ADJ) {
+		r->oom_adj = m->oom_adj;
+		r->have |= GF_REC_ADJ;
+	}
+}
+
+static int read_stat(struct proc_sampler *p, int dir, const char *path, struct gf_proc_stat *st)
+{
+	ssize_t n = slurp(p, dir, path);
+
+	return n < 0 ? (int)n : gf_proc_stat_parse(p->buf, (size_t)n, st);
+}
+
+/* All that is wanted, through one descriptor of the directory: that stays with
+ * the process when its pid is given to another, so that nothing can mix. */
+static int read_all(struct proc_sampler *p, struct gf_host *h, const char *name, uint32_t want, struct gf_task_rec *r)
+{
+	struct gf_host_memo memo;
+	struct gf_proc_stat st;
+	struct stat owner;
+	int dir = openat(p->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int e = dir < 0 ? -errno : read_stat(p, dir, "stat", &st);
+
+	if (!e) {
+		from_stat(&st, r);
+		if (gf_host_knows(h, r->pid, r->start_ns, &memo))
+			take_memo(p, &memo, want, r);
+		else
+			e = learn_init(p, dir, r);
+	}
+	/* The directory belongs to the effective user, also where a process that
+	 * must not be dumped gives its files to root. */
+	if (!e && !(r->have & GF_REC_UID) && !fstat(dir, &owner)) {
+		r->euid = owner.st_uid;
+		r->egid = owner.st_gid;
+		r->have |= GF_REC_UID;
+	}
+	if (!e)
+		e = read_memory(p, dir, want, &st, r);
+	if (!e)
+		e = read_extra(p, dir, want, r);
+	if (dir >= 0)
+		close(dir);
+	return e;
+}
+
+/* One file says it all, and the rest is remembered: the usual case where the
+ * policy reads nothing that stat does not have. */
+static bool read_stat_alone(struct proc_sampler *p, struct gf_host *h, const char *name, uint32_t want,
+			    struct gf_task_rec *r, int *ret_e)
+{
+	struct gf_host_memo memo;
+	struct gf_proc_stat st;
+	char path[32];
+
+	if (want & (GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ | GF_REC_SCORE | GF_REC_IO | GF_REC_FDS |
+		    GF_REC_UID_NOW | GF_REC_ADJ_NOW))
+		return false;
+	snprintf(path, sizeof path, "%s/stat", name);
+	*ret_e = read_stat(p, p->dir, path, &st);
+	if (*ret_e)
+		return true;
+	from_stat(&st, r);
+	if (!gf_host_knows(h, r->pid, r->start_ns, &memo))
+		return false;
+	take_memo(p, &memo, want, r);
+	return (r->have & (GF_REC_UID | GF_REC_ADJ)) == (GF_REC_UID | GF_REC_ADJ);
+}
+
 /* 0: put, or gone in the meantime. An error means that the pass is worth nothing. */
 static int read_process(struct proc_sampler *p, struct gf_host *h, const char *name, uint32_t want, struct gf_err *err)
 {
 	struct gf_task_rec r = { 0 };
-	struct gf_proc_stat st;
-	struct stat owner;
+	int e;
 
-	/* Everything is read through one descriptor of the directory: that stays
-	 * with the process when its pid is given to another. */
-	int dir = openat(p->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	ssize_t n = dir < 0 ? -errno : slurp(p, dir, "stat");
-	int e = n < 0 ? (int)n : gf_proc_stat_parse(p->buf, (size_t)n, &st);
-	if (!e) {
-		from_stat(&st, &r);
-		/* The directory belongs to the effective user, also where a
-		 * process that must not be dumped gives its files to root. */
-		if (!fstat(dir, &owner)) {
-			r.euid = owner.st_uid;
-			r.egid = owner.st_gid;
-			r.have |= GF_REC_UID;
-		}
-		e = learn_init(p, h, dir, &r);
+	if (!read_stat_alone(p, h, name, want, &r, &e)) {
+		r = (struct gf_task_rec){ 0 };
+		e = read_all(p, h, name, want, &r);
 	}
-	if (!e)
-		e = read_memory(p, dir, want, &st, &r);
-	if (!e)
-		e = read_extra(p, dir, want, &r);
-	if (dir >= 0)
-		close(dir);
 	if (!e)
 		gf_host_put(h, &r);
 	if (!e || is_gone(e))
@@ -331,6 +393,7 @@ static int proc_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, str
 	const char *name;
 	int e;
 
+	p->passes++;
 	if (lseek(p->dir, 0, SEEK_SET) < 0)
 		return gf_err_set(err, errno, "cannot read /proc: %s", strerror(errno));
 	while ((e = next_entry(p->dents, &at, &len, p->dir, &name)) > 0) {

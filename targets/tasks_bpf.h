@@ -29,6 +29,10 @@ enum gf_rec_have {
 	GF_REC_RSS_SUM = 4096, /* only the sum of the three is known: in anon */
 	GF_REC_STAT = 8192,  /* nice, prio, policy, threads, state */
 	GF_REC_UID = 16384,
+	/* Only wanted: of this very pass, because the policy reads them. Otherwise a
+	 * sampler to which they cost a file may give what it read some passes ago. */
+	GF_REC_ADJ_NOW = 32768,
+	GF_REC_UID_NOW = 65536,
 };
 
 enum gf_rec_flags {

@@ -614,6 +614,66 @@ static void test_table_full(void **state)
 	gf_target_destroy(t);
 }
 
+/* Owner and OOM adjustment, where no rule names them, may be some passes old by
+ * /proc, but not more; where one does they are of the pass. */
+static void test_remembered(void **state)
+{
+	static const struct gf_fieldset none = { 0 }, owner = { .task = GF_BIT(GF_TF_UID) | GF_BIT(GF_TF_OOM_SCORE_ADJ) };
+	struct gf_host_opts o = { .sampler = GF_SAMPLER_PROC, .max_tasks = 8192 };
+	struct gf_target *t = NULL;
+	struct gf_err err = { "" };
+	int go[2], done[2], passes = 0;
+	uint32_t row;
+	char c;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(pipe(go) | pipe(done), 0);
+	assert_int_equal(gf_host_create(&o, &t, &err), 0);
+	assert_int_equal(gf_target_set_fields(t, &none, &err), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (read(go[0], &c, 1) == 1) {
+			if (c == 'u' && setresuid(65534, 65534, 0))
+				_exit(1);
+			if (c == 'b' && seteuid(0))
+				_exit(1);
+			(void)!write(done[1], "", 1);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 3; i++)
+		sample(t);
+	assert_int_not_equal(row = row_of(t, pid), GF_NONE);
+	assert_int_equal(t->sample.uid[row], 0);
+	assert_int_equal(write(go[1], "u", 1) + read(done[0], &c, 1), 2);
+	do
+		sample(t);
+	while (t->sample.uid[row] != 65534 && ++passes < 8);
+	assert_int_equal(t->sample.uid[row], 65534);
+
+	assert_int_equal(gf_target_set_fields(t, &owner, &err), 0);
+	assert_int_equal(write(go[1], "b", 1) + read(done[0], &c, 1), 2);
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f, "321");
+	assert_int_equal(fclose(f), 0);
+	sample(t);
+	assert_int_equal(t->sample.uid[row], 0);
+	assert_near(t->sample.col[GF_TF_OOM_SCORE_ADJ][row], 321, 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	gf_target_destroy(t);
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(done[i]);
+	}
+}
+
 static void test_crowd(void **state)
 {
 	struct rig *r = *state;
@@ -760,6 +820,7 @@ int main(void)
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_table_full),
+		cmocka_unit_test(test_remembered),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_recycled_by_bpf),
 		cmocka_unit_test(test_recycled_by_proc),
