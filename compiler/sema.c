@@ -33,7 +33,7 @@ static void define(struct gf_sema_ctx *c, const struct gf_stmt *st, struct gf_le
 	}
 	if (first) {
 		struct gf_diag *d = gf_sema_error(c, "E051", st->name_span, "choose another name",
-						  "there is already a let named %s", st->name);
+						  "there is already a let named \"%s\"", st->name);
 		if (d)
 			gf_diag_note(d, first->stmt->name_span, "the first one");
 		return;
@@ -69,7 +69,7 @@ static void check_name(struct gf_sema_ctx *c, const struct gf_stmt *st)
 		return;
 	if (first) {
 		struct gf_diag *d = gf_sema_error(c, "E090", st->name_span, "choose another name",
-						  "there is already a rule named %s", st->name);
+						  "there is already a rule named \"%s\"", st->name);
 		if (d)
 			gf_diag_note(d, first->name_span, "the first one");
 	} else if (gf_names_put(&c->rules, st->name, (void *)st) < 0) {
@@ -88,6 +88,21 @@ static void check_statements(struct gf_sema_ctx *c, struct gf_ast *const *ast, s
 				check_class(c, st, &c->out->klass[c->out->classes++]);
 			}
 		}
+}
+
+/* Lowering takes for granted that every statement has its condition. One that got lost without
+ * a word would be a fault of ours; it must not be one that acts. */
+static void check_complete(struct gf_sema_ctx *c)
+{
+	static const char lost[] = "this is not understood, and gpufas cannot say why";
+	static const char hint[] = "this is a fault of gpufas: please report it with the policy";
+
+	for (uint32_t i = 0; i < c->out->rules; i++)
+		if (!c->out->rule[i].cond || (c->out->rule[i].ast->until && !c->out->rule[i].until))
+			gf_sema_error(c, "E199", c->out->rule[i].ast->span, hint, lost);
+	for (uint32_t i = 0; i < c->out->classes; i++)
+		if (!c->out->klass[i].cond)
+			gf_sema_error(c, "E199", c->out->klass[i].ast->span, hint, lost);
 }
 
 /* Higher priority first, equal ones in the order of the text. */
@@ -142,6 +157,8 @@ static void check(struct gf_sema_ctx *c, struct gf_ast *const *ast, size_t n)
 		return;
 	check_lets(c, let, lets);
 	check_statements(c, ast, n);
+	if (!c->oom && !c->diags->errors)
+		check_complete(c);
 	if (c->oom || c->diags->errors)
 		return; /* what is wrong may be what the rest was for */
 	qsort(c->out->rule, c->out->rules, sizeof *c->out->rule, order);

@@ -27,9 +27,9 @@ struct gf_node *gf_sema_window(struct gf_sema_ctx *c, const struct gf_expr *e, u
 			      gf_sema_text(c, e));
 		return NULL;
 	}
-	if (!(w->num > 0) || w->num > WINDOW_MAX_NS) {
-		gf_sema_error(c, "E072", e->span, "windows are longer than 0 and at most 24h long",
-			      "a window of %s is too %s", gf_sema_text(c, e), w->num > 0 ? "long" : "short");
+	if (!(w->num >= 1) || w->num > WINDOW_MAX_NS) {
+		gf_sema_error(c, "E072", e->span, "windows are at least 1ns and at most 24h long",
+			      "a window of %s is too %s", gf_sema_text(c, e), w->num >= 1 ? "long" : "short");
 		return NULL;
 	}
 	if (w->num < (double)c->period_ns)
@@ -37,7 +37,7 @@ struct gf_node *gf_sema_window(struct gf_sema_ctx *c, const struct gf_expr *e, u
 			     "the window is shorter than a period (%s): it sees two samples at most",
 			     gf_sema_value(c, (double)c->period_ns, GF_DIM_TIME));
 	*ret_ns = (uint64_t)(w->num + 0.5);
-	return *ret_ns ? w : NULL;
+	return w;
 }
 
 static struct gf_node *wants(struct gf_sema_ctx *c, const struct gf_expr *e, const char *form)
@@ -157,10 +157,10 @@ static struct gf_node *unknown_function(struct gf_sema_ctx *c, const struct gf_e
 	if (!near && (is(e, "exists") || is(e, "some")))
 		near = "any";
 	gf_sema_error(c, "E070", e->op_span,
-		      near ? gf_sema_printf(c, "did you mean %s?", near) :
+		      near ? gf_sema_printf(c, "did you mean \"%s\"?", near) :
 			     "there are rate, delta, avg, max, min, held, count, sum, any, tree, ancestor, parent, "
 			     "available",
-		      "there is no function named %s", gf_sema_quoted(c, e->text));
+		      "there is no function named \"%s\"", gf_sema_quoted(c, e->text));
 	return NULL;
 }
 

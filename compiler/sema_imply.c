@@ -7,6 +7,8 @@
 
 /* Pairs of nodes looked at before giving up: conditions can be built that would take for ever. */
 #define FUEL 256
+/* Pairs of texts compared at most, for the same reason. */
+#define TEXT_PAIRS 4096u
 
 struct claim {
 	uint64_t key;
@@ -35,6 +37,31 @@ static bool claim_of(const struct gf_node *n, struct claim *ret)
 		return false;
 	*ret = (struct claim){ s->key, s->bound_kind, negated ? opposite(s->op) : s->op, s->bound };
 	return true;
+}
+
+/* Can anything be told of a and b together? */
+static bool related(const struct gf_node *a, const struct gf_node *b)
+{
+	const struct gf_snode *x = gf_csn(a), *y = gf_csn(b);
+
+	return (x->keys & y->keys) || (x->text_of & y->text_of);
+}
+
+/* Of two matches of one field with fixed texts: how many of a's are among b's. -1: they are not such. */
+static int texts_in(const struct gf_node *a, const struct gf_node *b)
+{
+	const struct gf_snode *x = gf_csn(a), *y = gf_csn(b);
+	int in = 0;
+
+	if (!x->text || !y->text || a->id != b->id || (uint64_t)x->texts * y->texts > TEXT_PAIRS)
+		return -1;
+	for (uint32_t i = 0; i < x->texts; i++)
+		for (uint32_t j = 0; j < y->texts; j++)
+			if (strcmp(x->text[i], y->text[j]) == 0) {
+				in++;
+				break;
+			}
+	return in;
 }
 
 /* Everything that makes p true makes q true. */
@@ -79,8 +106,10 @@ static bool excludes(const struct gf_node *a, const struct gf_node *b, int *fuel
 {
 	struct claim p, q;
 
-	if (!(gf_csn(a)->keys & gf_csn(b)->keys) || --*fuel < 0)
+	if (!related(a, b) || --*fuel < 0)
 		return false;
+	if (texts_in(a, b) == 0)
+		return true;
 	if (a->kind == GF_N_NOT && implies(b, a->kid[0], fuel))
 		return true;
 	if (b->kind == GF_N_NOT && implies(a, b->kid[0], fuel))
@@ -105,8 +134,10 @@ static bool implies(const struct gf_node *a, const struct gf_node *b, int *fuel)
 
 	if (a->hash == b->hash)
 		return true;
-	if (!(gf_csn(a)->keys & gf_csn(b)->keys) || --*fuel < 0)
+	if (!related(a, b) || --*fuel < 0)
 		return false;
+	if (gf_csn(a)->text && texts_in(a, b) == (int)gf_csn(a)->texts)
+		return true;
 	if (b->kind == GF_N_AND)
 		return implies(a, b->kid[0], fuel) && implies(a, b->kid[1], fuel);
 	if (a->kind == GF_N_OR)

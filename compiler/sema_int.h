@@ -45,6 +45,9 @@ struct gf_snode {
 	double bound;
 	uint64_t key;
 	uint64_t keys;   /* one bit for each leaf below, by its key: a quick test for implication */
+	const char *const *text; /* of a match that is one of these texts, and nothing else; or NULL */
+	uint32_t texts;
+	uint8_t text_of; /* one bit for each text field that is compared so, here or below */
 	/* both */
 	uint64_t need[2]; /* fields in it that the target can never give, by index, unless guarded */
 	uint32_t size;

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "compiler/sema_int.h"
+#include "gpufas/event.h"
 
 /* Signals that end a process which does not handle them, and are sent for that. */
 static bool kills(const struct gf_sema_step *s)
@@ -67,9 +68,30 @@ static void lint_until(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 		gf_diag_note(d, r->cond->span, "the rule's condition");
 }
 
+/* Leaves of a condition, as explanations list them. */
+static uint32_t terms(const struct gf_node *n)
+{
+	if (!n || n->term)
+		return n != NULL;
+	if (n->kind != GF_N_AND && n->kind != GF_N_OR && n->kind != GF_N_NOT)
+		return 0;
+	return terms(n->kid[0]) + terms(n->kid[1]);
+}
+
+static void lint_terms(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	uint32_t n = terms(r->cond);
+
+	if (n > GF_EVENT_TERMS)
+		gf_sema_warn(c, "W012", r->cond->span, "split it into several rules, or put values into sets: in (...)",
+			     "an explanation shows the first %u comparisons, and this condition has %u",
+			     GF_EVENT_TERMS, n);
+}
+
 void gf_sema_lint_rule(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
 	lint_kill(c, r);
+	lint_terms(c, r);
 	lint_until(c, r);
 }
 

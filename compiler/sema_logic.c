@@ -32,9 +32,9 @@ static struct gf_span place(const struct item *i)
 
 static void clash(struct gf_sema_ctx *c, const struct item *a, const struct item *b, bool is_and)
 {
-	struct gf_diag *d = is_and ? gf_sema_error(c, "E082", place(b), "did you mean or?",
+	struct gf_diag *d = is_and ? gf_sema_error(c, "E082", place(b), "did you mean \"or\"?",
 						   "this is never true together with the condition before it") :
-				     gf_sema_error(c, "E083", place(b), "did you mean and?",
+				     gf_sema_error(c, "E083", place(b), "did you mean \"and\"?",
 						   "one of this and the condition before it is always true");
 	if (d)
 		gf_diag_note(d, place(a), "the other condition");
@@ -62,7 +62,7 @@ static bool weigh(struct gf_sema_ctx *c, struct gf_node *const *node, const stru
 		for (size_t i = 0; i < j; i++) {
 			const struct item *a = &item[i], *b = &item[j];
 
-			if (a->from == b->from || !(gf_csn(a->n)->keys & gf_csn(b->n)->keys))
+			if (a->from == b->from)
 				continue;
 			if (is_and ? gf_node_excludes(a->n, b->n) : gf_node_exhausts(a->n, b->n)) {
 				clash(c, a, b, is_and);

@@ -157,9 +157,9 @@ struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e)
 	if (c->partial && !(near && gf_field_find(near)))
 		return NULL;
 	gf_sema_error(c, "E050", e->span,
-		      near ? gf_sema_printf(c, "did you mean %s?", near) :
+		      near ? gf_sema_printf(c, "did you mean \"%s\"?", near) :
 			     "`gpufasctl fields` lists all fields; other names are defined with let",
-		      "there is no field and no let named %s", gf_sema_quoted(c, e->text));
+		      "there is no field and no let named \"%s\"", gf_sema_quoted(c, e->text));
 	return NULL;
 }
 

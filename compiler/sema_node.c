@@ -80,6 +80,7 @@ struct gf_node *gf_node_make(struct gf_sema_ctx *c, const struct gf_expr *e, enu
 		s->need[0] |= k->need[0];
 		s->need[1] |= k->need[1];
 		s->keys |= k->keys;
+		s->text_of |= k->text_of;
 		if (k->n.scope == GF_SCOPE_TASK)
 			s->n.scope = GF_SCOPE_TASK;
 	}

@@ -31,7 +31,7 @@ bool gf_sema_duration(struct gf_sema_ctx *c, double ns, double lo, double hi, st
 		return true;
 	}
 	if (!c->partial)
-		gf_sema_error(c, "E098", span, NULL, ns < lo ? "%s is longer than this: at least %s" : "%s is at most %s",
+		gf_sema_error(c, "E098", span, NULL, ns < lo ? "%s is at least %s" : "%s is at most %s",
 			      what, ns < lo && lo <= 1 ? "1ns" : gf_sema_value(c, ns < lo ? lo : hi, GF_DIM_TIME));
 	return false;
 }
@@ -60,7 +60,7 @@ static void check_allow(struct gf_sema_ctx *c, const struct gf_clauses *k)
 
 		gf_sema_error(c, "E103", k->allow_span[i],
 			      known			? "mend what it says" :
-			      near && near[0] == 'W'	? gf_sema_printf(c, "did you mean %s?", near) :
+			      near && near[0] == 'W'	? gf_sema_printf(c, "did you mean \"%s\"?", near) :
 							  "the number stands behind each warning, in brackets",
 			      known ? "%s is an error: only warnings can be silenced" : "there is no warning %s",
 			      gf_sema_quoted(c, code));

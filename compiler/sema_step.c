@@ -34,8 +34,8 @@ static void check_hook(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 	const char *near = gf_nearest(a->name, o->hooks, o->hook_count);
 
 	gf_sema_error(c, "E092", a->name_span,
-		      near ? gf_sema_printf(c, "did you mean %s?", near) : "hooks are defined under hooks: in gpufas.yaml",
-		      "there is no hook named %s", gf_sema_quoted(c, a->name));
+		      near ? gf_sema_printf(c, "did you mean \"%s\"?", near) : "hooks are defined under hooks: in gpufas.yaml",
+		      "there is no hook named \"%s\"", gf_sema_quoted(c, a->name));
 }
 
 static void check_action(struct gf_sema_ctx *c, const struct gf_step_ast *a, struct gf_sema_step *s)

@@ -157,6 +157,22 @@ static struct gf_node *match(struct gf_sema_ctx *c, const struct gf_expr *e, con
 	return n;
 }
 
+/* A match of exactly these texts. They are kept: what they exclude and imply can be told. */
+static struct gf_node *match_texts(struct gf_sema_ctx *c, const struct gf_expr *e, const struct gf_field_info *f,
+				   const char *const *text, const size_t *len, uint32_t n)
+{
+	struct gf_node *m = match(c, e, f, keep(c, gf_set_to_regex(text, len, n)));
+	const char **copy = m ? gf_sema_alloc(c, n * sizeof *copy) : NULL;
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, n * sizeof *copy);
+	gf_sn(m)->text = copy;
+	gf_sn(m)->texts = n;
+	gf_sn(m)->text_of = (uint8_t)(1u << f->id);
+	return m;
+}
+
 /* f == "text" and f != "text". The leaf of != is the equality that it denies, so that reports show it truly. */
 struct gf_node *gf_sema_string_test(struct gf_sema_ctx *c, const struct gf_expr *e,
 				    const struct gf_field_info *f, const struct gf_expr *rhs)
@@ -183,12 +199,11 @@ struct gf_node *gf_sema_string_test(struct gf_sema_ctx *c, const struct gf_expr 
 		return NULL;
 	const char *text = rhs->text;
 	size_t len = rhs->text_len;
-	const char *pattern = keep(c, gf_set_to_regex(&text, &len, 1));
 
 	if (e->kind == GF_EX_EQ)
-		return match(c, e, f, pattern);
+		return match_texts(c, e, f, &text, &len, 1);
 	struct gf_expr *eq = gf_sema_clone_op(c, e, GF_EX_EQ, e->arg[0], e->arg[1]);
-	struct gf_node *n = eq ? match(c, eq, f, pattern) : NULL;
+	struct gf_node *n = eq ? match_texts(c, eq, f, &text, &len, 1) : NULL;
 
 	return n ? gf_node_make(c, e, GF_N_NOT, 0, n, NULL) : NULL;
 }
@@ -231,7 +246,7 @@ struct gf_node *gf_sema_string_in(struct gf_sema_ctx *c, const struct gf_expr *e
 		len[i] = s->text_len;
 	}
 	gf_names_deinit(&seen);
-	return bad || c->oom ? NULL : match(c, e, f, keep(c, gf_set_to_regex(text, len, n)));
+	return bad || c->oom ? NULL : match_texts(c, e, f, text, len, n);
 }
 
 /* A glob that was meant as a regular expression: "^sshd", "java.*", "(a|b)". */
