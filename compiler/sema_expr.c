@@ -8,6 +8,8 @@ static struct gf_node *literal(struct gf_sema_ctx *c, const struct gf_expr *e)
 {
 	enum gf_dim dim = GF_DIM_NUM;
 
+	if (e->bad)
+		return NULL; /* the lexer has said so */
 	switch (e->unit) {
 	case GF_UNIT_NONE:
 		dim = e->per_sec ? GF_DIM_RATE : GF_DIM_NUM;

@@ -203,6 +203,8 @@ double gf_need_time(struct gf_parser *p, const struct gf_expr *e, const char *wh
 {
 	if (!e || (e->unit == GF_UNIT_TIME && !e->per_sec))
 		return e ? e->num : 0;
+	if (e->bad)
+		return 1e9;
 	char hint[160];
 	if (e->unit == GF_UNIT_NONE && !e->per_sec)
 		snprintf(hint, sizeof hint, "write %.40ss if seconds are meant", e->text);
@@ -214,7 +216,7 @@ double gf_need_time(struct gf_parser *p, const struct gf_expr *e, const char *wh
 
 double gf_need_whole(struct gf_parser *p, const struct gf_expr *e, double lo, const char *what)
 {
-	if (!e)
+	if (!e || e->bad)
 		return lo;
 	if (e->unit == GF_UNIT_NONE && !e->per_sec && e->num == floor(e->num) && e->num >= lo && e->num <= 4294967295.0)
 		return e->num;

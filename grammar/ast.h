@@ -51,6 +51,7 @@ struct gf_expr {
 	double num;
 	enum gf_unit unit;
 	bool per_sec;           /* number was followed by /s (or /min: num already divided by 60) */
+	bool bad;               /* a number that could not be read, which has been said: nothing more is to be said of it */
 	bool paren;             /* was in parentheses (fmt drops redundant ones by precedence) */
 	bool postfix;           /* a CALL of held that was written "A for D" before and/or: `if cpu > 95% for 30s and nice < 10` */
 	uint32_t depth;         /* 1 for a leaf; never over GF_AST_MAX_DEPTH, so that recursion is bounded */

@@ -110,6 +110,7 @@ struct gf_expr *gf_lex_number(struct gf_parser *p, const char *s, size_t n, stru
 	snprintf(unit, sizeof unit, "%.*s", (int)(body - len), s + len);
 	if (!len || strpbrk(unit, "._")) {
 		gf_parser_error(p, "E009", at, "write 1500, 1.5GiB or 1_000", "this number is badly written");
+		e->bad = true;
 		e->text = "0";
 		e->text_len = 1;
 		return e;
@@ -124,19 +125,21 @@ struct gf_expr *gf_lex_number(struct gf_parser *p, const char *s, size_t n, stru
 	} else if (*unit) {
 		digits[40] = 0;
 		bad_unit(p, digits, unit, at);
-		/* a guess that keeps "a duration is needed" from being said as well */
-		e->unit = nearest_unit(unit) && strchr("nums hd", *nearest_unit(unit)) ? GF_UNIT_TIME : GF_UNIT_NONE;
+		e->bad = true;
 	}
 	if (slash) {
 		e->per_sec = true;
 		if (slash[1] == 'm')
 			e->num /= 60;
-		if (e->unit == GF_UNIT_TIME || e->unit == GF_UNIT_PCT)
+		if (!e->bad && (e->unit == GF_UNIT_TIME || e->unit == GF_UNIT_PCT)) {
 			gf_parser_error(p, "E021", at, "write 500/s or 10MiB/s", "only a number or a size can be a rate");
+			e->bad = true;
+		}
 	}
 	/* 64 bits of bytes or nanoseconds; more digits than sizeof digits are more than that anyway */
 	if (len >= sizeof digits || !(e->num < 0x1p63)) {
 		gf_parser_error(p, "E012", at, NULL, "this number is too large");
+		e->bad = true;
 		e->num = 0;
 	}
 	return e;

@@ -592,6 +592,14 @@ static void write_expected(struct gf_text *t, const struct expected *x)
 	}
 }
 
+/* Does this look like one more step, without its "then"? */
+static bool is_step(yysymbol_kind_t got, const char *word)
+{
+	return got == YYSYMBOL_LOG || got == YYSYMBOL_RENICE || got == YYSYMBOL_RUN || got == YYSYMBOL_FREEZE ||
+	       got == YYSYMBOL_THAW || got == YYSYMBOL_RESET || got == YYSYMBOL_NMI || got == YYSYMBOL_AFTER ||
+	       got == YYSYMBOL_AND || !strcmp(word, ",") || (got == YYSYMBOL_IDENT && gf_signal_number(word) > 0);
+}
+
 /* What may mend it, if anything is known. */
 static void write_hint(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got,
 		       struct gf_span at, const char *word)
@@ -627,6 +635,8 @@ static void write_hint(struct gf_text *t, const struct expected *x, const struct
 	const char *near = got == YYSYMBOL_IDENT ? gf_nearest(word, names, n) : NULL;
 	if (near)
 		gf_text_printf(t, "did you mean \"%s\"?", near);
+	else if (x->has[YYSYMBOL_THEN] && x->has[YYSYMBOL_COOLDOWN] && is_step(got, word))
+		gf_text_printf(t, "every step begins with \"then\"");
 	else if (got == YYSYMBOL_IF && p->before_token == RULE)
 		gf_text_printf(t, "a rule without a name begins with its if");
 	else if (p->before_token == LET && got >= YYSYMBOL_LET && got <= YYSYMBOL_WHERE)
