@@ -39,6 +39,7 @@ const char *gf_held_back_name(uint8_t hb)
 	static const char *const names[] = {
 		[GF_HB_NONE] = "none", [GF_HB_COOLDOWN] = "cooldown", [GF_HB_LIMIT] = "limit",
 		[GF_HB_SETTLE] = "settle", [GF_HB_BUDGET] = "budget", [GF_HB_STALE] = "stale",
+		[GF_HB_BUSY] = "busy",
 	};
 	return NAME_OF(names, hb);
 }
@@ -178,7 +179,8 @@ int gf_event_priority(const struct gf_event *ev, const struct gf_image_header *i
 	case GF_EV_MISSED:
 		return LOG_WARNING;
 	case GF_EV_HELD_BACK:
-		return ev->held_back == GF_HB_BUDGET || ev->held_back == GF_HB_STALE ? LOG_WARNING : LOG_INFO;
+		return ev->held_back == GF_HB_BUDGET || ev->held_back == GF_HB_STALE ||
+				       ev->held_back == GF_HB_BUSY ? LOG_WARNING : LOG_INFO;
 	case GF_EV_RESULT:
 		for (uint32_t i = 0; i < GF_MIN(ev->count, GF_EVENT_MEMBERS); i++)
 			if (ev->u.member[i].error && ev->u.member[i].error != -ESRCH)
@@ -248,7 +250,7 @@ static void by_text(const struct gf_event_rank *k, const struct gf_image_header 
 
 static void ranks_json(const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img, struct gf_jbuf *b)
 {
-	static const char *const classes[] = { "preferred", "plain", "avoided" };
+	static const char *const classes[] = { "preferred", "plain", "avoided", "protected" };
 	char by[512];
 
 	gf_jbuf_key(b, "ranks");
@@ -346,6 +348,10 @@ void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img,
 		members_json(ev, b);
 	if (ev->kind == GF_EV_MISSED)
 		gf_jbuf_kuint(b, "count", ev->count);
+	else if (ev->count && ev->kind == GF_EV_ACTION)
+		gf_jbuf_kuint(b, "no_room", ev->count);
+	else if (ev->count && ev->kind != GF_EV_RESULT && ev->kind != GF_EV_DAEMON)
+		gf_jbuf_kuint(b, "unsaid", ev->count);
 	if (ev->about)
 		gf_jbuf_kuint(b, "about", ev->about);
 	if (*gf_event_notify(ev, img, text, sizeof text))

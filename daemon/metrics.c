@@ -108,7 +108,7 @@ static void events(struct gf_daemon *d, const struct gf_engine_stats *st, struct
 	head(b, "gpufas_actions_total", "counter", "Steps taken, by rule and action; not those that were only observed.");
 	gf_reporter_actions(d->reporter, one_action, b);
 	head(b, "gpufas_held_back_total", "counter", "Times that a rule was true and might not act, by reason.");
-	for (uint8_t i = GF_HB_COOLDOWN; i <= GF_HB_STALE; i++) {
+	for (uint8_t i = GF_HB_COOLDOWN; i <= GF_HB_BUSY; i++) {
 		put(b, "gpufas_held_back_total");
 		label(b, '{', "reason", gf_held_back_name(i));
 		put(b, "} %llu\n", (unsigned long long)rs.held_back[i]);

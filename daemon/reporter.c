@@ -197,7 +197,7 @@ static void count(struct gf_reporter *r, const struct gf_event *ev)
 	r->stats.events++;
 	if (ev->kind <= GF_EV_DAEMON)
 		r->stats.kinds[ev->kind]++;
-	if (ev->kind == GF_EV_HELD_BACK && ev->held_back <= GF_HB_STALE)
+	if (ev->kind == GF_EV_HELD_BACK && ev->held_back <= GF_HB_BUSY)
 		r->stats.held_back[ev->held_back]++;
 	pthread_mutex_unlock(&r->lock);
 }

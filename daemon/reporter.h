@@ -36,7 +36,7 @@ struct gf_reporter_stats {
 	uint64_t events;   /* so far */
 	uint64_t lost;     /* that found the way to here full */
 	uint64_t kinds[GF_EV_DAEMON + 1];
-	uint64_t held_back[GF_HB_STALE + 1];
+	uint64_t held_back[GF_HB_BUSY + 1];
 	uint64_t queued;   /* held here: not yet reported, or kept for clients */
 };
 

@@ -83,7 +83,7 @@ static const char *reason(uint8_t why)
 		[GF_WHY_KTHREAD] = "a kernel thread", [GF_WHY_SELF] = "gpufas itself", [GF_WHY_EXITING] = "exiting already",
 		[GF_WHY_TORN] = "could not be read whole", [GF_WHY_OOM_IMMUNE] = "oom_score_adj is -1000",
 		[GF_WHY_PROTECTED] = "protected", [GF_WHY_WHERE] = "does not meet where",
-		[GF_WHY_CONDEMNED] = "another rule has it", [GF_WHY_KEY_UNKNOWN] = "its rank is not known",
+		[GF_WHY_CONDEMNED] = "a rule has it already", [GF_WHY_KEY_UNKNOWN] = "its rank is not known",
 	};
 	return why < GF_WHY_COUNT ? text[why] : "not eligible";
 }
@@ -148,6 +148,8 @@ static void add_action(struct line *l, const struct gf_event *ev, const struct g
 			add(l, " and %u more", ev->chosen - 1);
 		if (s && s->group && s->group < 6)
 			add(l, " and %s, %u process%s in all", groups[s->group], ev->members, ev->members == 1 ? "" : "es");
+		if (ev->count)
+			add(l, " (%u more do not fit into one action)", ev->count);
 	}
 	gf_event_notify(ev, img, note, sizeof note);
 	if (*note)
@@ -215,6 +217,7 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 		[GF_HB_NONE] = "", [GF_HB_COOLDOWN] = "cooling down after its last action",
 		[GF_HB_LIMIT] = "its limit of actions is used up", [GF_HB_SETTLE] = "settling after its last action",
 		[GF_HB_BUDGET] = "the budget of actions of all rules is used up", [GF_HB_STALE] = "the sample is stale",
+		[GF_HB_BUSY] = "the queue of actions is full; it tries again",
 	};
 	const struct gf_step *s = gf_event_step(ev, img);
 	const char *rule = gf_event_rule(ev, img);
@@ -233,7 +236,7 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 		add_no_victim(&l, ev, img);
 		break;
 	case GF_EV_HELD_BACK:
-		add(&l, "true, but held back: %s", ev->held_back <= GF_HB_STALE ? held[ev->held_back] : "");
+		add(&l, "true, but held back: %s", ev->held_back <= GF_HB_BUSY ? held[ev->held_back] : "");
 		add_terms(&l, ev, img);
 		break;
 	case GF_EV_SKIPPED:
@@ -258,5 +261,8 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 	default:
 		add(&l, "event of kind %u", ev->kind);
 	}
+	if (ev->count && (ev->kind == GF_EV_NO_VICTIM || ev->kind == GF_EV_HELD_BACK || ev->kind == GF_EV_SKIPPED ||
+			  ev->kind == GF_EV_RULE_ON || ev->kind == GF_EV_RULE_OFF))
+		add(&l, " (%u event%s of this rule left unsaid before this)", ev->count, ev->count == 1 ? "" : "s");
 	return buf;
 }

@@ -16,8 +16,10 @@
 #define VIEWS_EVERY_NS (SEC_NS / 2)
 #define ASKED_FOR_NS (5 * SEC_NS)
 #define MISSED_EVERY_NS (10 * SEC_NS)
-#define FAULT_AHEAD 1024u
+#define FAULT_AHEAD ENGINE_FAULT_AHEAD
+#define VIEWS_SHARE 8u /* of a period, at most, goes into rule views */
 
+_Static_assert(GF_SIGKILL == SIGKILL && GF_SIGCONT == SIGCONT, "signals");
 _Static_assert(sizeof(struct gf_event) % 8 == 0 && sizeof(struct gf_engine_stats) % 8 == 0 &&
 		       sizeof(struct gf_rule_view) % 8 == 0, "published in words");
 
@@ -104,12 +106,18 @@ void gf_engine_flush(struct gf_engine *e)
 		gf_ring_wake(&e->verdicts);
 	for (uint32_t i = 0; i < out->events_n; i++) {
 		struct gf_event *ev = &out->events[i];
+		/* As in the stage: a quarter of the ring is for actions alone. */
+		if (ev->kind != GF_EV_ACTION && gf_ring_room(&e->events) <= ENGINE_EVENTS / 4) {
+			gf_ring_lose(&e->events);
+			continue;
+		}
 		ev->wall_ns = wall;
 		fill_text(e, ev);
 		gf_ring_put(&e->events, ev);
 	}
 	if (out->events_n)
 		gf_ring_wake(&e->events);
+	out->verdicts_cap = GF_MIN(ENGINE_ACTS, gf_ring_room(&e->verdicts));
 	e->now.actions += out->actions;
 	e->now.events_dropped = __atomic_load_n(&e->events.lost, __ATOMIC_RELAXED);
 	e->now.verdicts_dropped = __atomic_load_n(&e->verdicts.lost, __ATOMIC_RELAXED);
@@ -142,17 +150,24 @@ static void view_rule(struct gf_tick *t, uint32_t rule, struct gf_rule_view *v)
 	}
 }
 
-/* Views, when somebody has asked lately and the last ones are old. */
+/* Views, when somebody has asked lately and the last ones are old: as many a tick as
+ * fit into a small share of the period, published when all are made. */
 static void publish_views(struct gf_engine *e, struct gf_tick *t, uint64_t now)
 {
 	struct engine_views *v = &e->views;
 	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
 
-	if (!asked || now - asked > ASKED_FOR_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS))
-		return;
-	e->views_at = now;
-	for (uint32_t k = 0; k < v->n; k++)
-		view_rule(t, k, &v->work[k]);
+	if (!v->next) {
+		if (!asked || now - asked > ASKED_FOR_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS))
+			return;
+		e->views_at = now;
+	}
+	while (v->next < v->n) {
+		view_rule(t, v->next, &v->work[v->next]);
+		if (++v->next < v->n && gf_engine_clock(CLOCK_MONOTONIC) - now > e->opts.period_ns / VIEWS_SHARE)
+			return;
+	}
+	v->next = 0;
 	gf_seq_publish(&v->seq, v->shown, v->work, v->n * sizeof *v->work);
 }
 
@@ -238,6 +253,7 @@ int gf_engine_tick_now(struct gf_engine *e)
 
 	sampled = gf_engine_clock(CLOCK_MONOTONIC);
 	tick_setup(e, &t);
+	e->out.verdicts_cap = GF_MIN(ENGINE_ACTS, gf_ring_room(&e->verdicts));
 	if (rc) {
 		e->now.sample_errors++;
 		memcpy(e->now.sample_error, e->err.text, sizeof e->now.sample_error - 1);
@@ -245,7 +261,7 @@ int gf_engine_tick_now(struct gf_engine *e)
 	} else {
 		gf_tick_run(&t);
 	}
-	e->now.stale = e->st->stale_told;
+	e->now.stale = rc || e->st->stale_told;
 	e->in.gap = 0;
 	ended = gf_engine_clock(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < e->out.events_n; i++)
@@ -273,8 +289,6 @@ void gf_engine_report_missed(struct gf_engine *e, uint64_t now)
 	e->missed_at = now;
 }
 
-/* A rule that goes away between SIGSTOP and its SIGCONT must not leave its victims
- * stopped: pending steps that only let go are taken now. plan maps new to old. */
 static int rule_kept(const uint32_t *map, uint32_t news, uint32_t old)
 {
 	for (uint32_t k = 0; k < news; k++)
@@ -283,6 +297,9 @@ static int rule_kept(const uint32_t *map, uint32_t news, uint32_t old)
 	return 0;
 }
 
+/* A rule that goes away between SIGSTOP and its SIGCONT must not leave its victims
+ * stopped: pending steps that only let go are taken now. plan maps new to old; NULL:
+ * all rules go away, the engine stops. */
 void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint32_t news)
 {
 	const struct gf_image_header *img = e->st->img;
@@ -293,14 +310,17 @@ void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint
 		const struct gf_rule *rule = &t.c.rule[r];
 		struct gf_rule_state *rs = &e->st->rule[r];
 
-		if (rs->phase != GF_PHASE_STEPS || rule_kept(gf_adoption_rule_map(plan), news, r))
+		if (rs->phase != GF_PHASE_STEPS || (plan && rule_kept(gf_adoption_rule_map(plan), news, r)))
 			continue;
-		for (uint32_t k = rs->next_step; k < rule->steps; k++) {
-			const struct gf_step *s = &t.c.step[rule->step + k];
-			int lets_go = (s->action == GF_ACT_SIGNAL && s->arg == SIGCONT) || s->action == GF_ACT_THAW;
-			if (lets_go && s->pick == GF_PICK_SAME)
-				gf_step_same(&t, r, k);
+		for (uint32_t k = rs->next_step; k < rule->steps && rs->victims; k++) {
+			if (!gf_step_lets_go(&t.c.step[rule->step + k]))
+				continue;
+			if (gf_step_same(&t, r, k) == GF_STEP_WAIT)
+				e->out.verdicts_lost += rs->victims; /* nobody takes verdicts: there is no later */
+			gf_engine_flush(e); /* makes room for the next */
 		}
+		if (!plan)
+			rs->phase = GF_PHASE_SETTLE;
 	}
 	gf_engine_flush(e);
 }

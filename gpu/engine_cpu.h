@@ -16,6 +16,7 @@
 #define ENGINE_STAGED 256u
 #define ENGINE_VERDICTS 16384u /* ring */
 #define ENGINE_ACTS 8192u      /* verdicts of one tick */
+#define ENGINE_FAULT_AHEAD 1024u
 #define SEC_NS 1000000000ull
 
 /* Whose turn it is with target, state and image. */
@@ -26,6 +27,7 @@ struct engine_views {
 	uint64_t seq;   /* of gf_seq_publish */
 	uint64_t fp;
 	uint32_t n;
+	uint32_t next; /* rules before it are in work; 0: begins anew */
 	struct gf_rule_view *shown, *work; /* n each; work is the engine's */
 };
 
@@ -57,9 +59,10 @@ struct gf_engine {
 };
 
 uint64_t gf_engine_clock(int clock); /* ns */
+uint64_t gf_engine_rest(uint64_t period_ns, uint64_t took_ns); /* least pause after a tick */
 int gf_engine_tick_now(struct gf_engine *e); /* one tick; 0 or the sampler's -errno */
 void gf_engine_report_missed(struct gf_engine *e, uint64_t now);
-void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint32_t news); /* before a swap: thaws what removed rules have stopped */
+void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint32_t news); /* before a swap or, plan NULL, at the end: lets go what rules that go away have stopped */
 void gf_engine_flush(struct gf_engine *e);
 uint64_t *gf_engine_seq_word(void); /* where event numbers are counted */
 void gf_engine_publish_stats(struct gf_engine *e);

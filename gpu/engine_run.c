@@ -13,15 +13,19 @@
 #include "targets/target.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define NAP_NS 50000ull
 #define SLICE_NS (SEC_NS / 4)  /* a long period is slept in slices, so that stop is not waited for */
 #define TURN_TIMEOUT_NS (5 * SEC_NS)
+#define REST_NS 1000000ull     /* see gf_engine_rest */
+#define STACK_TOUCHED 65536u
 #define PATIENCE_NS SEC_NS     /* after this a caller takes its turn even if a tick is near */
 
 static void nap(void)
@@ -82,12 +86,32 @@ static void look_for_suspend(struct gf_engine *e)
 	e->suspended_ns = s;
 }
 
+/* The least pause between the end of a tick and the next: a fifth of the time goes
+ * to others whatever ticks take, at least 1 ms or, where the period is short, a
+ * fifth of it. A real-time thread that is always late would otherwise hold its core
+ * for ever, and with it those who have to mend things. */
+uint64_t gf_engine_rest(uint64_t period_ns, uint64_t took_ns)
+{
+	return GF_MAX(GF_MIN(period_ns / 5, REST_NS), took_ns / 4);
+}
+
+/* Pages of the stack are there before they are needed. */
+static __attribute__((noinline)) void touch_stack(void)
+{
+	volatile uint8_t b[STACK_TOUCHED];
+
+	for (size_t i = 0; i < sizeof b; i += 4096)
+		b[i] = 0;
+}
+
 static void *engine_main(void *arg)
 {
 	struct gf_engine *e = arg;
-	uint64_t period = e->opts.period_ns, next = gf_engine_clock(CLOCK_MONOTONIC), now;
+	uint64_t period = e->opts.period_ns, next = gf_engine_clock(CLOCK_MONOTONIC), now, wake;
 
 	prctl(PR_SET_NAME, "gpufas-engine");
+	if (e->opts.mlock)
+		touch_stack();
 	e->suspended_ns = (int64_t)(gf_engine_clock(CLOCK_BOOTTIME) - next);
 	while (!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
 		while (!turn_try(e, TURN_TICK))
@@ -102,9 +126,11 @@ static void *engine_main(void *arg)
 		gf_engine_report_missed(e, now);
 		gf_engine_tick_now(e);
 		next += period;
-		__atomic_store_n(&e->next_ns, next, __ATOMIC_RELAXED);
+		wake = gf_engine_clock(CLOCK_MONOTONIC);
+		wake = GF_MAX(next, wake + gf_engine_rest(period, wake - now));
+		__atomic_store_n(&e->next_ns, wake, __ATOMIC_RELAXED);
 		turn_give(e);
-		sleep_until(e, next);
+		sleep_until(e, wake);
 	}
 	return NULL;
 }
@@ -116,6 +142,32 @@ static void note(struct gf_engine *e, const char *what, int errnum)
 	snprintf(e->now.note + n, sizeof e->now.note - n, "%s%s: %s", n ? "; " : "", what, strerror(errnum));
 }
 
+static void touch(void *p, size_t size)
+{
+	volatile uint8_t *b = p;
+
+	for (size_t i = 0; i < size; i += 4096)
+		b[i] = b[i];
+}
+
+/* The ways out of a tick must not have to wait for memory when it is short. */
+static void touch_buffers(struct gf_engine *e)
+{
+	touch(e->out.events, (ENGINE_STAGED + 1) * sizeof *e->out.events);
+	touch(e->out.verdicts, ENGINE_ACTS * sizeof *e->out.verdicts);
+	touch(e->events.slot, (size_t)e->events.cap * e->events.size);
+	touch(e->verdicts.slot, (size_t)e->verdicts.cap * e->verdicts.size);
+}
+
+/* With CAP_IPC_LOCK RLIMIT_MEMLOCK does not count. */
+static bool may_lock(void)
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &h, d) && (d[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK));
+}
+
 /* Locks what the process has, as it is touched: locking at once would make every
  * unused row cost memory. */
 static void lock_memory(struct gf_engine *e)
@@ -123,8 +175,9 @@ static void lock_memory(struct gf_engine *e)
 	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
 
 	/* With a finite limit MCL_FUTURE would make later allocations fail. */
-	if (setrlimit(RLIMIT_MEMLOCK, &lim) && (getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_cur != RLIM_INFINITY)) {
-		note(e, "memory not locked: LimitMEMLOCK=infinity is needed", EPERM);
+	if (setrlimit(RLIMIT_MEMLOCK, &lim) && !may_lock() &&
+	    (getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_cur != RLIM_INFINITY)) {
+		note(e, "memory not locked: CAP_IPC_LOCK or LimitMEMLOCK=infinity is needed", EPERM);
 		return;
 	}
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
@@ -146,8 +199,10 @@ int gf_engine_start(struct gf_engine *e, struct gf_err *err)
 	}
 	e->now.note[0] = 0;
 	e->now.rt = e->now.mlocked = false;
-	if (e->opts.mlock)
+	if (e->opts.mlock) {
 		lock_memory(e);
+		touch_buffers(e);
+	}
 	__atomic_store_n(&e->stop, 0, __ATOMIC_RELAXED);
 	pthread_attr_init(&attr);
 	rc = EPERM;
@@ -177,6 +232,7 @@ void gf_engine_stop(struct gf_engine *e)
 		__atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
 		pthread_join(e->thread, NULL);
 		e->running = false;
+		gf_engine_release(e, NULL, 0);
 	}
 	pthread_mutex_unlock(&e->mutex);
 }
@@ -189,6 +245,9 @@ static int check_opts(const struct gf_target *target, const struct gf_engine_opt
 	if (o->budget_n > GF_BUDGET_MAX)
 		return gf_err_set(err, EINVAL, "the budget is %u actions; %u is the most that is counted", o->budget_n,
 				  GF_BUDGET_MAX);
+	if (o->budget_n && (!o->budget_window_ns || o->budget_window_ns > GF_MAX_NS))
+		return gf_err_set(err, EINVAL, "a budget of %u actions in %llu ns is none; name a time it is for",
+				  o->budget_n, (unsigned long long)o->budget_window_ns);
 	if (!target->sample.cap)
 		return gf_err_set(err, EINVAL, "target %s has no table of tasks", target->name);
 	return 0;
@@ -265,8 +324,24 @@ void gf_engine_destroy(struct gf_engine *e)
 	free(e);
 }
 
+/* The new state's memory is faulted in here, not in the tick after the swap. Returns
+ * how many rows it is good for. */
+static uint32_t fault_before(struct gf_engine *e, struct gf_state *st)
+{
+	struct gf_engine_stats now;
+	uint32_t rows;
+
+	if (!e->opts.mlock)
+		return 0;
+	gf_engine_stats(e, &now);
+	rows = GF_MIN(now.rows + ENGINE_FAULT_AHEAD, st->cap);
+	gf_state_prefault(st, 0, rows);
+	return rows;
+}
+
 /* Between two ticks: the new fields, then the new state with what it takes over. */
-static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_adoption *plan, struct gf_err *err)
+static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_adoption *plan, uint32_t faulted,
+		    struct gf_err *err)
 {
 	const struct gf_image_header *from = e->st->img, *to = st->img;
 	int rc = 0;
@@ -281,7 +356,7 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	gf_engine_release(e, plan, to->sec[GF_SEC_RULE].count);
 	gf_state_adopt(st, e->st, plan);
 	e->st = st;
-	e->faulted = 0;
+	e->faulted = GF_MIN(faulted, e->faulted); /* tables taken over: as far as they were */
 	e->views_at = 0;
 	e->now.reloads++;
 	gf_engine_publish_stats(e);
@@ -293,6 +368,7 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 	struct engine_views views = { 0 }, old_views;
 	struct gf_adoption *plan = NULL;
 	struct gf_state *st = NULL, *old;
+	uint32_t faulted = 0;
 	int rc;
 
 	pthread_mutex_lock(&e->mutex);
@@ -301,9 +377,11 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 	if (!rc && (gf_state_plan(old->img, image, &plan) || gf_engine_views_make(image, &views)))
 		rc = gf_err_set(err, ENOMEM, "out of memory for the new policy");
 	if (!rc)
+		faulted = fault_before(e, st);
+	if (!rc)
 		rc = turn_caller(e, err);
 	if (!rc) {
-		rc = swap_now(e, st, plan, err);
+		rc = swap_now(e, st, plan, faulted, err);
 		if (!rc) {
 			old_views = e->views;
 			e->views = views;

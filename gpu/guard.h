@@ -36,6 +36,19 @@ GF_INLINE int gf_guard_same(const struct gf_sample *s, uint32_t row, uint32_t ge
 	return row < s->rows && s->gen[row] == gen && gf_guard_row(s, row) == GF_WHY_CHOSEN;
 }
 
+/* The same for an action that only lets go (SIGCONT, thaw): the identity is enough,
+ * whether or not the rest could be read in this tick. Whoever was stopped must not
+ * stay so for it. */
+GF_INLINE int gf_guard_same_letgo(const struct gf_sample *s, uint32_t row, uint32_t gen)
+{
+	uint8_t why;
+
+	if (row >= s->rows || s->gen[row] != gen)
+		return 0;
+	why = gf_guard_row(s, row);
+	return why == GF_WHY_CHOSEN || why == GF_WHY_TORN;
+}
+
 /* 1 when a victim is out of the way: its row is someone else's, or it is dead and
  * (where memory is sampled) has given its memory back. A dying hog that still
  * holds its memory must not make a rule take the next one. */

@@ -7,14 +7,16 @@
 
 #include "gpu/select.h"
 
-/* A zeroed event; never NULL. Lost ones are counted. */
+/* A zeroed event; never NULL. Lost ones are counted. A quarter of the room is for
+ * actions alone: what was done is never left unexplained for news of less weight. */
 GF_INLINE struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_t rule)
 {
 	struct gf_tick_out *out = t->out;
+	uint32_t cap = kind == GF_EV_ACTION ? out->events_cap : out->events_cap - out->events_cap / 4;
 	struct gf_event *ev;
 	uint64_t *w;
 
-	if (out->events_n < out->events_cap) {
+	if (out->events_n < cap) {
 		ev = &out->events[out->events_n++];
 	} else {
 		ev = &out->events[out->events_cap];
@@ -113,11 +115,11 @@ GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, ui
 	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
 		to->comm[i] = s->comm[row][i];
 	to->why = why;
-	to->klass = GF_MIN(st->klass[row], 2);
+	to->klass = st->klass[row];
 	to->by = GF_NONE;
 	if (why == GF_WHY_PROTECTED || why == GF_WHY_AVOIDED || (why == GF_WHY_CHOSEN && st->klass[row] == 0))
 		to->by = st->klass_by[row];
-	else if (why == GF_WHY_CONDEMNED)
+	else if (why == GF_WHY_CONDEMNED && st->condemned_tick[row] == st->tick)
 		to->by = st->condemned[row] - 1;
 }
 
@@ -155,6 +157,16 @@ GF_INLINE void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pi
 	ev->chosen = ch->seeds;
 }
 
+#define GF_SIGKILL 9 /* on every Linux; signal.h is not for the device */
+
+/* How many more verdicts there is room for in this tick. A step is taken with all
+ * of its verdicts or not at all: half a tree stopped, or stopped and not let go,
+ * would be worse than a tick's delay. */
+GF_INLINE uint32_t gf_verdict_room(const struct gf_tick *t)
+{
+	return t->out->verdicts_cap - GF_MIN(t->out->verdicts_n, t->out->verdicts_cap);
+}
+
 /* One verdict; row GF_NONE: to no task. */
 GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
 			      uint32_t row, uint8_t flags)
@@ -180,6 +192,10 @@ GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint
 	v->group = group;
 	v->flags = (uint8_t)(flags | (ev->observed ? GF_VERDICT_OBSERVE : 0));
 	v->arg = sp->arg;
+	if (row != GF_NONE && sp->action == GF_ACT_SIGNAL && sp->arg == GF_SIGKILL && !ev->observed) {
+		t->c.st->killed_ns[row] = t->c.now;
+		t->c.st->killed_gen[row] = s->gen[row];
+	}
 }
 
 #endif

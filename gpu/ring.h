@@ -39,14 +39,20 @@ static inline int gf_ring_init(struct gf_ring *r, uint32_t cap, uint32_t size)
 	memset(r, 0, sizeof *r);
 	r->cap = cap;
 	r->size = size;
-	r->slot = calloc(cap, size);
 	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return r->slot && r->fd >= 0 ? 0 : -ENOMEM;
+	if (r->fd < 0)
+		return -errno;
+	r->slot = calloc(cap, size);
+	if (!r->slot) {
+		close(r->fd);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static inline void gf_ring_deinit(struct gf_ring *r)
 {
-	if (r->slot && r->fd >= 0)
+	if (r->slot) /* else it was never made */
 		close(r->fd);
 	free(r->slot);
 }
@@ -59,13 +65,25 @@ static inline void gf_ring_wake(struct gf_ring *r)
 	(void)n;
 }
 
+/* Producer: entries that there is room for at least. */
+static inline uint32_t gf_ring_room(const struct gf_ring *r)
+{
+	return r->cap - (uint32_t)(r->head - __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE));
+}
+
+/* Producer: counts an entry that is not put. */
+static inline void gf_ring_lose(struct gf_ring *r)
+{
+	__atomic_fetch_add(&r->lost, 1, __ATOMIC_RELAXED);
+}
+
 /* Producer. 0 when there was no room: the entry is lost and counted. */
 static inline int gf_ring_put(struct gf_ring *r, const void *entry)
 {
 	uint64_t head = r->head, tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
 
 	if (head - tail == r->cap) {
-		__atomic_fetch_add(&r->lost, 1, __ATOMIC_RELAXED);
+		gf_ring_lose(r);
 		return 0;
 	}
 	memcpy(r->slot + (size_t)(head % r->cap) * r->size, entry, r->size);

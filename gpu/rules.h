@@ -12,21 +12,13 @@
  *   are part of it. `limit` and the budget count actions; the budget leaves out
  *   log and notify, and rules that only observe.
  * - Observed, everything runs as if acted; since nothing dies, settle ends by time.
+ * - A step that lets go of its victims (SIGCONT, thaw) is taken also while samples
+ *   fail, when observing has begun since, and when the rule or the engine ends.
  */
 #ifndef GPUFAS_RULES_H
 #define GPUFAS_RULES_H
 
-#include "gpu/report.h"
-
-GF_INLINE int gf_action_harmless(uint8_t action)
-{
-	return action == GF_ACT_LOG || action == GF_ACT_NOTIFY;
-}
-
-GF_INLINE int gf_step_selects(const struct gf_step *step)
-{
-	return step->pick != GF_PICK_SAME && step->pick != GF_PICK_NONE;
-}
+#include "gpu/allow.h"
 
 /* 1 when the rule's victims are out of reach of other rules: it does something to
  * them, and not only in its own imagination. */
@@ -52,100 +44,15 @@ GF_INLINE int gf_rule_selects(const struct gf_tick *t, uint32_t rule)
 	return 0;
 }
 
-GF_INLINE uint8_t gf_rule_observes(const struct gf_tick *t, uint32_t rule)
-{
-	return (uint8_t)(t->in->observe || (t->c.rule[rule].flags & GF_RULE_OBSERVE));
-}
-
-/* How many times in ring [n of cap, newest before head] lie within window of now. */
-GF_INLINE uint32_t gf_ring_count(const uint64_t *ring, uint32_t cap, uint32_t head, uint32_t n, uint64_t now,
-				 uint64_t window)
-{
-	uint32_t count = 0;
-
-	for (uint32_t k = 1; k <= n; k++) {
-		if (ring[(head + cap - k) % cap] + window <= now)
-			break;
-		count++;
-	}
-	return count;
-}
-
-GF_INLINE void gf_ring_add(uint64_t *ring, uint32_t cap, uint32_t *head, uint32_t *n, uint64_t now, uint32_t times)
-{
-	for (; times; times--) {
-		ring[*head] = now;
-		*head = (*head + 1) % cap;
-		if (*n < cap)
-			++*n;
-	}
-}
-
-GF_INLINE uint32_t gf_budget_left(const struct gf_tick *t)
-{
-	const struct gf_state *st = t->c.st;
-	uint32_t of = GF_MIN(t->in->budget_n, GF_BUDGET_MAX);
-	uint32_t used = gf_ring_count(st->budget_at, GF_BUDGET_MAX, st->budget_head, st->budget_n, t->c.now,
-				      t->in->budget_window_ns);
-	return used < of ? of - used : 0;
-}
-
-GF_INLINE uint32_t gf_limit_left(const struct gf_tick *t, uint32_t rule)
-{
-	const struct gf_rule *r = &t->c.rule[rule];
-	const struct gf_rule_state *rs = &t->c.st->rule[rule];
-	uint32_t of = GF_MIN(r->limit_n, GF_MAX_LIMIT), used;
-
-	if (!r->limit_n)
-		return GF_MAX_PICK;
-	used = gf_ring_count(rs->acted, GF_MAX_LIMIT, rs->acted_head, rs->acted_n, t->c.now, r->limit_window_ns);
-	return used < of ? of - used : 0;
-}
-
-/* 1 when actions of this step count against the budget. */
-GF_INLINE int gf_step_budgeted(const struct gf_tick *t, uint32_t rule, const struct gf_step *step)
-{
-	if ((t->c.rule[rule].flags & GF_RULE_OBSERVE) && !t->in->observe)
-		return 0;
-	return !gf_action_harmless(step->action);
-}
-
-/* Once per activation: why a true rule does not act. */
-GF_INLINE void gf_rule_held_back(struct gf_tick *t, uint32_t rule, uint8_t why)
-{
-	struct gf_rule_state *rs = &t->c.st->rule[rule];
-	struct gf_event *ev;
-
-	if (rs->told & (1u << why))
-		return;
-	rs->told = (uint8_t)(rs->told | (1u << why));
-	ev = gf_event_new(t, GF_EV_HELD_BACK, rule);
-	ev->held_back = why;
-	ev->observed = gf_rule_observes(t, rule);
-	ev->step = rs->phase == GF_PHASE_STEPS ? rs->next_step : 0;
-}
-
-/* Counts n actions of a step. */
-GF_INLINE void gf_rule_count(struct gf_tick *t, uint32_t rule, const struct gf_step *step, uint32_t n)
-{
-	struct gf_state *st = t->c.st;
-	struct gf_rule_state *rs = &st->rule[rule];
-
-	gf_ring_add(rs->acted, GF_MAX_LIMIT, &rs->acted_head, &rs->acted_n, t->c.now, n);
-	if (gf_step_budgeted(t, rule, step))
-		gf_ring_add(st->budget_at, GF_BUDGET_MAX, &st->budget_head, &st->budget_n, t->c.now, n);
-	rs->fired += n;
-	t->out->actions += n;
-}
-
 GF_INLINE void gf_rule_skip(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
-	struct gf_rule_state *rs = &t->c.st->rule[rule];
-	struct gf_event *ev = gf_event_new(t, GF_EV_SKIPPED, rule);
+	struct gf_event *ev = gf_rule_tell(t, GF_EV_SKIPPED, rule);
 
+	if (!ev)
+		return;
 	ev->step = (uint8_t)step;
-	ev->about = rs->action;
-	ev->observed = gf_rule_observes(t, rule);
+	ev->about = t->c.st->rule[rule].action;
+	ev->observed = gf_step_observes(t, rule, step);
 }
 
 /* The event of a step taken; the rule's first step gives later ones their "about". */
@@ -155,11 +62,13 @@ GF_INLINE struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint3
 	struct gf_event *ev = gf_event_new(t, GF_EV_ACTION, rule);
 
 	ev->step = (uint8_t)step;
-	ev->observed = gf_rule_observes(t, rule);
-	if (step == 0)
+	ev->observed = gf_step_observes(t, rule, step);
+	if (step == 0) {
 		rs->action = ev->seq;
-	else
+		rs->observed = ev->observed;
+	} else {
 		ev->about = rs->action;
+	}
 	if (row != GF_NONE)
 		gf_event_victim(t->c.s, ev, row);
 	gf_event_evidence(t, ev, rule, step, row);
@@ -167,67 +76,103 @@ GF_INLINE struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint3
 	return ev;
 }
 
-/* A step on the victims of the one before. 0: none of them is there. */
-GF_INLINE int gf_step_same(struct gf_tick *t, uint32_t rule, uint32_t step)
+/* What became of a step. */
+enum gf_step_done { GF_STEP_NONE, GF_STEP_TAKEN, GF_STEP_WAIT };
+
+/* 1 when a step on the victims of the one before may reach this one. */
+GF_INLINE int gf_step_reaches(const struct gf_sample *s, const struct gf_step *step, const struct gf_victim *v)
+{
+	return gf_step_lets_go(step) ? gf_guard_same_letgo(s, v->row, v->gen) : gf_guard_same(s, v->row, v->gen);
+}
+
+/* A step on the victims of the one before. NONE: none of them is there. WAIT: some
+ * could not be read in this tick (for at most the rule's settle time), or there is
+ * no room. */
+GF_INLINE enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
 	const struct gf_victim *v = st->victim[rule];
-	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step];
-	uint32_t n = 0, last = 0, first = GF_NONE, from = step;
+	const struct gf_rule *r = &t->c.rule[rule];
+	const struct gf_step *sp = &t->c.step[r->step];
+	uint32_t n = 0, last = 0, first = GF_NONE, from = step, torn = 0;
 	struct gf_event *ev;
 
 	for (uint32_t k = 0; k < rs->victims; k++) {
-		if (!gf_guard_same(t->c.s, v[k].row, v[k].gen))
+		if (!gf_step_reaches(t->c.s, &sp[step], &v[k])) {
+			torn += (uint32_t)gf_guard_same_letgo(t->c.s, v[k].row, v[k].gen);
 			continue;
+		}
 		if (first == GF_NONE)
-			first = v[k].row;
+			first = k;
 		last = k;
 		n++;
 	}
+	if (torn && t->c.now < rs->due_ns + r->settle_ns)
+		return GF_STEP_WAIT;
 	if (!n)
-		return 0;
+		return GF_STEP_NONE;
+	if (n > gf_verdict_room(t)) {
+		gf_rule_held_back(t, rule, GF_HB_BUSY);
+		return GF_STEP_WAIT;
+	}
 	while (from && !gf_step_selects(&sp[from]))
 		from--;
-	ev = gf_rule_acted(t, rule, step, first);
+	ev = gf_rule_acted(t, rule, step, v[first].row);
 	ev->chosen = ev->members = n;
-	for (uint32_t k = 0; k < rs->victims; k++) {
-		uint8_t flags = (uint8_t)((v[k].row == first ? GF_VERDICT_LEAD : 0) | (k == last ? GF_VERDICT_LAST : 0));
-		if (gf_guard_same(t->c.s, v[k].row, v[k].gen))
+	for (uint32_t k = first; k <= last; k++) {
+		uint8_t flags = (uint8_t)((k == first ? GF_VERDICT_LEAD : 0) | (k == last ? GF_VERDICT_LAST : 0));
+		if (gf_step_reaches(t->c.s, &sp[step], &v[k]))
 			gf_verdict_put(t, ev, rule, step, sp[from].group, v[k].row, flags);
 	}
-	return 1;
+	return GF_STEP_TAKEN;
 }
 
-/* A step with a selector of its own. 0: nothing could be chosen. */
-GF_INLINE int gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t max)
+/* Nothing to choose: says so, and who was passed over. */
+GF_INLINE void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step, const struct gf_choice *ch)
+{
+	struct gf_rule_state *rs = &t->c.st->rule[rule];
+	struct gf_event *ev;
+
+	if (rs->told & GF_TOLD_NO_VICTIM)
+		return;
+	rs->told |= GF_TOLD_NO_VICTIM;
+	ev = gf_rule_tell(t, GF_EV_NO_VICTIM, rule);
+	if (!ev)
+		return;
+	ev->step = (uint8_t)step;
+	gf_event_ranks(t, ev, t->c.step[t->c.rule[rule].step + step].pick, ch);
+	gf_event_evidence(t, ev, rule, step, GF_NONE);
+}
+
+/* A step with a selector of its own. NONE: nothing could be chosen. WAIT: there is
+ * no room for the verdicts. */
+GF_INLINE enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t max)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
 	int claims = gf_rule_claims(t, rule);
+	struct gf_members m;
 	struct gf_choice ch;
 	struct gf_event *ev;
-	uint32_t n;
 
 	gf_select(t, rule, sp, GF_MIN(max, sp->n), &ch);
-	rs->victims = 0;
 	if (!ch.seeds) {
-		if (rs->told & GF_TOLD_NO_VICTIM)
-			return 0;
-		rs->told |= GF_TOLD_NO_VICTIM;
-		ev = gf_event_new(t, GF_EV_NO_VICTIM, rule);
-		ev->step = (uint8_t)step;
-		ev->observed = gf_rule_observes(t, rule);
-		gf_event_ranks(t, ev, sp->pick, &ch);
-		gf_event_evidence(t, ev, rule, step, GF_NONE);
-		return 0;
+		rs->victims = 0;
+		gf_rule_no_victim(t, rule, step, &ch);
+		return GF_STEP_NONE;
 	}
-	n = gf_select_members(t, rule, sp, ch.seeds);
+	m = gf_select_members(t, rule, sp, ch.seeds);
+	if (m.n > gf_verdict_room(t)) {
+		gf_rule_held_back(t, rule, GF_HB_BUSY);
+		return GF_STEP_WAIT;
+	}
 	ev = gf_rule_acted(t, rule, step, st->pick[0]);
 	gf_event_ranks(t, ev, sp->pick, &ch);
-	ev->members = n;
-	for (uint32_t k = 0; k < n; k++) {
+	ev->members = m.n;
+	ev->count = m.left;
+	for (uint32_t k = 0; k < m.n; k++) {
 		uint32_t row = st->member[k].row;
 		st->victim[rule][k] = st->member[k];
 		if (claims) {
@@ -235,22 +180,28 @@ GF_INLINE int gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, ui
 			st->condemned_tick[row] = st->tick;
 		}
 		gf_verdict_put(t, ev, rule, step, sp->group, row,
-			       (uint8_t)((k == 0 ? GF_VERDICT_LEAD : 0) | (k + 1 == n ? GF_VERDICT_LAST : 0)));
+			       (uint8_t)((k == 0 ? GF_VERDICT_LEAD : 0) | (k + 1 == m.n ? GF_VERDICT_LAST : 0)));
 	}
-	rs->victims = n;
+	rs->victims = m.n;
 	gf_rule_count(t, rule, sp, ch.seeds);
-	return 1;
+	return GF_STEP_TAKEN;
 }
 
 /* A step to no task. */
-GF_INLINE void gf_step_none(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
+GF_INLINE enum gf_step_done gf_step_none(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
 {
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
-	struct gf_event *ev = gf_rule_acted(t, rule, step, row);
+	struct gf_event *ev;
 
+	if (!gf_verdict_room(t)) {
+		gf_rule_held_back(t, rule, GF_HB_BUSY);
+		return GF_STEP_WAIT;
+	}
+	ev = gf_rule_acted(t, rule, step, row);
 	gf_verdict_put(t, ev, rule, step, GF_GROUP_ONE, GF_NONE, GF_VERDICT_LEAD | GF_VERDICT_LAST);
 	if (step == 0 || !gf_action_harmless(sp->action))
 		gf_rule_count(t, rule, sp, 1);
+	return GF_STEP_TAKEN;
 }
 
 /* How many actions the step may be now; 0 and an event when none. */
@@ -281,35 +232,55 @@ GF_INLINE uint32_t gf_rule_first(const struct gf_tick *t, uint32_t rule)
 	return GF_NONE;
 }
 
-/* One later step, due or overdue. */
-GF_INLINE void gf_rule_later(struct gf_tick *t, uint32_t rule, uint32_t step)
+/* One later step, due or overdue. WAIT: not yet, nothing was done. */
+GF_INLINE enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
+	enum gf_step_done done;
 	uint32_t max, row = GF_NONE;
 
 	if (sp->pick == GF_PICK_SAME) {
-		if (!gf_step_same(t, rule, step))
+		done = gf_step_same(t, rule, step);
+		if (done == GF_STEP_NONE)
 			gf_rule_skip(t, rule, step);
-	} else if (sp->pick == GF_PICK_NONE) {
+		return done;
+	}
+	if (sp->pick == GF_PICK_NONE) {
 		if (!gf_action_harmless(sp->action) && !gf_step_allowed(t, rule, sp))
-			return;
+			return GF_STEP_NONE;
 		/* What it tells is about the victim, where there still is one. */
 		for (uint32_t k = 0; k < rs->victims && row == GF_NONE; k++)
 			if (!gf_guard_gone(t->c.s, st->victim[rule][k].row, st->victim[rule][k].gen))
 				row = st->victim[rule][k].row;
-		gf_step_none(t, rule, step, row);
-	} else if (rs->truth != GF_TRUE) {
+		return gf_step_none(t, rule, step, row);
+	}
+	if (rs->truth != GF_TRUE) {
 		rs->victims = 0;
 		gf_rule_skip(t, rule, step);
-	} else {
-		max = gf_step_allowed(t, rule, sp);
-		if (max)
-			gf_step_select(t, rule, step, max);
-		else
-			rs->victims = 0;
+		return GF_STEP_NONE;
 	}
+	max = gf_step_allowed(t, rule, sp);
+	if (max)
+		return gf_step_select(t, rule, step, max);
+	rs->victims = 0;
+	return GF_STEP_NONE;
+}
+
+/* Takes the next step; 0 when it has to wait. */
+GF_INLINE int gf_rule_advance(struct gf_tick *t, uint32_t rule)
+{
+	const struct gf_rule *r = &t->c.rule[rule];
+	struct gf_rule_state *rs = &t->c.st->rule[rule];
+	uint32_t k = rs->next_step;
+
+	if (gf_rule_later(t, rule, k) == GF_STEP_WAIT)
+		return 0;
+	rs->next_step = (uint8_t)(k + 1);
+	if (k + 1 < r->steps)
+		rs->due_ns = t->c.now + t->c.step[r->step + k + 1].after_ns;
+	return 1;
 }
 
 /* Steps that are due; then on to settling. */
@@ -320,17 +291,26 @@ GF_INLINE void gf_rule_steps(struct gf_tick *t, uint32_t rule)
 	const struct gf_step *sp = &t->c.step[r->step];
 
 	while (rs->next_step < r->steps) {
-		uint32_t k = rs->next_step;
 		/* Nobody left to wait for: the next victim need not wait either. */
-		if (t->c.now < rs->due_ns && !(sp[k].pick == GF_PICK_SAME && !rs->victims))
+		if (t->c.now < rs->due_ns && !(sp[rs->next_step].pick == GF_PICK_SAME && !rs->victims))
 			return;
-		rs->next_step = (uint8_t)(k + 1);
-		gf_rule_later(t, rule, k);
-		if (k + 1 < r->steps)
-			rs->due_ns = t->c.now + sp[k + 1].after_ns;
+		if (!gf_rule_advance(t, rule))
+			return;
 	}
 	rs->phase = GF_PHASE_SETTLE;
 	rs->due_ns = rs->last_ns + r->settle_ns;
+}
+
+/* While nothing can be seen no rule goes on, but for letting go of victims. */
+GF_INLINE void gf_rule_let_go(struct gf_tick *t, uint32_t rule)
+{
+	const struct gf_rule *r = &t->c.rule[rule];
+	struct gf_rule_state *rs = &t->c.st->rule[rule];
+
+	while (rs->phase == GF_PHASE_STEPS && rs->next_step < r->steps && rs->victims && t->c.now >= rs->due_ns &&
+	       gf_step_lets_go(&t->c.step[r->step + rs->next_step]))
+		if (!gf_rule_advance(t, rule))
+			return;
 }
 
 /* A true rule that is idle: takes its first step if it may. */
@@ -346,9 +326,8 @@ GF_INLINE void gf_rule_fire(struct gf_tick *t, uint32_t rule)
 	max = gf_step_allowed(t, rule, sp);
 	if (!max)
 		return;
-	if (!gf_step_selects(sp))
-		gf_step_none(t, rule, 0, gf_rule_first(t, rule));
-	else if (!gf_step_select(t, rule, 0, max))
+	if ((gf_step_selects(sp) ? gf_step_select(t, rule, 0, max)
+				 : gf_step_none(t, rule, 0, gf_rule_first(t, rule))) != GF_STEP_TAKEN)
 		return;
 	rs->phase = GF_PHASE_STEPS;
 	rs->next_step = 1;
@@ -457,17 +436,20 @@ GF_INLINE void gf_rule_edge(struct gf_tick *t, uint32_t rule)
 	if (rs->truth == GF_TRUE && !rs->was_true) {
 		rs->was_true = 1;
 		rs->told = 0;
+		ev = gf_rule_tell(t, GF_EV_RULE_ON, rule);
+		if (!ev)
+			return;
 		row = gf_rule_first(t, rule);
-		ev = gf_event_new(t, GF_EV_RULE_ON, rule);
 		ev->candidates = rs->true_rows;
 		if (row != GF_NONE)
 			gf_event_victim(t->c.s, ev, row);
 		ev->terms = (uint8_t)gf_explain_terms(t, rule, row, ev->term);
-		ev->observed = gf_rule_observes(t, rule);
 	} else if (rs->truth == GF_FALSE && rs->was_true) {
 		rs->was_true = 0;
-		ev = gf_event_new(t, GF_EV_RULE_OFF, rule);
-		ev->observed = gf_rule_observes(t, rule);
+		gf_rule_tell(t, GF_EV_RULE_OFF, rule);
+	} else if (rs->unsaid && t->c.now - rs->tell_ns >= GF_TELL_NS) {
+		/* Something was left unsaid and nothing came after it: how it stands now. */
+		gf_rule_tell(t, rs->was_true ? GF_EV_RULE_ON : GF_EV_RULE_OFF, rule);
 	}
 }
 

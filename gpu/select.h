@@ -182,7 +182,15 @@ GF_INLINE int gf_condemned(const struct gf_state *st, uint32_t row, uint32_t rul
 	return st->condemned_tick[row] == st->tick && st->condemned[row] != rule + 1;
 }
 
-/* 1 when the row may be a member of a group: guards only, no where and no rank. */
+/* 1 when the row was sent SIGKILL a short while ago: it can do nothing but die, if
+ * it may take long (uninterruptible sleep). Choosing it once more would help nobody,
+ * and would keep a rule from ever coming to the next one. */
+GF_INLINE int gf_killed(const struct gf_sample *s, const struct gf_state *st, uint32_t row)
+{
+	return st->killed_ns[row] && st->killed_gen[row] == s->gen[row] && st->now_ns < st->killed_ns[row] + GF_KILLED_NS;
+}
+
+/* CHOSEN when the row may be a member of a group: guards only, no where and no rank. */
 GF_INLINE uint8_t gf_member_why(const struct gf_sample *s, const struct gf_state *st, uint32_t row, uint32_t rule)
 {
 	uint8_t why = gf_guard_row(s, row);
@@ -193,7 +201,7 @@ GF_INLINE uint8_t gf_member_why(const struct gf_sample *s, const struct gf_state
 		return GF_WHY_OOM_IMMUNE;
 	if (st->klass[row] == GF_KLASS_PROTECTED)
 		return GF_WHY_PROTECTED;
-	if (gf_condemned(st, row, rule))
+	if (gf_condemned(st, row, rule) || gf_killed(s, st, row))
 		return GF_WHY_CONDEMNED;
 	return GF_WHY_CHOSEN;
 }
@@ -277,18 +285,23 @@ static GF_HD __attribute__((noinline, unused)) void gf_select(struct gf_tick *t,
 		st->why[st->pick[k]] = GF_WHY_CHOSEN;
 }
 
-/* Adds a row to the members; 0 when there is no more room. */
-GF_INLINE int gf_member_add(const struct gf_sample *s, struct gf_state *st, uint32_t row, uint32_t *n)
+struct gf_members {
+	uint32_t n;
+	uint32_t left; /* for whom there was no room */
+};
+
+GF_INLINE void gf_member_add(const struct gf_sample *s, struct gf_state *st, uint32_t row, struct gf_members *m)
 {
 	if (st->mark[row])
-		return 1;
-	if (*n == GF_STATE_VICTIMS)
-		return 0;
+		return;
+	if (m->n == GF_STATE_VICTIMS) {
+		m->left++;
+		return;
+	}
 	st->mark[row] = 1;
-	st->member[*n].row = row;
-	st->member[*n].gen = s->gen[row];
-	++*n;
-	return 1;
+	st->member[m->n].row = row;
+	st->member[m->n].gen = s->gen[row];
+	m->n++;
 }
 
 GF_INLINE int gf_same_string(const struct gf_strref *a, const struct gf_strref *b)
@@ -302,7 +315,7 @@ GF_INLINE int gf_same_string(const struct gf_strref *a, const struct gf_strref *
 }
 
 /* 1 when row and seed belong to the same group. Unknown is not the same; session
- * and group 0 are the kernel's; the root cgroup is the whole machine, which
+ * and group 0 are the kernel's, user GF_NONE is one that could not be read; the root cgroup is the whole machine, which
  * nobody means by "its cgroup". */
 GF_INLINE int gf_same_group(const struct gf_sample *s, uint8_t group, uint32_t seed, uint32_t row)
 {
@@ -317,7 +330,7 @@ GF_INLINE int gf_same_group(const struct gf_sample *s, uint8_t group, uint32_t s
 		col = s->col[GF_TF_SESSION];
 		break;
 	case GF_GROUP_USER:
-		return s->uid[row] == s->uid[seed];
+		return s->uid[seed] != GF_NONE && s->uid[row] == s->uid[seed];
 	case GF_GROUP_CGROUP:
 		return str && str[seed].len > 1 && gf_same_string(&str[seed], &str[row]);
 	default:
@@ -327,14 +340,16 @@ GF_INLINE int gf_same_group(const struct gf_sample *s, uint8_t group, uint32_t s
 }
 
 /* Members of one seed's group that may be touched, the seed first. */
-GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed, uint32_t *n)
+GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed,
+				    struct gf_members *m)
 {
 	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
 	const struct gf_family *f = &st->family;
 	uint8_t *in = st->scratch_p;
 
-	if (!gf_member_add(s, st, seed, n) || group == GF_GROUP_ONE)
+	gf_member_add(s, st, seed, m);
+	if (group == GF_GROUP_ONE)
 		return;
 	if (group == GF_GROUP_TREE) {
 		/* Parents first, so that a stopped or killed parent starts no more children. */
@@ -342,31 +357,31 @@ GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group,
 		for (uint32_t k = f->n; k-- > 0;) {
 			uint32_t row = f->order[k], up = f->up[row];
 			in[row] = (uint8_t)(row == seed || (up != GF_NONE && in[up]));
-			if (in[row] && gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN &&
-			    !gf_member_add(s, st, row, n))
-				return;
+			if (in[row] && gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN)
+				gf_member_add(s, st, row, m);
 		}
 		return;
 	}
 	for (uint32_t row = 0; row < s->rows; row++) {
 		if ((s->flags[row] & GF_ROW_VALID) && gf_same_group(s, group, seed, row) &&
-		    gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN && !gf_member_add(s, st, row, n))
-			return;
+		    gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN)
+			gf_member_add(s, st, row, m);
 	}
 }
 
-/* All members of the picked seeds into st->member; returns how many. */
-static GF_HD __attribute__((noinline, unused)) uint32_t gf_select_members(struct gf_tick *t, uint32_t rule,
-								    const struct gf_step *step, uint32_t seeds)
+/* All members of the picked seeds into st->member. */
+static GF_HD __attribute__((noinline, unused)) struct gf_members gf_select_members(struct gf_tick *t, uint32_t rule,
+										   const struct gf_step *step,
+										   uint32_t seeds)
 {
 	struct gf_state *st = t->c.st;
-	uint32_t n = 0;
+	struct gf_members m = { 0, 0 };
 
 	for (uint32_t k = 0; k < seeds; k++)
-		gf_group_members(t, rule, step->group, st->pick[k], &n);
-	for (uint32_t k = 0; k < n; k++)
+		gf_group_members(t, rule, step->group, st->pick[k], &m);
+	for (uint32_t k = 0; k < m.n; k++)
 		st->mark[st->member[k].row] = 0;
-	return n;
+	return m;
 }
 
 #endif

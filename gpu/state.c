@@ -78,6 +78,8 @@ static void each_row_table(struct gf_state *st, table_fn fn, const uint32_t *ran
 	ROWS(st->mark);
 	ROWS(st->condemned);
 	ROWS(st->condemned_tick);
+	ROWS(st->killed_ns);
+	ROWS(st->killed_gen);
 	ROWS(st->scratch_p);
 	ROWS(st->family.up);
 	ROWS(st->family.depth);
@@ -303,9 +305,25 @@ void gf_state_destroy(struct gf_state *st)
 	free(st);
 }
 
+/* What a selection writes to: it comes when memory is shortest. */
+static void touch_fixed(struct gf_state *st)
+{
+	const uint32_t all[2] = { 0, UINT32_MAX }, page[2] = { 0, 4096 / sizeof **st->victim };
+
+	table_touch(st, st->pick, sizeof *st->pick, GF_MAX_PICK, all);
+	table_touch(st, st->member, sizeof *st->member, GF_STATE_VICTIMS, all);
+	table_touch(st, st->budget_at, sizeof *st->budget_at, GF_BUDGET_MAX, all);
+	for (uint32_t r = 0; r < st->img->sec[GF_SEC_RULE].count; r++)
+		table_touch(st, st->victim[r], sizeof **st->victim, GF_STATE_VICTIMS, page);
+}
+
 void gf_state_prefault(struct gf_state *st, uint32_t from, uint32_t to)
 {
 	uint32_t range[2] = { from, GF_MIN(to, st->cap) };
+
+	if (!from)
+		touch_fixed(st);
+	table_touch(st, st->family.count, sizeof *st->family.count, st->cap + 1, range);
 
 	each_row_table(st, table_touch, range);
 	each_column(st, table_touch, range);
@@ -355,9 +373,19 @@ static int same_rule(const struct gf_image_header *a, uint32_t i, const struct g
 	const struct gf_rule *x = &GF_SEC(struct gf_rule, a, GF_SEC_RULE)[i];
 	const struct gf_rule *y = &GF_SEC(struct gf_rule, b, GF_SEC_RULE)[j];
 
-	/* The counts guard the state against two policies with one fingerprint. */
-	return x->fp == y->fp && x->steps == y->steps && x->limit_n == y->limit_n &&
-	       !strcmp(gf_image_str(a, x->name), gf_image_str(b, y->name));
+	const struct gf_step *s = &GF_SEC(struct gf_step, a, GF_SEC_STEP)[x->step];
+	const struct gf_step *u = &GF_SEC(struct gf_step, b, GF_SEC_STEP)[y->step];
+
+	/* Beyond the fingerprint, what a run of steps depends on: pending steps of one
+	 * rule must never be taken on the victims of another. */
+	if (x->fp != y->fp || x->steps != y->steps || x->limit_n != y->limit_n || x->flags != y->flags ||
+	    strcmp(gf_image_str(a, x->name), gf_image_str(b, y->name)))
+		return 0;
+	for (uint32_t k = 0; k < x->steps; k++)
+		if (s[k].action != u[k].action || s[k].pick != u[k].pick || s[k].group != u[k].group ||
+		    s[k].arg != u[k].arg || s[k].after_ns != u[k].after_ns)
+			return 0;
+	return 1;
 }
 
 static int same_match(const struct gf_image_header *a, uint32_t i, const struct gf_image_header *b, uint32_t j)
@@ -427,6 +455,8 @@ void gf_state_adopt(struct gf_state *st, struct gf_state *old, const struct gf_a
 	SWAP(st->row_gen, old->row_gen);
 	SWAP(st->row_since, old->row_since);
 	SWAP(st->row_tick, old->row_tick);
+	SWAP(st->killed_ns, old->killed_ns);
+	SWAP(st->killed_gen, old->killed_gen);
 	SWAP(st->budget_at, old->budget_at);
 	st->budget_head = old->budget_head;
 	st->budget_n = old->budget_n;
@@ -436,6 +466,7 @@ void gf_state_adopt(struct gf_state *st, struct gf_state *old, const struct gf_a
 	st->last_seq = old->last_seq;
 	st->gap = old->gap;
 	st->stale_told = old->stale_told;
+	st->stale_at = old->stale_at;
 	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
 		if (st->str_ver[f] && old->str_ver[f])
 			SWAP(st->str_ver[f], old->str_ver[f]);

@@ -18,6 +18,7 @@
 
 #define GF_STATE_VICTIMS 4096u /* members that one rule follows at a time */
 #define GF_BUDGET_MAX 4096u    /* actions a window that can be counted */
+#define GF_KILLED_NS 30000000000ull /* for so long a task that was sent SIGKILL is not chosen again */
 #define GF_ROW_BLOCK 128u      /* rows for which one byte of `any` speaks; divides cap */
 
 /* A hold or latch. One entry a row (task scope) or one (host scope). */
@@ -75,8 +76,11 @@ struct gf_rule_state {
 	uint64_t last_ns;   /* last step taken */
 	uint32_t true_rows; /* rows (or 1) for which the condition is true now */
 	uint8_t truth;      /* enum gf_tri of the rule as a whole */
-	uint8_t gated;      /* the gate was not true in the last tick: holds are reset */
+	uint8_t observed;   /* the first step was only observed: so are those after it */
 	uint8_t reserved[2];
+	uint64_t tell_ns;   /* when the window of told_n began */
+	uint32_t told_n;    /* events, actions aside, since tell_ns */
+	uint32_t unsaid;    /* left out since the last one that was not */
 };
 
 /* The tasks as a forest, deepest first; made when a tick needs it. */
@@ -102,6 +106,7 @@ struct gf_state {
 	uint64_t last_seq;     /* sample's */
 	uint8_t gap;           /* a tick was lost: runs of true start anew */
 	uint8_t stale_told;
+	uint64_t stale_at;     /* when a stale sample was last told of, ns; 0: never */
 	uint32_t *row_gen;     /* [cap] identity seen */
 	uint64_t *row_since;   /* [cap] when this state first saw the identity, ns; 0: never */
 	uint64_t *row_tick;    /* [cap] the same in ticks */
@@ -132,6 +137,8 @@ struct gf_state {
 	struct gf_victim *member; /* [GF_STATE_VICTIMS] */
 	uint32_t *condemned;   /* [cap] rule + 1 that has the row in this tick, 0: none */
 	uint64_t *condemned_tick; /* [cap] tick in which condemned[] was written */
+	uint64_t *killed_ns;   /* [cap] when the row was sent SIGKILL, 0: never */
+	uint32_t *killed_gen;  /* [cap] and the identity it had */
 	uint8_t *scratch_p;    /* [cap] columns PARENT, ANCESTOR; trees */
 	struct gf_family family;
 	/* budget: a ring of the last actions' times over all rules */
@@ -158,8 +165,9 @@ void gf_state_adopt(struct gf_state *st, struct gf_state *old, const struct gf_a
 uint32_t gf_adoption_rules(const struct gf_adoption *plan); /* rules that keep their state */
 const uint32_t *gf_adoption_rule_map(const struct gf_adoption *plan); /* [new rule] old rule or GF_NONE */
 
-/* Faults in the memory of rows [from, to) of every table, by writing to it what
- * is there. On the thread that ticks. */
+/* Faults in the memory of rows [from, to) of every table (from 0 also of those that
+ * have no rows), by writing to it what is there. On the thread that ticks, or before
+ * it has the state. */
 void gf_state_prefault(struct gf_state *st, uint32_t from, uint32_t to);
 #endif
 

@@ -256,6 +256,9 @@ GF_INLINE void gf_tick_clock_back(struct gf_tick *t, uint64_t back)
 		gf_hist_reset(&t->c.hist[k], &st->hist[k], st->rows_seen);
 	for (uint32_t i = 0; i < st->rows_seen; i++)
 		gf_tick_shift(&st->row_since[i], back);
+	for (uint32_t i = 0; i < st->rows_seen; i++)
+		gf_tick_shift(&st->killed_ns[i], back);
+	gf_tick_shift(&st->stale_at, back);
 	for (uint32_t k = 0; k < img->sec[GF_SEC_HOLD].count; k++)
 		gf_tick_shift(&st->hold[k].born_ns, back);
 	for (uint32_t k = 0; k < img->sec[GF_SEC_RULE].count; k++) {
@@ -280,17 +283,23 @@ GF_INLINE void gf_tick_gap(struct gf_tick *t)
 	st->gap = 0;
 }
 
-/* A tick without a sample that can be believed: nothing is evaluated, and it is
- * said once. t->c is set up; the sample is not read but for its time. */
+/* A tick without a sample that can be believed: nothing is evaluated, nobody is
+ * chosen, whoever was stopped is let go when it is time, and it is said once. t->c is set up; the sample is not read but for its time. */
 static GF_HD __attribute__((noinline, unused)) void gf_tick_stale(struct gf_tick *t)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_event *ev;
 
 	st->gap = 1;
+	for (uint32_t k = 0; k < t->c.img->sec[GF_SEC_RULE].count; k++)
+		gf_rule_let_go(t, k);
 	if (st->stale_told)
 		return;
 	st->stale_told = 1;
+	/* A sampler that fails every other time is told of once in a while. */
+	if (st->stale_at && t->c.now - st->stale_at < GF_TELL_NS)
+		return;
+	st->stale_at = t->c.now;
 	ev = gf_event_new(t, GF_EV_HELD_BACK, GF_NONE);
 	ev->held_back = GF_HB_STALE;
 	ev->observed = t->in->observe;

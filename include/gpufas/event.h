@@ -57,6 +57,7 @@ enum gf_held_back {
 	GF_HB_SETTLE,  /* its last victims are still there */
 	GF_HB_BUDGET,
 	GF_HB_STALE,   /* the sample is stale or torn */
+	GF_HB_BUSY,    /* the queue of actions has no room for the whole of it: tried again in the next tick */
 };
 
 /* Why a candidate was not chosen, or that it was. */
@@ -73,7 +74,7 @@ enum gf_why {
 	GF_WHY_OOM_IMMUNE, /* oom_score_adj -1000 and no unprotect */
 	GF_WHY_PROTECTED,  /* by class statement `by` */
 	GF_WHY_WHERE,      /* the selector's where is not true */
-	GF_WHY_CONDEMNED,  /* by rule `by` in this tick, or still its victim */
+	GF_WHY_CONDEMNED,  /* by rule `by` in this tick, or still its victim; `by` GF_NONE: has been sent SIGKILL and is on its way out */
 	GF_WHY_KEY_UNKNOWN,/* rank not known */
 	GF_WHY_COUNT
 };
@@ -93,7 +94,7 @@ struct gf_event_rank {
 	uint32_t uid;
 	char comm[GF_COMM_LEN];
 	uint8_t why;   /* enum gf_why */
-	uint8_t klass; /* 0 preferred, 1 plain, 2 avoided */
+	uint8_t klass; /* 0 preferred, 1 plain, 2 avoided, 3 protected */
 	uint16_t reserved;
 	uint32_t by;   /* class or rule number, or GF_NONE */
 };
@@ -129,7 +130,8 @@ struct gf_event {
 	char comm[GF_COMM_LEN];
 	/* counts over the candidates */
 	uint32_t candidates, never, protect, where, condemned, chosen, members;
-	uint32_t count;    /* MISSED: ticks; RESULT: members in this event */
+	uint32_t count;    /* MISSED: ticks; RESULT: members in this event; ACTION: members of groups for whom there
+			    * was no room; other events of a rule: how many before this one were left unsaid */
 	uint8_t terms, ranks, notes, reserved;
 	uint32_t decide_ns;/* from sample taken to verdict */
 	struct gf_event_term term[GF_EVENT_TERMS];
