@@ -273,7 +273,9 @@ static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 		return;
 	}
 	v.pid = (int32_t)pid;
-	v.arg = *sig >= '0' && *sig <= '9' ? (int)strtol(sig, NULL, 10) : gf_signal_number(sig);
+	char *end = NULL;
+	long number = *sig >= '0' && *sig <= '9' ? strtol(sig, &end, 10) : 0;
+	v.arg = !end ? gf_signal_number(sig) : *end || number > 64 ? 0 : (int)number;
 	if (!v.arg || !gf_signal_name(v.arg)) {
 		gf_client_fail(c, NULL, "there is no signal \"%s\"", sig);
 		return;

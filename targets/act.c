@@ -290,7 +290,17 @@ static bool only_these(int dir, const int32_t *pids, size_t n)
 	return ok;
 }
 
-int gf_cgroup_kill(const char *path, const int32_t *pids, size_t n)
+/* Had one of them exited, its number could be another's by now, and the cgroup with
+ * that number in it not the one that was meant. */
+static bool all_here(const int *pidfds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pidfds[i] >= 0 && syscall(SYS_pidfd_send_signal, pidfds[i], 0, NULL, 0) && errno == ESRCH)
+			return false;
+	return true;
+}
+
+int gf_cgroup_kill(const char *path, const int32_t *pids, const int *pidfds, size_t fds, size_t n)
 {
 	char full[4096 + 1024], root[1024];
 	int r = cgroup_root(root, sizeof root);
@@ -305,7 +315,7 @@ int gf_cgroup_kill(const char *path, const int32_t *pids, size_t n)
 	int fd = openat(dir, "cgroup.kill", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		r = -errno; /* before 5.14 */
-	else if (!has_children(dir) && only_these(dir, pids, n))
+	else if (!has_children(dir) && only_these(dir, pids, n) && all_here(pidfds, fds))
 		r = write(fd, "1", 1) == 1 ? 0 : -errno;
 	if (fd >= 0)
 		close(fd);

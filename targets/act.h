@@ -17,9 +17,10 @@ int gf_act_send(const struct gf_verdict *v, int pidfd);
 /* Whether the signal is meant to end the process, so that its exit is awaited. */
 bool gf_act_is_lethal(const struct gf_verdict *v);
 
-/* Kills a v2 cgroup at once, if exactly the pids listed are in it, and nothing
- * below it. path is relative to the v2 mount. 0, or -errno: nothing was done. */
-int gf_cgroup_kill(const char *path, const int32_t *pids, size_t n);
+/* Kills a v2 cgroup at once, if exactly the n pids listed are in it, and nothing
+ * below it, and all of the fds pidfds (those that are not -1) still live: then the
+ * pids are theirs. path is relative to the v2 mount. 0, or -errno: nothing was done. */
+int gf_cgroup_kill(const char *path, const int32_t *pids, const int *pidfds, size_t fds, size_t n);
 /* The v2 cgroup of a process: 0, -ENOENT when it is in none but the root. */
 int gf_cgroup_of(int32_t pid, char *path, size_t size);
 

@@ -30,6 +30,7 @@ struct victim {
 	int pidfd; /* -1: slot free */
 	struct gf_verdict v;
 	uint64_t sent_ns; /* CLOCK_MONOTONIC */
+	bool told;        /* that it is still there */
 };
 
 /* A member whose fate is known, waiting to be reported. */
@@ -137,7 +138,10 @@ static void report(struct gf_actuator *a, const struct gf_verdict *v, int error,
 
 static void forget(struct gf_actuator *a, uint32_t slot)
 {
-	close(a->victim[slot].pidfd); /* leaves the epoll set with it */
+	/* By hand: while the reaper holds its duplicate, closing this one would leave it
+	 * in the set, where it would be reported without end, for whoever has the slot. */
+	epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, a->victim[slot].pidfd, NULL);
+	close(a->victim[slot].pidfd);
 	a->victim[slot].pidfd = -1;
 	a->victims--;
 	a->lowest = GF_MIN(a->lowest, slot);
@@ -154,8 +158,25 @@ static void forget_oldest(struct gf_actuator *a)
 			old = i;
 	if (old == GF_NONE)
 		return;
-	report(a, &a->victim[old].v, 0, GF_NONE);
+	if (!a->victim[old].told)
+		report(a, &a->victim[old].v, 0, GF_NONE);
 	forget(a, old);
+}
+
+/* A later step goes to the same process: what becomes of it now is that one's result. */
+static void supersede(struct gf_actuator *a, const struct gf_verdict *v)
+{
+	for (uint32_t i = 0, left = a->victims; left; i++) {
+		struct victim *w = &a->victim[i];
+		if (w->pidfd < 0)
+			continue;
+		left--;
+		if (w->v.pid != v->pid || w->v.start_ns != v->start_ns)
+			continue;
+		if (!w->told)
+			report(a, &w->v, 0, GF_NONE);
+		forget(a, i);
+	}
 }
 
 /* Takes pidfd over. False: cannot be followed (closed). */
@@ -171,7 +192,7 @@ static bool follow(struct gf_actuator *a, const struct gf_verdict *v, int pidfd,
 		close(pidfd);
 		return false;
 	}
-	a->victim[i] = (struct victim){ pidfd, *v, sent };
+	a->victim[i] = (struct victim){ .pidfd = pidfd, .v = *v, .sent_ns = sent };
 	a->victims++;
 	return true;
 }
@@ -186,7 +207,7 @@ static void exit_seen(struct gf_actuator *a, uint64_t slot)
 	forget(a, (uint32_t)slot);
 }
 
-/* Reports those whose time is up; how long until the next, in ms, -1: none. */
+/* Reports those that are still there after a while, and lets go of those whose time is up; how long until the next, in ms, -1: none. */
 static int give_up(struct gf_actuator *a)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), next = UINT64_MAX;
@@ -198,18 +219,24 @@ static int give_up(struct gf_actuator *a)
 		if (w->pidfd < 0)
 			continue;
 		uint64_t end = w->sent_ns + a->o.follow_ns;
-		if (end > now) {
-			next = GF_MIN(next, end);
+		uint64_t due = w->told ? end : GF_MIN(end, w->sent_ns + a->o.tell_ns);
+		if (due > now) {
+			next = GF_MIN(next, due);
 			continue;
 		}
 		/* It may have left since epoll was last asked. */
 		struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
 		if (poll(&p, 1, 0) > 0) {
 			exit_seen(a, i);
-		} else {
-			report(a, &w->v, 0, GF_NONE);
-			forget(a, i);
+			continue;
 		}
+		if (!w->told)
+			report(a, &w->v, 0, GF_NONE);
+		w->told = true;
+		if (end > now)
+			next = GF_MIN(next, end);
+		else
+			forget(a, i);
 	}
 	if (next == UINT64_MAX)
 		return -1;
@@ -281,7 +308,7 @@ static bool kill_cgroup(struct gf_actuator *a, uint32_t from, uint32_t to)
 	}
 	if (!n || gf_cgroup_of(a->batch_pid[0], path, sizeof path))
 		return false;
-	return !gf_cgroup_kill(path, a->batch_pid, n);
+	return !gf_cgroup_kill(path, a->batch_pid, a->batch_fd + from, to - from, n);
 }
 
 static void settle(struct gf_actuator *a, uint32_t i, uint64_t sent)
@@ -311,6 +338,8 @@ static void carry_out(struct gf_actuator *a, uint32_t n)
 			r = gf_act_prepare(&a->batch[i], &a->batch_fd[i]);
 		}
 		a->batch_error[i] = r;
+		if (!r && gf_act_is_lethal(&a->batch[i]) && !(a->batch[i].flags & GF_VERDICT_OBSERVE))
+			supersede(a, &a->batch[i]);
 	}
 	uint64_t sent = now_ns(CLOCK_MONOTONIC);
 	for (uint32_t from = 0, to; from < n; from = to) {
@@ -435,13 +464,21 @@ int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_v
 		a->o.follow = 4096;
 	if (!a->o.follow_ns)
 		a->o.follow_ns = 30000000000ull;
+	if (!a->o.tell_ns)
+		a->o.tell_ns = 1000000000ull;
 	raise_limit(a);
 	a->verdict_fd = verdict_fd;
 	a->source = source;
 	a->source_arg = source_arg;
 	a->sink = sink;
 	a->sink_arg = sink_arg;
-	pthread_mutex_init(&a->reaper.lock, NULL);
+	/* The reaper is an ordinary thread: whoever has the lock must not be kept from
+	 * giving it back by what runs between its priority and ours. */
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&a->reaper.lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	pthread_cond_init(&a->reaper.cond, NULL);
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

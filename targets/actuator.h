@@ -19,6 +19,7 @@ struct gf_actuator_opts {
 	int rt_priority;  /* SCHED_FIFO, 0: ordinary */
 	uint32_t follow;  /* victims followed at a time, default 4096 */
 	uint64_t follow_ns; /* how long after the signal an exit is waited for, default 30 s */
+	uint64_t tell_ns;   /* after this a RESULT says that it is still there, default 1 s */
 	uint32_t target_index;
 };
 

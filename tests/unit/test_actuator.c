@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <dirent.h>
 #include <poll.h>
@@ -295,14 +296,19 @@ static void sink(void *arg, const struct gf_event *ev)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void rig_up(struct rig *r, uint32_t follow, uint64_t follow_ns)
+static void rig_up_telling(struct rig *r, uint32_t follow, uint64_t follow_ns, uint64_t tell_ns)
 {
-	struct gf_actuator_opts o = { .follow = follow, .follow_ns = follow_ns, .target_index = 3 };
+	struct gf_actuator_opts o = { .follow = follow, .follow_ns = follow_ns, .tell_ns = tell_ns, .target_index = 3 };
 
 	memset(r, 0, sizeof *r);
 	pthread_mutex_init(&r->lock, NULL);
 	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert_int_equal(gf_actuator_create(&o, r->fd, source, r, sink, r, &r->a, NULL), 0);
+}
+
+static void rig_up(struct rig *r, uint32_t follow, uint64_t follow_ns)
+{
+	rig_up_telling(r, follow, follow_ns, 0);
 }
 
 static void rig_down(struct rig *r)
@@ -389,17 +395,15 @@ static void test_more_than_followed(void **state)
 	rig_down(&r);
 }
 
-static void test_not_gone(void **state)
+static pid_t stubborn(void)
 {
-	struct rig r;
 	int ready[2];
 	char c = 0;
 
-	(void)state;
-	rig_up(&r, 0, 100000000);
 	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGTERM, SIG_IGN);
 		if (write(ready[1], &c, 1) != 1)
 			_exit(1);
@@ -408,11 +412,107 @@ static void test_not_gone(void **state)
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	close(ready[0]);
 	close(ready[1]);
+	return pid;
+}
+
+static void test_not_gone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, 0, 100000000);
+	pid_t pid = stubborn();
 	struct gf_verdict v = verdict(pid, SIGTERM);
 	send_all(&r, &v, 1);
 	assert_int_equal(members(&r, 1, NULL), 0);
 	assert_true(alive(pid));
 	end(pid);
+	rig_down(&r);
+}
+
+/* Said soon that it is still there, and later that it has gone. */
+static void test_told(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_up_telling(&r, 0, 60000000000u, 20000000);
+	pid_t pid = stubborn();
+	struct gf_verdict v = verdict(pid, SIGTERM);
+	send_all(&r, &v, 1);
+	assert_int_equal(members(&r, 1, NULL), 0);
+	assert_true(alive(pid));
+	end(pid);
+	assert_int_equal(members(&r, 2, NULL), 1);
+	rig_down(&r);
+}
+
+/* The next step ends the waiting for what the one before it does. */
+static void test_superseded(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_up_telling(&r, 0, 60000000000u, 60000000000u);
+	pid_t pid = stubborn();
+	struct gf_verdict v = verdict(pid, SIGTERM);
+	send_all(&r, &v, 1);
+	for (int i = 0; i < 5000 && __atomic_load_n(&r.queued, __ATOMIC_SEQ_CST); i++)
+		usleep(1000);
+	v.arg = SIGKILL;
+	v.step = 1;
+	send_all(&r, &v, 1);
+	assert_int_equal(members(&r, 2, NULL), 1);
+	for (size_t i = 0; i < r.events; i++)
+		assert_int_equal(r.event[i].u.member[0].exit_us == GF_NONE, r.event[i].step == 0);
+	assert_int_equal(died_of(pid), SIGKILL);
+	rig_down(&r);
+}
+
+static pid_t fat(size_t bytes)
+{
+	int ready[2];
+	char c = 0;
+
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		char *p = malloc(bytes);
+		for (size_t i = 0; p && i < bytes; i += 4096)
+			p[i] = 1;
+		if (write(ready[1], &c, 1) != 1)
+			_exit(1);
+		idle(NULL);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+/* While the memory of the killed is still being freed on the side, their places are
+ * given to others: nobody's end may be reported for anybody else. */
+static void test_places_are_not_mixed_up(void **state)
+{
+	struct gf_verdict v[30];
+	struct rig r;
+
+	(void)state;
+	rig_up_telling(&r, 64, 60000000000u, 60000000000u);
+	for (int i = 0; i < 30; i++)
+		v[i] = verdict(fat(2 << 20), SIGKILL);
+	send_all(&r, v, 30);
+	pid_t other = stubborn();
+	assert_int_equal(members(&r, 30, NULL), 30);
+	struct gf_verdict w = verdict(other, SIGTERM);
+	send_all(&r, &w, 1);
+	usleep(100000);
+	assert_int_equal(members(&r, 30, NULL), 30);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(died_of(v[i].pid), SIGKILL);
+	assert_true(alive(other));
+	end(other);
 	rig_down(&r);
 }
 
@@ -497,8 +597,8 @@ static void test_cgroup(void **state)
 	assert_int_equal(gf_cgroup_of(pids[0], path, sizeof path), 0);
 	assert_string_equal(path, rel);
 	/* One member not listed, or one listed that is no member: hands off. */
-	assert_int_equal(gf_cgroup_kill(rel, pids, 2), -EBUSY);
-	assert_int_equal(gf_cgroup_kill(rel, pids, 4), -EBUSY);
+	assert_int_equal(gf_cgroup_kill(rel, pids, NULL, 0, 2), -EBUSY);
+	assert_int_equal(gf_cgroup_kill(rel, pids, NULL, 0, 4), -EBUSY);
 	for (int i = 0; i < 3; i++)
 		assert_true(alive(pids[i]));
 	rig_up(&r, 0, 0);
@@ -511,10 +611,18 @@ static void test_cgroup(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(died_of(pids[i]), SIGKILL);
 	rig_down(&r);
-	/* All of them listed: the kernel does it. */
+	/* All of them listed, but one that was checked has gone: its number may be another's. */
 	pids[0] = sleeper();
+	pid_t past = sleeper();
+	int fds[2] = { (int)syscall(SYS_pidfd_open, pids[0], 0), (int)syscall(SYS_pidfd_open, past, 0) };
+	end(past);
 	assert_true(enter(full, pids[0]));
-	assert_int_equal(gf_cgroup_kill(rel, pids, 1), 0);
+	assert_int_equal(gf_cgroup_kill(rel, pids, fds, 2, 1), -EBUSY);
+	assert_true(alive(pids[0]));
+	/* All of them listed and alive: the kernel does it. */
+	assert_int_equal(gf_cgroup_kill(rel, pids, fds, 1, 1), 0);
+	close(fds[0]);
+	close(fds[1]);
 	assert_int_equal(died_of(pids[0]), SIGKILL);
 	assert_int_equal(rmdir(full), 0);
 }
@@ -529,6 +637,9 @@ int main(void)
 		cmocka_unit_test(test_kill_many),
 		cmocka_unit_test(test_more_than_followed),
 		cmocka_unit_test(test_not_gone),
+		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_superseded),
+		cmocka_unit_test(test_places_are_not_mixed_up),
 		cmocka_unit_test(test_stop_and_observe),
 		cmocka_unit_test(test_cgroup),
 	};
