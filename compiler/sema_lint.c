@@ -54,13 +54,14 @@ static void lint_until(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
 	struct gf_diag *d = NULL;
 
-	if (!r->until)
+	/* "N times within" may be true when the condition itself is not. */
+	if (!r->until || r->hold == GF_FOR_TIMES)
 		return;
+	/* What ends a rule comes first. */
 	if (gf_node_implies(r->cond, r->until))
-		d = gf_sema_warn(c, "W008", r->until->span, "until says when the rule ends, such as the opposite with "
-							    "some distance",
-				 "until is already true when the rule's condition is: the rule is never active for "
-				 "longer than that");
+		d = gf_sema_error(c, "E082", r->until->span, "until says when the rule ends, such as the opposite of its "
+							     "condition with some distance",
+				  "this rule never fires: until is true whenever its condition is");
 	else if (gf_node_exhausts(r->cond, r->until) && gf_node_excludes(r->cond, r->until))
 		d = gf_sema_warn(c, "W008", r->until->span, "leave it out, or end the rule at some distance",
 				 "until says nothing: without it the rule ends at the same moment");

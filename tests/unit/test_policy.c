@@ -197,6 +197,46 @@ static void until_some_distance(void **state)
 	end(&w);
 }
 
+/* "N times within" stays true while its window remembers; until ends it at once. */
+static void times_until(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (int until = 0; until < 2; until++) {
+		begin(&w, until ? "if mem.available < 10% 2 times within 9s until mem.available > 20% then log settle 0s" :
+				  "if mem.available < 10% 2 times within 9s then log settle 0s");
+		host(&w, "mem.available", 50 * MiB);
+		QUIET(&w, 1);
+		EXPECT(&w, "LOG");
+		host(&w, "mem.available", 150 * MiB);
+		EXPECT(&w, "LOG");
+		host(&w, "mem.available", 500 * MiB);
+		EXPECT(&w, until ? "" : "LOG");
+		end(&w);
+	}
+}
+
+/* More comparisons than an image has terms, and than an explanation has places. */
+static void many_terms(void **state)
+{
+	char policy[4096] = "if fds > 5";
+	struct world w;
+
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		snprintf(policy + strlen(policy), sizeof policy - strlen(policy), " or uid == %d and rss > %dMiB", 2000 + i, 100 + i);
+	strcat(policy, " then log it");
+	begin(&w, policy);
+	task(&w, 0, "a", 159 * MiB);
+	set(&w, 0, "uid", 2059);
+	QUIET(&w, 1);
+	set(&w, 0, "rss", 160 * MiB);
+	EXPECT(&w, "LOG a");
+	assert_int_equal(event_of(&w, GF_EV_ACTION)->terms, GF_EVENT_TERMS);
+	end(&w);
+}
+
 /* ---- unknown */
 
 static void three_values(void **state)
@@ -475,6 +515,8 @@ int main(void)
 		cmocka_unit_test(times_within),
 		cmocka_unit_test(for_inside),
 		cmocka_unit_test(until_some_distance),
+		cmocka_unit_test(times_until),
+		cmocka_unit_test(many_terms),
 		cmocka_unit_test(three_values),
 		cmocka_unit_test(aggregates),
 		cmocka_unit_test(windows),
