@@ -84,7 +84,6 @@ int gf_cmd_reload(struct gf_ctl *ctl)
 		printf("reloaded: %lld rules, %lld of them unchanged with their state kept\n", gf_js_int(data, "rules"), gf_js_int(data, "kept"));
 	} else if (diags) {
 		print_diags(diags, stderr, ctl->colour);
-		fputs("The policy in force before stays in force.\n", stderr);
 	}
 	json_decref(data);
 	json_decref(diags);

@@ -117,6 +117,9 @@ static void check_text(const struct gf_ctl *ctl, const struct job *j)
 
 		count_diags(j, i, &e, &w);
 		bad = e || (w && ctl->val[GF_O_STRICT]);
+		/* Of files without a fault, in a policy that has one elsewhere, there is nothing to say. */
+		if (!bad && !w && !j->image)
+			continue;
 		printf("%s: ", j->set.src[i].name);
 		if (bad && e)
 			printf("%u error%s", e, plural(e));
@@ -125,7 +128,7 @@ static void check_text(const struct gf_ctl *ctl, const struct job *j)
 		else if (j->image)
 			printf("ok, %u rule%s", r, plural(r));
 		else
-			printf("ok by itself");
+			printf("no error");
 		if (w)
 			printf(", %u warning%s", w, plural(w));
 		puts(bad && !e ? " (--strict)" : "");

@@ -83,10 +83,11 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 		     gf_show_span(gf_js_num(s, "uptime_s"), a, sizeof a));
 	gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s", "mode",
 		     observe ? "observe: rules report what they would do and do nothing" : gf_js_str(s, "mode"));
-	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s%s%s, a tick every %s%s%s", "engine", gf_js_str(engine, "kind"),
-		     *gf_js_str(engine, "why") ? ": " : "", gf_js_str(engine, "why"),
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s, a tick every %s%s%s", "engine", gf_js_str(engine, "kind"),
 		     gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a),
 		     gf_js_bool(engine, "rt") ? "" : ", NOT real-time", gf_js_bool(engine, "mlocked") ? "" : ", memory NOT locked");
+	if (*gf_js_str(engine, "why"))
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "", gf_js_str(engine, "why"));
 	add_policy(json_object_get(s, "policy"), out);
 	json_array_foreach(targets, i, t)
 		add_target(t, out);

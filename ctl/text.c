@@ -32,7 +32,12 @@ const char *gf_show_safe(const char *in, char *out, size_t n)
 		size_t len = mbrtowc(&c, in, strlen(in), &st);
 		if (len == (size_t)-1 || len == (size_t)-2 || !len) {
 			memset(&st, 0, sizeof st);
-			out[at++] = '?';
+			if (!strncmp(in, "…", 3) && at + 3 < n) { /* what messages of ours have */
+				memcpy(out + at, "...", 3);
+				at += 3;
+			} else {
+				out[at++] = '?';
+			}
 			/* One '?' for a whole UTF-8 character in a locale without them. */
 			for (in++; ((unsigned char)*in & 0xc0) == 0x80; in++)
 				;
