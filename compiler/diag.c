@@ -37,6 +37,16 @@ static bool said(const struct gf_diags *d, enum gf_severity sev, const char *cod
 struct gf_diag *gf_diag_add(struct gf_diags *d, enum gf_severity sev, const char *code, struct gf_span span,
 			    const char *hint, const char *fmt, ...)
 {
+	va_list ap;
+	va_start(ap, fmt);
+	struct gf_diag *ret = gf_diag_addv(d, sev, code, span, hint, fmt, ap);
+	va_end(ap);
+	return ret;
+}
+
+struct gf_diag *gf_diag_addv(struct gf_diags *d, enum gf_severity sev, const char *code, struct gf_span span,
+			     const char *hint, const char *fmt, va_list ap)
+{
 	size_t limit = d->limit ? d->limit : LIMIT_DEFAULT;
 	size_t *count = sev == GF_SEV_ERROR ? &d->errors : &d->warnings;
 	/* counted in any case: whoever looks at errors must see that there are some */
@@ -46,10 +56,7 @@ struct gf_diag *gf_diag_add(struct gf_diags *d, enum gf_severity sev, const char
 		return NULL;
 	}
 	char *text = NULL, *hint_copy = NULL;
-	va_list ap;
-	va_start(ap, fmt);
 	int rc = vasprintf(&text, fmt, ap);
-	va_end(ap);
 	if (rc < 0)
 		text = NULL;
 	if (text && said(d, sev, code, span, text)) {

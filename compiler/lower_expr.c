@@ -13,13 +13,11 @@
 
 void lw_limit(struct lower *l, const char *code, const char *hint, const char *fmt, ...)
 {
-	char text[200];
 	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
 	l->failed = true;
-	gf_diag_add(l->diags, GF_SEV_ERROR, code, l->span, hint, "%s", text);
+	va_start(ap, fmt);
+	gf_diag_addv(l->diags, GF_SEV_ERROR, code, l->span, hint, fmt, ap);
+	va_end(ap);
 }
 
 void lw_prog_begin(struct lower *l)

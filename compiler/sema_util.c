@@ -7,45 +7,22 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "compiler/arena.h"
 #include "compiler/sema_int.h"
-
-struct arena_block {
-	struct arena_block *next;
-	size_t used, cap;
-	_Alignas(16) unsigned char data[];
-};
-
-#define ARENA_BLOCK (64u << 10)
 
 void *gf_sema_alloc(struct gf_sema_ctx *c, size_t size)
 {
-	struct arena_block *b = c->out->arena;
-	size_t want = (size + 15) & ~(size_t)15;
+	void *p = gf_arena_alloc(&c->out->arena, size);
 
-	if (!b || b->cap - b->used < want) {
-		size_t cap = want > ARENA_BLOCK ? want : ARENA_BLOCK;
-
-		b = calloc(1, sizeof *b + cap);
-		if (!b) {
-			c->oom = true;
-			return NULL;
-		}
-		b->cap = cap;
-		b->next = c->out->arena;
-		c->out->arena = b;
-	}
-	b->used += want;
-	return b->data + b->used - want;
+	if (!p)
+		c->oom = true;
+	return p;
 }
 
 void gf_sema_free(struct gf_sema *s)
 {
-	if (!s)
-		return;
-	for (struct arena_block *b = s->arena, *next; b; b = next) {
-		next = b->next;
-		free(b);
-	}
+	if (s)
+		gf_arena_free(&s->arena);
 	free(s);
 }
 
@@ -71,19 +48,17 @@ const char *gf_sema_printf(struct gf_sema_ctx *c, const char *fmt, ...)
 struct gf_diag *gf_sema_error(struct gf_sema_ctx *c, const char *code, struct gf_span span, const char *hint,
 			      const char *fmt, ...)
 {
-	char buf[512];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(buf, sizeof buf, fmt, ap);
+	struct gf_diag *d = gf_diag_addv(c->diags, GF_SEV_ERROR, code, span, hint, fmt, ap);
 	va_end(ap);
-	return gf_diag_add(c->diags, GF_SEV_ERROR, code, span, hint, "%s", buf);
+	return d;
 }
 
 struct gf_diag *gf_sema_warn(struct gf_sema_ctx *c, const char *code, struct gf_span span, const char *hint,
 			     const char *fmt, ...)
 {
-	char buf[512];
 	va_list ap;
 
 	if (c->opts->warnings_off)
@@ -93,9 +68,9 @@ struct gf_diag *gf_sema_warn(struct gf_sema_ctx *c, const char *code, struct gf_
 			if (strcmp(c->rule->clauses.allow[i], code) == 0)
 				return NULL;
 	va_start(ap, fmt);
-	vsnprintf(buf, sizeof buf, fmt, ap);
+	struct gf_diag *d = gf_diag_addv(c->diags, GF_SEV_WARNING, code, span, hint, fmt, ap);
 	va_end(ap);
-	return gf_diag_add(c->diags, GF_SEV_WARNING, code, span, hint, "%s", buf);
+	return d;
 }
 
 #define TEXT_CUT 60u

@@ -5,6 +5,7 @@
 #ifndef GPUFAS_SOURCE_H
 #define GPUFAS_SOURCE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,9 @@ void gf_diags_deinit(struct gf_diags *d);
 __attribute__((format(printf, 6, 7)))
 struct gf_diag *gf_diag_add(struct gf_diags *d, enum gf_severity sev, const char *code, struct gf_span span,
 			    const char *hint, const char *fmt, ...);
+__attribute__((format(printf, 6, 0)))
+struct gf_diag *gf_diag_addv(struct gf_diags *d, enum gf_severity sev, const char *code, struct gf_span span,
+			     const char *hint, const char *fmt, va_list ap);
 __attribute__((format(printf, 3, 4)))
 void gf_diag_note(struct gf_diag *diag, struct gf_span span, const char *fmt, ...);
 

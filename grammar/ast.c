@@ -6,49 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/arena.h"
 #include "grammar/parser.h"
-
-/* ---- arena --------------------------------------------------------------- */
-
-struct chunk {
-	struct chunk *next;
-	size_t used, size;
-	_Alignas(max_align_t) unsigned char mem[];
-};
 
 void *gf_ast_alloc(struct gf_ast *ast, size_t size)
 {
-	struct chunk *c = ast->arena;
-	size = (size + 15) & ~(size_t)15;
-	if (!c || c->size - c->used < size) {
-		size_t want = size > (16 << 10) ? size : 64 << 10;
-		struct chunk *fresh = calloc(1, sizeof *fresh + want);
-		if (!fresh)
-			return NULL;
-		fresh->size = want;
-		/* a large piece has a chunk of its own behind the one in use */
-		if (c && want == size) {
-			fresh->next = c->next;
-			c->next = fresh;
-		} else {
-			fresh->next = c;
-			ast->arena = fresh;
-		}
-		c = fresh;
-	}
-	void *ret = c->mem + c->used;
-	c->used += size;
-	return ret;
+	return gf_arena_alloc(&ast->arena, size);
 }
 
 void gf_ast_free(struct gf_ast *ast)
 {
-	if (!ast)
-		return;
-	for (struct chunk *c = ast->arena, *next; c; c = next) {
-		next = c->next;
-		free(c);
-	}
+	if (ast)
+		gf_arena_free(&ast->arena);
 	free(ast);
 }
 
@@ -71,12 +40,11 @@ char *gf_parser_text(struct gf_parser *p, const char *s, size_t n)
 struct gf_diag *gf_parser_error(struct gf_parser *p, const char *code, struct gf_span at, const char *hint,
 				const char *fmt, ...)
 {
-	char text[1024];
 	va_list ap;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	struct gf_diag *d = gf_diag_addv(p->diags, GF_SEV_ERROR, code, at, hint, fmt, ap);
 	va_end(ap);
-	return gf_diag_add(p->diags, GF_SEV_ERROR, code, at, hint, "%s", text);
+	return d;
 }
 
 /* ---- expressions --------------------------------------------------------- */
