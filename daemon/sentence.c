@@ -38,40 +38,103 @@ static void add_task(struct line *l, const char *comm, int32_t pid)
 	add(l, "%s (pid %d)", *t ? t : "a process", pid);
 }
 
+/* A value as a person would write it: "50 MiB", where a table says "50.0 MiB". */
+static const char *value_text(double v, uint8_t dim, char *buf, size_t n)
+{
+	if (gf_is_unknown(v)) {
+		snprintf(buf, n, "unknown");
+		return buf;
+	}
+	gf_value_text(v, (enum gf_dim)dim, buf, n);
+	char *dot = strstr(buf, ".0");
+	if (dot && (dot[2] < '0' || dot[2] > '9'))
+		memmove(dot, dot + 2, strlen(dot + 2) + 1);
+	return buf;
+}
+
 static void add_value(struct line *l, double v, uint8_t dim)
 {
 	char t[64];
-	add(l, "%s", gf_is_unknown(v) ? "unknown" : gf_value_text(v, (enum gf_dim)dim, t, sizeof t));
+	add(l, "%s", value_text(v, dim, t, sizeof t));
 }
 
-/* The comparisons that hold, with their values, and for how long they had to. */
+/* " for 300 ms", or "" */
+static const char *hold_text(const struct gf_image_header *img, const struct gf_term *it, char *buf, size_t n)
+{
+	char t[64];
+
+	buf[0] = 0;
+	if (it->hold >= img->sec[GF_SEC_HOLD].count)
+		return buf;
+	const struct gf_hold *h = &GF_SEC(struct gf_hold, img, GF_SEC_HOLD)[it->hold];
+	if (h->kind == GF_HOLD_TIME)
+		snprintf(buf, n, " for %s", value_text((double)h->amount, GF_DIM_TIME, t, sizeof t));
+	else if (h->kind == GF_HOLD_PERIODS)
+		snprintf(buf, n, " for %llu period%s", (unsigned long long)h->amount, h->amount == 1 ? "" : "s");
+	return buf;
+}
+
+/* "rss > 50 MiB" as "rss 113.6 MiB > 50 MiB". What is more than one plain comparison
+ * is shown as written, its values behind it. */
+static void add_term(struct line *l, const struct gf_event_term *t, const struct gf_term *it, const char *text)
+{
+	static const char *const signs[] = { " < ", " <= ", " > ", " >= ", " == ", " != " };
+	const char *sign = NULL, *at = NULL;
+	size_t found = 0;
+
+	for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+		for (const char *p = text; (p = strstr(p, signs[i])); p++) {
+			sign = signs[i];
+			at = p;
+			found++;
+		}
+	if (it->values && found == 1 && !strpbrk(text, "\"(")) {
+		add(l, "%.*s ", (int)(at - text), text);
+		add_value(l, t->left, it->dim);
+		add(l, "%s", sign);
+		if (it->values > 1 && strchr(at + strlen(sign), '%') && it->dim != GF_DIM_PCT) {
+			add(l, "%s (", at + strlen(sign));
+			add_value(l, t->right, it->dim);
+			add(l, ")");
+		} else if (it->values > 1) {
+			add_value(l, t->right, it->dim);
+		} else {
+			add(l, "%s", at + strlen(sign));
+		}
+		return;
+	}
+	add(l, "%s", text);
+	if (it->values) {
+		add(l, " (");
+		add_value(l, t->left, it->dim);
+		if (it->values > 1) {
+			add(l, " against ");
+			add_value(l, t->right, it->dim);
+		}
+		add(l, ")");
+	}
+}
+
+/* The comparisons that hold, with their values, those of one rule's hold together. */
 static void add_terms(struct line *l, const struct gf_event *ev, const struct gf_image_header *img)
 {
-	uint32_t said = 0;
+	const struct gf_event_term *shown[4];
+	char hold[4][96];
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < GF_MIN(ev->terms, GF_EVENT_TERMS) && said < 4; i++) {
-		const struct gf_event_term *t = &ev->term[i];
-		if (!img || t->term >= img->sec[GF_SEC_TERM].count || t->truth != GF_TRUE)
-			continue;
-		const struct gf_term *it = &GF_SEC(struct gf_term, img, GF_SEC_TERM)[t->term];
-		add(l, "%s%s", said++ ? ", " : ": ", gf_image_str(img, it->text));
-		if (it->values) {
-			add(l, " [");
-			add_value(l, t->left, it->dim);
-			if (it->values > 1) {
-				add(l, " / ");
-				add_value(l, t->right, it->dim);
-			}
-			add(l, "]");
-		}
-		if (it->hold < img->sec[GF_SEC_HOLD].count) {
-			const struct gf_hold *h = &GF_SEC(struct gf_hold, img, GF_SEC_HOLD)[it->hold];
-			char t2[64];
-			if (h->kind == GF_HOLD_TIME)
-				add(l, " for %s", gf_value_text((double)h->amount, GF_DIM_TIME, t2, sizeof t2));
-			else if (h->kind == GF_HOLD_PERIODS)
-				add(l, " for %llu periods", (unsigned long long)h->amount);
-		}
+	for (uint32_t i = 0; img && i < GF_MIN(ev->terms, GF_EVENT_TERMS) && n < 4; i++)
+		if (ev->term[i].term < img->sec[GF_SEC_TERM].count && ev->term[i].truth == GF_TRUE)
+			shown[n++] = &ev->term[i];
+	const struct gf_term *terms = n ? GF_SEC(struct gf_term, img, GF_SEC_TERM) : NULL;
+	for (uint32_t i = 0; i < n; i++)
+		hold_text(img, &terms[shown[i]->term], hold[i], sizeof hold[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_term *it = &terms[shown[i]->term];
+		add(l, "%s", i ? " and " : ": ");
+		add_term(l, shown[i], it, gf_image_str(img, it->text));
+		/* a hold over several comparisons is said behind the last of them */
+		if (*hold[i] && (i + 1 == n || strcmp(hold[i], hold[i + 1])))
+			add(l, "%s%s", i && !strcmp(hold[i], hold[i - 1]) ? "," : "", hold[i]);
 	}
 }
 
@@ -88,6 +151,18 @@ static const char *reason(uint8_t why)
 	return why < GF_WHY_COUNT ? text[why] : "not eligible";
 }
 
+/* ", protected by \"comm == ...\"" */
+static void add_reason(struct line *l, const struct gf_event_rank *k, const struct gf_image_header *img)
+{
+	add(l, ", %s", reason(k->why));
+	if (!img || k->by == GF_NONE)
+		return;
+	if (k->why == GF_WHY_CONDEMNED && k->by < img->sec[GF_SEC_RULE].count)
+		add(l, ": %s", gf_image_str(img, GF_SEC(struct gf_rule, img, GF_SEC_RULE)[k->by].name));
+	else if (k->why == GF_WHY_PROTECTED && k->by < img->sec[GF_SEC_CLASS].count)
+		add(l, " by \"%s\"", gf_image_str(img, GF_SEC(struct gf_class, img, GF_SEC_CLASS)[k->by].text));
+}
+
 /* Why this one, and who would have been next. */
 static void add_ranking(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
 {
@@ -100,13 +175,12 @@ static void add_ranking(struct line *l, const struct gf_event *ev, const struct 
 
 	if (!s || s->pick < GF_PICK_LARGEST || s->pick > GF_PICK_NEWEST || !n || ev->u.rank[0].why != GF_WHY_CHOSEN)
 		return;
-	add(l, "; ");
+	add(l, "; %s of %u candidate%s", picks[s->pick], ev->candidates, ev->candidates == 1 ? "" : "s");
 	if (s->key != GF_NONE && *gf_image_str(img, s->key_text)) {
-		add(l, "%s ", gf_image_str(img, s->key_text));
+		add(l, " by %s (", gf_image_str(img, s->key_text));
 		add_value(l, ev->u.rank[0].key, s->key_dim);
-		add(l, " is ");
+		add(l, ")");
 	}
-	add(l, "the %s of %u candidate%s", picks[s->pick], ev->candidates, ev->candidates == 1 ? "" : "s");
 	for (uint32_t i = 1; i < n; i++) {
 		const struct gf_event_rank *k = &ev->u.rank[i];
 		if (k->why == GF_WHY_RANKED_LOWER && !next)
@@ -126,7 +200,7 @@ static void add_ranking(struct line *l, const struct gf_event *ev, const struct 
 	if (passed) {
 		add(l, "; passed over: ");
 		add_task(l, passed->comm, passed->pid);
-		add(l, ", %s", reason(passed->why));
+		add_reason(l, passed, img);
 	}
 }
 
@@ -169,7 +243,7 @@ static void add_no_victim(struct line *l, const struct gf_event *ev, const struc
 		const struct gf_event_rank *k = &ev->u.rank[0];
 		add(l, "; first: ");
 		add_task(l, k->comm, k->pid);
-		add(l, ", %s", reason(k->why));
+		add_reason(l, k, img);
 	}
 }
 
@@ -203,7 +277,7 @@ static void add_result(struct line *l, const struct gf_event *ev, const struct g
 		add(l, " failed: %s", m->error == -ESTALE ? "another process has this pid now" : strerror(-m->error));
 	} else if (m->exit_us != GF_NONE) {
 		add_task(l, comm, m->pid);
-		add(l, " gone %s after %s", gf_value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
+		add(l, " gone %s after %s", value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
 	} else {
 		add_task(l, comm, m->pid);
 		/* observed: nothing was sent, and the sentence must not say so */
@@ -246,11 +320,11 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 		add_result(&l, ev, s, img);
 		break;
 	case GF_EV_RULE_ON:
-		add(&l, "is true now");
+		add(&l, "true now");
 		add_terms(&l, ev, img);
 		break;
 	case GF_EV_RULE_OFF:
-		add(&l, "is no longer true");
+		add(&l, "no longer true");
 		break;
 	case GF_EV_MISSED:
 		add(&l, "%u tick%s missed", ev->count, ev->count == 1 ? "" : "s");

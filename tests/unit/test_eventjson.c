@@ -23,6 +23,7 @@ static const char policy[] =
 	"rule low \"memory\" if mem.available < 5% for 2s then SIGTERM largest then after 5s SIGKILL\n"
 	"  notify \"low: {comm} has {rss}\" cooldown 1min\n"
 	"rule tell if mem.available < 5% for 2s then log cooldown 1min\n"
+	"rule both if (comm == \"zqhog\" and rss > 50MiB) for 300ms then SIGTERM it cooldown 1min\n"
 	"rule hog if cpu > 95% for 3s then renice +10 it cooldown 1min\n";
 
 static int compile(void **state)
@@ -117,10 +118,9 @@ static void test_action(void **state)
 	(void)state;
 	gf_event_sentence(&ev, img, s, sizeof s);
 	has(s, "low: SIGTERM to python3 (pid 4242, uid 1000)");
-	has(s, "mem.available < 5% [312.0 MiB / 398.0 MiB] for 2.0 s");
-	has(s, "9.0 GiB is the largest of 212 candidates");
-	has(s, "next: firefox (pid 77, 2.0 GiB)");
-	has(s, "passed over: sshd (pid 5), protected");
+	has(s, ": mem.available 312 MiB < 5% (398 MiB) for 2 s; largest of 212 candidates by rss (9 GiB)");
+	has(s, "next: firefox (pid 77, 2 GiB)");
+	has(s, "passed over: sshd (pid 5), protected by \"comm == \"sshd\"\"");
 	has(s, "\"low: python3 has 9.0 GiB\"");
 	assert_int_equal(gf_event_priority(&ev, img), LOG_WARNING);
 
@@ -148,6 +148,16 @@ static void test_action(void **state)
 	ev.observed = 1;
 	gf_event_sentence(&ev, img, s, sizeof s);
 	has(s, "low: would send SIGTERM to python3");
+
+	/* one hold over two comparisons is said once */
+	ev = event(GF_EV_RULE_ON, "both");
+	const struct gf_rule *both = &GF_SEC(struct gf_rule, img, GF_SEC_RULE)[ev.rule];
+	assert_int_equal(both->terms, 2);
+	ev.terms = 2;
+	ev.term[0] = (struct gf_event_term){ .left = gf_unknown(), .right = gf_unknown(), .term = both->term, .truth = GF_TRUE };
+	ev.term[1] = (struct gf_event_term){ .left = 113.6 * 0x1p20, .right = 50 * 0x1p20, .term = both->term + 1, .truth = GF_TRUE };
+	assert_string_equal(gf_event_sentence(&ev, img, s, sizeof s),
+			    "both: true now: comm == \"zqhog\" and rss 113.6 MiB > 50 MiB, for 300 ms");
 }
 
 static void test_kinds(void **state)
