@@ -69,7 +69,7 @@ struct gf_daemon {
 	struct gf_control *control;
 	struct gf_notify notify;
 	struct gf_view *view;     /* for ps; made when asked for */
-	uint64_t ps_client[GF_CTL_MAX_CLIENTS], ps_due_ns; /* who waits for the view's second sample */
+	uint64_t ps_client[GF_CTL_MAX_CLIENTS]; /* who waits for it */
 	size_t ps_clients;
 	struct gf_later later[GF_CTL_MAX_CLIENTS];
 	size_t laters;
@@ -115,8 +115,8 @@ void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b);
 
 /* view.c: ps. */
 void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c);
-void gf_daemon_ps_due(struct gf_daemon *d);      /* answers who waits, frees what is not used any more */
-int gf_daemon_ps_timeout(struct gf_daemon *d);   /* ms, -1: never */
+int gf_daemon_ps_fd(const struct gf_daemon *d);  /* readable when there is an answer; -1: nobody has asked */
+void gf_daemon_ps_done(struct gf_daemon *d);     /* when it is: answers who waits */
 void gf_view_free(struct gf_view *v);
 
 #endif

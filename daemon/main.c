@@ -3,6 +3,7 @@
  * gpufasd: command line, signals, the loop.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -150,7 +151,11 @@ static void heartbeat(struct gf_daemon *d)
 	if (!d->notify.watchdog_ns)
 		return;
 	gf_engine_stats(d->engine, &st);
-	gf_notify_heartbeat(&d->notify, st.last_tick_ns);
+	/* With a period that is long beside the watchdog's patience, an engine that
+	 * sleeps until its next tick is well too. */
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), period = d->config->period_ns;
+	bool asleep = period > d->notify.watchdog_ns / 4 && now - st.last_tick_ns < period + d->notify.watchdog_ns / 2;
+	gf_notify_heartbeat(&d->notify, asleep && st.last_tick_ns ? now : st.last_tick_ns);
 }
 
 /* True: stop. */
@@ -170,17 +175,17 @@ static bool take_signals(struct gf_daemon *d, int fd)
 
 static void loop(struct gf_daemon *d, int signals)
 {
-	struct pollfd p[2 + 2 + GF_CTL_MAX_CLIENTS];
+	struct pollfd p[3 + 2 + GF_CTL_MAX_CLIENTS];
 	bool stop = false;
 
 	while (!stop) {
 		heartbeat(d);
 		p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = d->reload_fd, .events = POLLIN };
-		size_t n = gf_control_prepare(d->control, p + 2);
-		int wait = earlier(earlier(gf_control_timeout(d->control), gf_notify_timeout(&d->notify)),
-				   earlier(gf_daemon_ps_timeout(d), gf_daemon_later_timeout(d)));
-		if (poll(p, (nfds_t)(n + 2), wait) < 0 && errno != EINTR) {
+		p[2] = (struct pollfd){ .fd = gf_daemon_ps_fd(d), .events = POLLIN };
+		size_t n = gf_control_prepare(d->control, p + 3);
+		int wait = earlier(earlier(gf_control_timeout(d->control), gf_notify_timeout(&d->notify)), gf_daemon_later_timeout(d));
+		if (poll(p, (nfds_t)(n + 3), wait) < 0 && errno != EINTR) {
 			gf_log(LOG_ERR, "poll: %s", strerror(errno));
 			break;
 		}
@@ -188,9 +193,10 @@ static void loop(struct gf_daemon *d, int signals)
 			stop = take_signals(d, signals);
 		if (p[1].revents)
 			gf_daemon_reload_done(d);
-		gf_daemon_ps_due(d);
+		if (p[2].revents)
+			gf_daemon_ps_done(d);
 		gf_daemon_later_due(d);
-		gf_control_run(d->control, p + 2, n);
+		gf_control_run(d->control, p + 3, n);
 	}
 }
 
@@ -234,9 +240,20 @@ static int run(struct gf_daemon *d)
 	return r;
 }
 
+/* Started with stdin, stdout or stderr closed: what is opened next must not get their
+ * numbers, or log lines would go into the audit file or to a client. */
+static void keep_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	struct gf_daemon d = { .reload_fd = -1, .notify = { .fd = -1 } };
+
+	keep_standard_fds();
 	int r = command_line(argc, argv, &d.options);
 
 	if (r)

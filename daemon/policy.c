@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define KEPT 8
@@ -129,6 +130,16 @@ static int compile(const struct gf_config *c, const struct gf_source *src, size_
 	return r;
 }
 
+/* A pipe would keep whoever opens it until somebody writes: no reload after it. */
+static int regular(const char *path, struct gf_err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		return 0; /* what is wrong with it, the reader says better */
+	return gf_err_set(err, EINVAL, "%s is not a regular file; the daemon reads its policies from nothing else", path);
+}
+
 static int load(const struct gf_config *c, const struct gf_strlist *only, struct gf_policy *p, struct gf_policy_report *rep)
 {
 	static const struct gf_source nothing = { .name = "(no policy)", .text = "", .len = 0 };
@@ -140,8 +151,11 @@ static int load(const struct gf_config *c, const struct gf_strlist *only, struct
 	struct gf_source *src = calloc(p->files.n + 1, sizeof *src);
 	if (!src)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->files.n && !r; i++)
-		r = gf_source_read(p->files.v[i], &src[i], &rep->err);
+	for (size_t i = 0; i < p->files.n && !r; i++) {
+		r = regular(p->files.v[i], &rep->err);
+		if (!r)
+			r = gf_source_read(p->files.v[i], &src[i], &rep->err);
+	}
 	if (!r)
 		r = p->files.n ? compile(c, src, p->files.n, p, rep) : compile(c, &nothing, 1, p, rep);
 	for (size_t i = 0; i < p->files.n; i++)

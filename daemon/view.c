@@ -1,41 +1,47 @@
 /* SPDX-License-Identifier: MIT
  *
- * `ps`: a sampler of its own with all fields, in the main thread, so that the
- * engine's samples stay what the policy needs. It is made when somebody asks and
- * freed a minute after the last has asked.
+ * `ps`: a sampler of its own with all fields, so that the engine's samples stay what
+ * the policy needs; on a thread of its own, so that control and watchdog never wait
+ * for it. The thread starts when somebody asks first; the sampler is freed when
+ * nobody has asked for a while.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/outbox.h"
 
-#define KEEP_NS 60000000000ull
+#define KEEP_S 10
 #define FRESH_NS 5000000000ull /* a rate over more than this is history */
 #define APART_NS 250000000ull  /* a rate over less than this is noise */
+#define SLACK 1024u            /* rows beyond those that the engine has */
 #define MAX_WAITING (48u << 20)
 
 struct gf_view {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	int done_fd;         /* eventfd: an answer is there */
+	/* under the lock */
+	bool stop, asked, done;
+	uint32_t rows;       /* that the engine has */
+	struct gf_jbuf json; /* of the last answer */
+	struct gf_err err;   /* or why there is none */
+	/* the thread's own */
+	enum gf_host_sampler sampler;
+	uint32_t max_tasks;
+	char *target_name;
 	struct gf_target *target;
-	uint64_t used_ns;    /* CLOCK_MONOTONIC */
 	uint64_t then_ns;    /* target's time of `then` */
 	double *then;        /* [cap] CPU time then */
 	uint32_t *gen;       /* [cap] whose */
 	double *cpu;         /* [cap] percent of a CPU between then and the last sample */
 	uint32_t cap;
 };
-
-void gf_view_free(struct gf_view *v)
-{
-	if (!v)
-		return;
-	gf_target_destroy(v->target);
-	free(v->then);
-	free(v->gen);
-	free(v->cpu);
-	free(v);
-}
 
 static struct gf_fieldset all_fields(void)
 {
@@ -48,15 +54,27 @@ static struct gf_fieldset all_fields(void)
 	return f;
 }
 
-static int make(struct gf_daemon *d, struct gf_err *err)
-{
-	struct gf_host_opts o = { .sampler = d->config->sampler, .max_tasks = d->config->max_tasks };
-	struct gf_fieldset f = all_fields();
-	struct gf_view *v = calloc(1, sizeof *v);
+/* ---- the thread --------------------------------------------------------------- */
 
-	if (!v)
-		return gf_err_set(err, ENOMEM, "out of memory");
+static void unmake(struct gf_view *v)
+{
+	gf_target_destroy(v->target);
+	free(v->then);
+	free(v->gen);
+	free(v->cpu);
+	v->target = NULL;
+	v->then = v->cpu = NULL;
+	v->gen = NULL;
+	v->then_ns = 0;
+	malloc_trim(0);
+}
+
+static int make(struct gf_view *v, uint32_t rows, struct gf_err *err)
+{
+	struct gf_host_opts o = { .sampler = v->sampler, .max_tasks = GF_MIN(rows, v->max_tasks) };
+	struct gf_fieldset f = all_fields();
 	int r = gf_host_create(&o, &v->target, err);
+
 	if (!r)
 		r = gf_target_set_fields(v->target, &f, err);
 	if (!r) {
@@ -68,9 +86,7 @@ static int make(struct gf_daemon *d, struct gf_err *err)
 			r = gf_err_set(err, ENOMEM, "out of memory");
 	}
 	if (r)
-		gf_view_free(v);
-	else
-		d->view = v;
+		unmake(v);
 	return r;
 }
 
@@ -96,6 +112,37 @@ static int take(struct gf_view *v, struct gf_err *err)
 	if (apart)
 		v->then_ns = s->now_ns;
 	return 0;
+}
+
+/* CPU use is a rate, and command lines are read beside: both need a second sample. */
+static int look(struct gf_view *v, uint32_t rows, struct gf_err *err)
+{
+	uint32_t want = rows + rows / 4 + SLACK;
+	int r = 0;
+
+	if (v->target && v->cap < v->max_tasks && (v->cap < rows || v->target->sample.dropped))
+		unmake(v); /* it has become too small */
+	for (;;) {
+		if (!v->target)
+			r = make(v, want, err);
+		uint64_t now = gf_daemon_clock(CLOCK_BOOTTIME);
+		bool fresh = !r && v->then_ns && now - v->then_ns <= FRESH_NS;
+		if (fresh && now - v->then_ns < APART_NS)
+			return 0;
+		if (!r)
+			r = take(v, err);
+		if (!r && v->target->sample.dropped && v->cap < v->max_tasks) {
+			want = v->cap + v->target->sample.dropped * 2 + SLACK;
+			unmake(v);
+			continue;
+		}
+		if (r || fresh)
+			return r;
+		while ((now = gf_daemon_clock(CLOCK_BOOTTIME)) < v->then_ns + APART_NS) {
+			uint64_t left = v->then_ns + APART_NS - now;
+			nanosleep(&(struct timespec){ .tv_nsec = (long)left }, NULL);
+		}
+	}
 }
 
 static void numbers(const struct gf_sample *s, uint32_t i, struct gf_jbuf *b)
@@ -147,91 +194,207 @@ static void task(const struct gf_view *v, uint32_t i, struct gf_jbuf *b)
 	gf_jbuf_close(b, '}');
 }
 
-static void answer(struct gf_daemon *d, struct gf_client *c)
+static void write_json(struct gf_view *v, struct gf_jbuf *b)
 {
-	const struct gf_sample *s = &d->view->target->sample;
+	const struct gf_sample *s = &v->target->sample;
+
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "target", v->target_name);
+	gf_jbuf_kuint(b, "now_ns", s->now_ns);
+	gf_jbuf_kuint(b, "dropped", s->dropped);
+	gf_jbuf_key(b, "host");
+	gf_host_json(s->host, b);
+	gf_jbuf_key(b, "tasks");
+	gf_jbuf_open(b, '[');
+	for (uint32_t i = 0; i < s->rows && !b->failed; i++)
+		if (s->flags[i] & GF_ROW_VALID)
+			task(v, i, b);
+	gf_jbuf_close(b, ']');
+	gf_jbuf_close(b, '}');
+}
+
+static void ring(int fd)
+{
+	uint64_t one = 1;
+	if (write(fd, &one, sizeof one) < 0)
+		return; /* the counter is full: whoever reads is awake */
+}
+
+static void serve(struct gf_view *v, uint32_t rows)
+{
+	struct gf_err err = { "" };
 	struct gf_jbuf b = { 0 };
+	int r = look(v, rows, &err);
+
+	if (!r)
+		write_json(v, &b);
+	if (b.failed)
+		gf_err_set(&err, ENOMEM, "the daemon has not enough memory for this answer");
+	if (r || b.failed)
+		gf_jbuf_deinit(&b);
+	if (r && !err.text[0])
+		gf_err_set(&err, -r, "%s", strerror(-r));
+	pthread_mutex_lock(&v->lock);
+	gf_jbuf_deinit(&v->json);
+	v->json = b;
+	v->err = err;
+	v->done = true;
+	pthread_mutex_unlock(&v->lock);
+	ring(v->done_fd);
+}
+
+static void *view_thread(void *arg)
+{
+	struct gf_view *v = arg;
+
+	pthread_mutex_lock(&v->lock);
+	while (!v->stop) {
+		if (v->asked) {
+			uint32_t rows = v->rows;
+			v->asked = false;
+			pthread_mutex_unlock(&v->lock);
+			serve(v, rows);
+			pthread_mutex_lock(&v->lock);
+			continue;
+		}
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += KEEP_S;
+		int r = v->target ? pthread_cond_timedwait(&v->cond, &v->lock, &until) : pthread_cond_wait(&v->cond, &v->lock);
+		if (r == ETIMEDOUT && !v->asked) {
+			pthread_mutex_unlock(&v->lock);
+			unmake(v);
+			pthread_mutex_lock(&v->lock);
+		}
+	}
+	pthread_mutex_unlock(&v->lock);
+	unmake(v);
+	return NULL;
+}
+
+/* ---- the main thread ------------------------------------------------------------ */
+
+static void release(struct gf_view *v)
+{
+	if (v->done_fd >= 0)
+		close(v->done_fd);
+	gf_jbuf_deinit(&v->json);
+	pthread_mutex_destroy(&v->lock);
+	pthread_cond_destroy(&v->cond);
+	free(v->target_name);
+	free(v);
+}
+
+void gf_view_free(struct gf_view *v)
+{
+	if (!v)
+		return;
+	pthread_mutex_lock(&v->lock);
+	v->stop = true;
+	pthread_cond_signal(&v->cond);
+	pthread_mutex_unlock(&v->lock);
+	pthread_join(v->thread, NULL);
+	release(v);
+}
+
+static int start(struct gf_daemon *d, struct gf_err *err)
+{
+	struct gf_view *v = calloc(1, sizeof *v);
+	pthread_condattr_t attr;
+
+	if (!v)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	pthread_mutex_init(&v->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&v->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	v->sampler = d->config->sampler;
+	v->max_tasks = d->config->max_tasks;
+	v->target_name = strdup(d->config->target_name);
+	v->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = v->done_fd < 0 ? gf_err_set(err, errno, "cannot make an eventfd: %s", strerror(errno)) :
+		!v->target_name ? gf_err_set(err, ENOMEM, "out of memory") :
+		gf_thread_start(&v->thread, "gpufasd-ps", view_thread, v, err);
+	if (r)
+		release(v);
+	else
+		d->view = v;
+	return r;
+}
+
+void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c)
+{
+	struct gf_engine_stats st;
+	struct gf_err err = { "" };
+	int r = 0;
 
 	if (gf_control_waiting(d->control) > MAX_WAITING) {
 		gf_client_fail(c, NULL, "too many answers wait for clients that do not read; try again");
 		return;
 	}
-	gf_jbuf_open(&b, '{');
-	gf_jbuf_kstr(&b, "target", d->config->target_name);
-	gf_jbuf_kuint(&b, "now_ns", s->now_ns);
-	gf_jbuf_key(&b, "host");
-	gf_host_json(s->host, &b);
-	gf_jbuf_key(&b, "tasks");
-	gf_jbuf_open(&b, '[');
-	for (uint32_t i = 0; i < s->rows && !b.failed; i++)
-		if (s->flags[i] & GF_ROW_VALID)
-			task(d->view, i, &b);
-	gf_jbuf_close(&b, ']');
-	gf_jbuf_close(&b, '}');
-	gf_client_answer(c, &b);
-}
-
-void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c)
-{
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
-	struct gf_err err = { 0 };
-	int r = 0;
-
 	if (!d->view)
-		r = make(d, &err);
-	uint64_t age = r ? 0 : gf_daemon_clock(CLOCK_BOOTTIME) - d->view->then_ns;
-	if (!r && (age >= APART_NS || !d->view->then_ns))
-		r = take(d->view, &err);
+		r = start(d, &err);
 	if (r) {
 		gf_client_fail(c, NULL, "%s", err.text[0] ? err.text : strerror(-r));
-		return;
-	}
-	d->view->used_ns = now;
-	if (age <= FRESH_NS && !d->ps_clients) {
-		answer(d, c);
 		return;
 	}
 	if (d->ps_clients == GF_CTL_MAX_CLIENTS) { /* they came, asked and went */
 		gf_client_fail(c, NULL, "too many clients ask for processes at once; try again");
 		return;
 	}
-	/* CPU use is a rate, and command lines are read beside: they need a second sample */
-	if (!d->ps_clients)
-		d->ps_due_ns = gf_daemon_clock(CLOCK_MONOTONIC) + APART_NS + 20000000;
 	d->ps_client[d->ps_clients++] = gf_client_defer(c);
+	gf_engine_stats(d->engine, &st);
+	pthread_mutex_lock(&d->view->lock);
+	d->view->asked = true;
+	d->view->rows = st.live + st.dropped;
+	pthread_cond_signal(&d->view->cond);
+	pthread_mutex_unlock(&d->view->lock);
 }
 
-void gf_daemon_ps_due(struct gf_daemon *d)
+int gf_daemon_ps_fd(const struct gf_daemon *d)
 {
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
-	struct gf_err err = { 0 };
+	return d->view ? d->view->done_fd : -1;
+}
 
-	if (!d->view)
+static void answer(struct gf_daemon *d, struct gf_client *c, struct gf_jbuf *json, bool last, const char *why)
+{
+	struct gf_jbuf b = { 0 };
+
+	if (!json->n) {
+		gf_client_fail(c, NULL, "%s", why);
+	} else if (gf_control_waiting(d->control) > MAX_WAITING) {
+		gf_client_fail(c, NULL, "too many answers wait for clients that do not read; try again");
+	} else if (last) {
+		gf_client_answer(c, json);
+		*json = (struct gf_jbuf){ 0 };
+	} else {
+		gf_jbuf_json(&b, json->p, json->n);
+		gf_client_answer(c, &b);
+	}
+}
+
+void gf_daemon_ps_done(struct gf_daemon *d)
+{
+	struct gf_view *v = d->view;
+	struct gf_err err;
+	uint64_t n;
+
+	if (!v || read(v->done_fd, &n, sizeof n) < 0)
 		return;
-	if (d->ps_clients && now >= d->ps_due_ns) {
-		int r = take(d->view, &err);
-		for (size_t i = 0; i < d->ps_clients; i++) {
-			struct gf_client *c = gf_control_client(d->control, d->ps_client[i]);
-			if (c && r)
-				gf_client_fail(c, NULL, "%s", err.text[0] ? err.text : strerror(-r));
-			else if (c)
-				answer(d, c);
-		}
+	pthread_mutex_lock(&v->lock);
+	struct gf_jbuf json = v->json;
+	err = v->err;
+	bool done = v->done;
+	v->json = (struct gf_jbuf){ 0 };
+	v->done = false;
+	pthread_mutex_unlock(&v->lock);
+	for (size_t i = 0; done && i < d->ps_clients; i++) {
+		struct gf_client *c = gf_control_client(d->control, d->ps_client[i]);
+		if (c)
+			answer(d, c, &json, i + 1 == d->ps_clients, err.text);
+	}
+	if (done)
 		d->ps_clients = 0;
-	}
-	if (!d->ps_clients && now - d->view->used_ns >= KEEP_NS) {
-		gf_view_free(d->view);
-		d->view = NULL;
-		malloc_trim(0);
-	}
-}
-
-int gf_daemon_ps_timeout(struct gf_daemon *d)
-{
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
-
-	if (!d->view)
-		return -1;
-	uint64_t due = d->ps_clients ? d->ps_due_ns : d->view->used_ns + KEEP_NS;
-	return due <= now ? 0 : (int)((due - now) / 1000000) + 1;
+	gf_jbuf_deinit(&json);
 }

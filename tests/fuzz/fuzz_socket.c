@@ -92,7 +92,7 @@ static void turn(int ms)
 	gf_control_run(daemon_.control, p, n);
 	if (p[n].revents)
 		gf_daemon_reload_done(&daemon_);
-	gf_daemon_ps_due(&daemon_);
+	gf_daemon_ps_done(&daemon_);
 	gf_daemon_later_due(&daemon_);
 }
 
