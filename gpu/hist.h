@@ -132,6 +132,28 @@ GF_INLINE double gf_hist_diff(const struct gf_hist *h, const struct gf_hist_stat
 	return d / dt;
 }
 
+/* The same of rows [base, base + n). */
+GF_INLINE void gf_hist_diffs(const struct gf_hist *h, const struct gf_hist_state *hs, uint32_t base, const uint32_t n,
+			     double *d)
+{
+	const uint64_t *first = hs->first + base;
+	const double *now = hs->now + base, *then = hs->ring + base;
+	uint64_t t = 0;
+	double dt = 1; /* x / 1 is x */
+
+	if (hs->then != GF_NONE) {
+		t = hs->time[hs->then];
+		then += (size_t)hs->then * hs->stride;
+		if (h->stat != GF_STAT_DELTA)
+			dt = (double)(hs->now_time - t) / 1e9;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		double x = (now[i] - then[i]) / dt;
+		/* first is set, and not after t. */
+		d[i] = first[i] - 1 < t ? x : gf_unknown();
+	}
+}
+
 /* AVG, MAX, MIN, SUM of rows from ring columns and the running bucket, oldest
  * column first. */
 GF_INLINE void gf_hist_window(const struct gf_hist *h, const struct gf_hist_state *hs, uint64_t now,
@@ -193,8 +215,7 @@ GF_INLINE void gf_hist_read(const struct gf_hist *h, const struct gf_hist_state 
 		for (uint32_t i = 0; i < n; i++)
 			d[i] = x;
 	} else if (gf_hist_is_diff(h->stat)) {
-		for (uint32_t i = 0; i < n; i++)
-			d[i] = gf_hist_diff(h, hs, base + i);
+		gf_hist_diffs(h, hs, base, n, d);
 	} else {
 		gf_hist_window(h, hs, now, base, n, d);
 	}

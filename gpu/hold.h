@@ -58,6 +58,8 @@ GF_INLINE void gf_hold_update(const struct gf_hold *h, struct gf_hold_state *hs,
 	uint64_t at = h->kind == GF_HOLD_PERIODS ? st->tick : now;
 	uint32_t block = base / GF_ROW_BLOCK;
 	uint8_t top = 0, set = 0;
+	const uint8_t *lo = st->lo + base, *hi = st->hi + base;
+	const uint64_t *since = hs->since + base;
 
 	gf_hold_born(hs, st, now);
 	if (h->scope == GF_SCOPE_HOST) {
@@ -69,16 +71,20 @@ GF_INLINE void gf_hold_update(const struct gf_hold *h, struct gf_hold_state *hs,
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		uint8_t lo = st->lo[base + i], hi = st->hi[base + i];
-		uint8_t x = GF_MAX(lo, GF_MIN(hi, p[i]));
+		uint8_t x = GF_MIN(hi[i], p[i]);
+		x = GF_MAX(lo[i], x);
 		d[i] = x;
-		top = GF_MAX(top, x);
 	}
+	for (uint32_t i = 0; i < n; i++)
+		top = GF_MAX(top, d[i]);
 	if (top != GF_TRUE && !hs->any[block])
 		return;
 	for (uint32_t i = 0; i < n; i++) {
+		/* Not true and was not: nothing changes. */
+		if (d[i] != GF_TRUE && !since[i])
+			continue;
 		d[i] = gf_hold_step(h, hs, st, at, base + i, d[i]);
-		set |= hs->since[base + i] != 0;
+		set |= since[i] != 0;
 	}
 	if (set || n == GF_ROW_BLOCK)
 		hs->any[block] = set;

@@ -10,6 +10,7 @@
 #ifndef GPUFAS_INTERP_H
 #define GPUFAS_INTERP_H
 
+#include "gpu/compare.h"
 #include "gpu/hist.h"
 #include "gpu/hold.h"
 #include "gpu/state.h"
@@ -207,9 +208,6 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 	return 1;
 }
 
-#define GF_CMP(is) \
-	GF_LANES d[i] = (uint8_t)((a[i] != a[i]) | (b[i] != b[i]) ? GF_UNKNOWN : ((is) ? GF_TRUE : GF_FALSE))
-
 /* Comparisons, and truth from truth. */
 GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_regs *r)
 {
@@ -219,22 +217,22 @@ GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_reg
 
 	switch (in.op) {
 	case GF_OP_LT:
-		GF_CMP(GF_LT(a[i], b[i]));
+		gf_compare(GF_REL_LT, d, a, b, n);
 		return 1;
 	case GF_OP_LE:
-		GF_CMP(GF_LE(a[i], b[i]));
+		gf_compare(GF_REL_LE, d, a, b, n);
 		return 1;
 	case GF_OP_GT:
-		GF_CMP(GF_LT(b[i], a[i]));
+		gf_compare(GF_REL_LT, d, b, a, n);
 		return 1;
 	case GF_OP_GE:
-		GF_CMP(GF_LE(b[i], a[i]));
+		gf_compare(GF_REL_LE, d, b, a, n);
 		return 1;
 	case GF_OP_EQ:
-		GF_CMP(a[i] == b[i]);
+		gf_compare(GF_REL_EQ, d, a, b, n);
 		return 1;
 	case GF_OP_NE:
-		GF_CMP(a[i] != b[i]);
+		gf_compare(GF_REL_NE, d, a, b, n);
 		return 1;
 	case GF_OP_AND:
 		GF_LANES d[i] = GF_MIN(p[i], q[i]);

@@ -378,6 +378,8 @@ GF_INLINE void gf_rule_follow(struct gf_tick *t, uint32_t rule)
 	rs->victims = n;
 }
 
+GF_STATIC_ASSERT(GF_WIDTH < 256, "rows of a chunk are counted in a byte");
+
 /* Gate and condition. Sets truth, true_rows, and for task rules st->cond. */
 GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
 {
@@ -410,17 +412,20 @@ GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
 	}
 	for (uint32_t base = 0; base < up; base += GF_WIDTH) {
 		const uint8_t *lo = st->lo + base, *hi = st->hi + base;
-		uint8_t *cond = st->cond + base;
+		uint8_t *cond = st->cond + base, n = 0;
+		const uint8_t *p;
 		GF_RUN_CHUNK(&t->c, r->cond, base, t->regs, &res);
+		p = res.p; /* a store of bytes could change res */
 		GF_IVDEP
 		for (uint32_t i = 0; i < GF_WIDTH; i++) {
-			uint8_t x = GF_MIN(hi[i], res.p[i]);
+			uint8_t x = GF_MIN(hi[i], p[i]);
 			cond[i] = GF_MAX(lo[i], x);
 		}
 		for (uint32_t i = 0; i < GF_WIDTH; i++) {
-			trues += cond[i] == GF_TRUE;
+			n = (uint8_t)(n + (cond[i] == GF_TRUE));
 			top = GF_MAX(top, cond[i]);
 		}
+		trues += n;
 	}
 	rs->truth = top;
 	rs->true_rows = trues;
