@@ -94,16 +94,14 @@ static void fill_text(const struct gf_engine *e, struct gf_event *ev)
 	}
 }
 
-/* Hands over what a tick had to say. Verdicts first: they are what is waited for. */
+/* Hands over what a tick had to say. An event is in its ring before the verdicts
+ * that refer to it, so that no result can be reported ahead of its action; the
+ * actuator is woken first, since it is what is waited for. */
 void gf_engine_flush(struct gf_engine *e)
 {
 	struct gf_tick_out *out = &e->out;
 	uint64_t wall = out->events_n ? gf_engine_clock(CLOCK_REALTIME) : 0;
 
-	for (uint32_t i = 0; i < out->verdicts_n; i++)
-		gf_ring_put(&e->verdicts, &out->verdicts[i]);
-	if (out->verdicts_n)
-		gf_ring_wake(&e->verdicts);
 	for (uint32_t i = 0; i < out->events_n; i++) {
 		struct gf_event *ev = &out->events[i];
 		/* As in the stage: a quarter of the ring is for actions alone. */
@@ -115,6 +113,10 @@ void gf_engine_flush(struct gf_engine *e)
 		fill_text(e, ev);
 		gf_ring_put(&e->events, ev);
 	}
+	for (uint32_t i = 0; i < out->verdicts_n; i++)
+		gf_ring_put(&e->verdicts, &out->verdicts[i]);
+	if (out->verdicts_n)
+		gf_ring_wake(&e->verdicts);
 	if (out->events_n)
 		gf_ring_wake(&e->events);
 	out->verdicts_cap = GF_MIN(ENGINE_ACTS, gf_ring_room(&e->verdicts));
