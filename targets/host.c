@@ -427,6 +427,27 @@ static int choose_sampler(struct gf_host *h, enum gf_host_sampler which, struct 
 	return 0;
 }
 
+/* Whether /proc counts processes as we do. Where it is that of another pid namespace,
+ * the same number is one process there and another one here: nothing would be safe. */
+static int check_proc(struct gf_err *err)
+{
+	char line[512];
+	int me = 0, more = 0, found = 0;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && found < 1 && fgets(line, sizeof line, f))
+		if (!strncmp(line, "NSpid:", 6))
+			found = sscanf(line + 6, "%d %d", &me, &more);
+	if (f)
+		fclose(f);
+	if (f && !found)
+		return 0; /* a kernel without it (before 4.1) */
+	if (found != 1 || me != getpid())
+		return gf_err_set(err, ENOTSUP, "/proc is not that of this pid namespace, so that pids in it are other processes' here: "
+				  "mount a /proc of its own (unshare --mount-proc, or mount -t proc proc /proc)");
+	return 0;
+}
+
 int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err)
 {
 	static const struct gf_target_ops ops = {
@@ -443,7 +464,9 @@ int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, stru
 	h->me = getpid();
 	h->page = (double)sysconf(_SC_PAGESIZE);
 	h->want = want_of(&h->fields);
-	int r = gf_sample_init(&h->t.sample, cap, err);
+	int r = check_proc(err);
+	if (!r)
+		r = gf_sample_init(&h->t.sample, cap, err);
 	if (!r)
 		r = gf_table_init(&h->table, &h->t.sample, err);
 	if (!r) {

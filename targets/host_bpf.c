@@ -24,6 +24,7 @@ struct bpf_sampler {
 	struct tasks *skel;
 	struct bpf_link *link;
 	char *buf;
+	int64_t boot_ns; /* what our time namespace adds to the boot time */
 };
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -34,12 +35,13 @@ static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-static void put_all(struct gf_host *h, const char *buf, size_t len)
+static void put_all(struct bpf_sampler *b, struct gf_host *h, const char *buf, size_t len)
 {
 	struct gf_task_rec r;
 
 	for (size_t at = 0; at + sizeof r <= len; at += sizeof r) {
 		memcpy(&r, buf + at, sizeof r);
+		r.start_ns += (uint64_t)b->boot_ns;
 		gf_host_put(h, &r);
 	}
 }
@@ -59,7 +61,7 @@ static int read_records(struct bpf_sampler *b, struct gf_host *h, int fd, struct
 			break;
 		have += (size_t)n;
 		size_t whole = have / sizeof(struct gf_task_rec) * sizeof(struct gf_task_rec);
-		put_all(h, b->buf, whole);
+		put_all(b, h, b->buf, whole);
 		have -= whole;
 		memmove(b->buf, b->buf + whole, have);
 	}
@@ -127,6 +129,34 @@ static int possible_cpus(uint32_t *cpus, uint32_t *ret_n)
 	return n ? 0 : -ENODATA;
 }
 
+/* The kernel's start times are those of the initial time namespace; CLOCK_BOOTTIME and
+ * /proc are ours. The file tells of the namespace that children get: only where that
+ * is ours too is it known what ours is. */
+static int time_offset(int64_t *ret_ns)
+{
+	char own[64], childs[64], line[128];
+	ssize_t a = readlink("/proc/self/ns/time", own, sizeof own);
+	ssize_t b = readlink("/proc/self/ns/time_for_children", childs, sizeof childs);
+	long long s, ns;
+	int r = 0;
+
+	*ret_ns = 0;
+	if (a < 0 && errno == ENOENT)
+		return 0; /* a kernel without time namespaces */
+	if (a <= 0 || a != b || memcmp(own, childs, (size_t)a))
+		return -EXDEV;
+	FILE *f = fopen("/proc/self/timens_offsets", "re");
+	if (!f)
+		return -EXDEV;
+	while (fgets(line, sizeof line, f))
+		if ((sscanf(line, "boottime %lld %lld", &s, &ns) == 2 || sscanf(line, "7 %lld %lld", &s, &ns) == 2))
+			*ret_ns = s * 1000000000 + ns;
+	if (ferror(f))
+		r = -EXDEV;
+	fclose(f);
+	return r;
+}
+
 /* Runs the iterator once with nobody listening, so that a kernel it cannot read
  * shows now, when /proc can still be taken, and not in the first tick. */
 static int try_out(struct bpf_sampler *b)
@@ -159,6 +189,8 @@ static const char *refusal(int e)
 		return "kernel has no BTF";
 	case E2BIG:
 		return "more CPUs than it can sum";
+	case EXDEV:
+		return "this time namespace's offset is not known";
 	case ENOTSUP:
 		return "unknown memory counters";
 	}
@@ -178,6 +210,10 @@ int gf_host_bpf_create(struct gf_sampler **ret, struct gf_err *err)
 		goto out;
 	b->s.pass = bpf_pass;
 	b->s.destroy = bpf_destroy;
+	what = "clocks";
+	r = time_offset(&b->boot_ns);
+	if (r)
+		goto out;
 	what = "opening";
 	b->skel = tasks__open();
 	r = b->skel ? 0 : -errno;
