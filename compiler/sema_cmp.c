@@ -229,6 +229,21 @@ static void warn_counter(struct gf_sema_ctx *c, const struct gf_expr *e, const s
 		     "%s only ever grows: once true, this stays true", t);
 }
 
+/* A number that things are counted or named by: never a fraction. */
+static bool is_whole(const struct gf_node *n)
+{
+	if (n->dim != GF_DIM_NUM && n->dim != GF_DIM_UID && n->dim != GF_DIM_GID)
+		return false;
+	if (n->kind == GF_N_HOST)
+		return n->id != GF_HF_LOAD_1 && n->id != GF_HF_LOAD_5 && n->id != GF_HF_LOAD_15;
+	return n->kind == GF_N_TASK || (n->kind == GF_N_AGG && n->id == GF_AGG_COUNT);
+}
+
+static bool is_fraction(const struct gf_node *n)
+{
+	return gf_node_is_const(n) && n->num != floor(n->num);
+}
+
 /* The comparison as a node, and whether it can come out both ways. NULL after an error. */
 static struct gf_node *make(struct gf_sema_ctx *c, const struct gf_expr *e, enum gf_node_kind op, struct gf_node *l,
 			    struct gf_node *r, const struct gf_expr *le, const struct gf_expr *re,
@@ -247,6 +262,10 @@ static struct gf_node *make(struct gf_sema_ctx *c, const struct gf_expr *e, enum
 	*ret_why = gf_node_is_const(l) && gf_node_is_const(r) ? "both sides are fixed values" :
 		   gf_node_is_const(l)			      ? range_text(c, r, re, l) :
 								range_text(c, l, le, r);
+	if ((op == GF_N_EQ || op == GF_N_NE) && ((is_whole(l) && is_fraction(r)) || (is_whole(r) && is_fraction(l)))) {
+		*ret_v = op == GF_N_EQ ? NEVER : ALWAYS;
+		*ret_why = gf_sema_printf(c, "%s is a whole number", gf_sema_text(c, is_whole(l) ? le : re));
+	}
 	struct gf_node *n = gf_node_make(c, gf_sema_expand(c, e), op, 0, l, r);
 
 	if (!n)

@@ -179,6 +179,23 @@ static void classes(void **state)
 	end(&w);
 }
 
+/* A protection may be of the whole host: nothing is touched while it is not false. */
+static void nobody_for_now(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, "protect uptime < 5min if mem.available < 5% then SIGTERM largest");
+	task(&w, 0, "a", 900 * MiB);
+	host(&w, "mem.available", 49 * MiB);
+	QUIET(&w, 1); /* not known */
+	host(&w, "uptime", 299e9);
+	QUIET(&w, 1);
+	host(&w, "uptime", 300e9);
+	EXPECT(&w, "TERM a");
+	end(&w);
+}
+
 static void immune(void **state)
 {
 	static const char rule_text[] = "if mem.available < 5% then SIGTERM largest where rss > 1MiB settle 0s";
@@ -471,6 +488,7 @@ int main(void)
 		cmocka_unit_test(head_fork_bomb),
 		cmocka_unit_test(head_cpu_hog),
 		cmocka_unit_test(classes),
+		cmocka_unit_test(nobody_for_now),
 		cmocka_unit_test(immune),
 		cmocka_unit_test(selectors),
 		cmocka_unit_test(candidates),

@@ -197,6 +197,24 @@ static void until_some_distance(void **state)
 	end(&w);
 }
 
+/* Per task, where the condition reads task fields: a counts no sample of b's. */
+static void times_of_a_task(void **state)
+{
+	static const double rss[][2] = { { 600, 1 }, { 1, 600 }, { 600, 1 }, { 1, 600 }, { 1, 1 }, { 1, 600 } };
+	struct world w;
+
+	(void)state;
+	begin(&w, "if rss > 500MiB 3 times within 9s then log it");
+	task(&w, 0, "a", MiB);
+	task(&w, 1, "b", MiB);
+	for (size_t i = 0; i < 6; i++) {
+		set(&w, 0, "rss", rss[i][0] * MiB);
+		set(&w, 1, "rss", rss[i][1] * MiB);
+		EXPECT(&w, i == 5 ? "LOG b" : "");
+	}
+	end(&w);
+}
+
 /* "N times within" stays true while its window remembers; until ends it at once. */
 static void times_until(void **state)
 {
@@ -515,6 +533,7 @@ int main(void)
 		cmocka_unit_test(times_within),
 		cmocka_unit_test(for_inside),
 		cmocka_unit_test(until_some_distance),
+		cmocka_unit_test(times_of_a_task),
 		cmocka_unit_test(times_until),
 		cmocka_unit_test(many_terms),
 		cmocka_unit_test(three_values),
