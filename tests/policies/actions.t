@@ -48,16 +48,16 @@ children() { [ "$(pgrep -c -P "$1")" -ge "$2" ]; }
 
 mkdir "$dir/policy.d"
 # Memory: always "nearly gone". Forks: always "too many".
-sed -e "s/if mem.available < 4% .* until mem.available > 8%/if mem.total > 1MiB for 500ms until mem.total < 1MiB/" \
-	-e "/^rule no-memory/,\$d" -e "s/^let swap_gone.*//" \
-	-e "s/then after 10s/then after 1s/" -e "s/where anon/where comm == \"${tag}mem\" and anon/" \
+sed -e '/^  if mem.available < 4%/,/^      for 3s/c\  if mem.total > 1MiB for 500ms until mem.total < 1MiB' \
+	-e "/^rule no-memory/,\$d" -e "/^let swap_gone/d" -e "s/^let worth_it.*/let worth_it = anon + swap > 64MiB/" \
+	-e "s/then after 10s/then after 1s/" -e "s/where worth_it/where comm == \"${tag}mem\" and worth_it/" \
 	policies/20-low-memory.policy >"$dir/policy.d/20.policy"
-sed -e "s/tasks.rate > 500\/s and count(where age < 10s) > 2000/count(where comm == \"${tag}fork\") > 20/" \
+sed -e "s/^let bombing.*/let bombing = count(where comm == \"${tag}fork\") > 20/" -e "/^let young/d" \
 	-e "s/until tasks.rate < 100\/s//" -e "s/tree(threads) > 1000/tree(threads) > 20/" \
 	-e "/^# The kind whose parents/,\$d" -e "s/where uid/where comm == \"${tag}fork\" and uid/" \
 	policies/50-fork-bomb.policy >"$dir/policy.d/50.policy"
-sed -e "s/psi.cpu.some.avg60 > 20% for 10min/comm == \"${tag}cpu\" for 2s/" -e "s/cpu > 95%/cpu > 20%/" \
-	-e "/^rule endless/,\$d" policies/60-runaway-cpu.policy >"$dir/policy.d/60.policy"
+sed -e "s/if cpu > 95%/if comm == \"${tag}cpu\" and cpu > 20%/" -e "/^ *and cgroup/d" -e "/^ *and psi/d" \
+	-e "s/for 10min/for 2s/" -e "/^rule endless/,\$d" policies/60-runaway-cpu.policy >"$dir/policy.d/60.policy"
 echo "protect uid == 1234" >"$dir/policy.d/10.policy"
 
 # No step may reach beyond our names: every acting line, or its rule's condition, has one.
