@@ -7,7 +7,7 @@
 # test looks at that itself before it starts the daemon. What is tried is the
 # rest: who is chosen, which signals come, in which order, and who lives.
 set -u
-plan=8
+plan=10
 echo "1..$plan"
 . demo/lib.sh
 helpers=$BUILD/tests/helpers
@@ -58,6 +58,9 @@ sed -e "s/^let bombing.*/let bombing = count(where comm == \"${tag}fork\") > 20/
 	policies/50-fork-bomb.policy >"$dir/policy.d/50.policy"
 sed -e "s/if cpu > 95%/if comm == \"${tag}cpu\" and cpu > 20%/" -e "/^ *and cgroup/d" -e "/^ *and psi/d" \
 	-e "s/for 10min/for 2s/" -e "/^rule endless/,\$d" policies/60-runaway-cpu.policy >"$dir/policy.d/60.policy"
+sed -e "s/30min/2s/; s/10min/1s/; s/age > 1h/age > 1s/; s/512MiB/15MiB/; s/128MiB/5MiB/" -e "/^rule leak-report/,/^\$/d" \
+	-e "s/^  if leaking/  if comm == \"${tag}leak\" and leaking/" -e "/^ *and anon >/d" -e "/^ *and mem.available/d" \
+	-e "s/for 30s until.*/for 200ms/" policies/30-leak.policy >"$dir/policy.d/30.policy"
 echo "protect uid == 1234" >"$dir/policy.d/10.policy"
 
 # No step may reach beyond our names: every acting line, or its rule's condition, has one.
@@ -66,7 +69,10 @@ safe() {
 	for f in 20 50; do
 		grep -E '^ *then SIG' "$dir/policy.d/$f.policy" | grep -vq "comm == \"$tag" && return 1
 	done
-	grep -E '^ *if ' "$dir/policy.d/60.policy" | grep -vq "comm == \"$tag" && return 1
+	for f in 30 60; do
+		grep -E '^ *if ' "$dir/policy.d/$f.policy" | grep -vq "comm == \"$tag" && return 1
+	done
+	[ "$(grep -cE '^ *then SIG' "$dir/policy.d/30.policy")" -eq 1 ] || return 1
 	[ "$(grep -cE '^ *then SIG' "$dir/policy.d/20.policy")" -eq 1 ] && [ "$(grep -cE '^ *then SIG' "$dir/policy.d/50.policy")" -eq 1 ]
 }
 if ! safe; then
@@ -84,6 +90,8 @@ launch setpriv --reuid=4321 --clear-groups "$helpers/forker" --comm "${tag}fork"
 bomb=$pid
 launch "$helpers/cpuhog" --comm "${tag}cpu" --seconds 100
 spin=$pid
+launch "$helpers/memhog" --comm "${tag}leak" --limit 1500 --rate 15 --seconds 100
+leak=$pid
 wait_for size_is "$kept" 195 && wait_for size_is "$deaf" 115 && wait_for children "$bomb" 40
 
 write_config enforce "$dir/policy.d"
@@ -98,6 +106,9 @@ no_forkers() { ! pgrep -x "${tag}fork" >/dev/null; }
 check "... with all its children" wait_for no_forkers
 nicer() { [ "$(cut -d')' -f2 "/proc/$spin/stat" | awk '{ print $17 }')" = 10 ]; }
 check "the busy process is nice 10, and lives" wait_for nicer
+check "what grows and grows is ended" wait_for gone "$leak"
+wait "$leak" 2>/dev/null
+[ $? -eq 143 ] && ok "... by SIGTERM, the first step" || bad "... by SIGTERM, the first step"
 term_first() {
 	ctl events --json --lines 200 --rule low-memory | grep -o '"step": *"[^"]*"' | head -n 1 | grep -q SIGTERM
 }
