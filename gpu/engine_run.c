@@ -363,11 +363,34 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	return 0;
 }
 
+/* A caller that has its turn runs at the engine's priority, or whatever else wants
+ * the core would make the engine wait for it. */
+struct priority {
+	struct sched_param p;
+	int policy;
+	bool raised;
+};
+
+static void priority_raise(const struct gf_engine *e, struct priority *was)
+{
+	struct sched_param p = { .sched_priority = e->opts.rt_priority };
+
+	was->raised = e->running && e->now.rt && !pthread_getschedparam(pthread_self(), &was->policy, &was->p) &&
+		      was->policy != SCHED_FIFO && !pthread_setschedparam(pthread_self(), SCHED_FIFO, &p);
+}
+
+static void priority_back(const struct priority *was)
+{
+	if (was->raised)
+		pthread_setschedparam(pthread_self(), was->policy, &was->p);
+}
+
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err)
 {
 	struct engine_views views = { 0 }, old_views;
 	struct gf_adoption *plan = NULL;
 	struct gf_state *st = NULL, *old;
+	struct priority was = { .raised = false };
 	uint32_t faulted = 0;
 	int rc;
 
@@ -378,8 +401,10 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 		rc = gf_err_set(err, ENOMEM, "out of memory for the new policy");
 	if (!rc)
 		faulted = fault_before(e, st);
-	if (!rc)
+	if (!rc) {
+		priority_raise(e, &was);
 		rc = turn_caller(e, err);
+	}
 	if (!rc) {
 		rc = swap_now(e, st, plan, faulted, err);
 		if (!rc) {
@@ -390,6 +415,7 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 		}
 		turn_give(e);
 	}
+	priority_back(&was);
 	gf_state_destroy(st);
 	free(plan);
 	free(views.shown);

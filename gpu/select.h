@@ -206,6 +206,15 @@ GF_INLINE uint8_t gf_member_why(const struct gf_sample *s, const struct gf_state
 	return GF_WHY_CHOSEN;
 }
 
+GF_INLINE int gf_any_true(const uint8_t *p)
+{
+	uint8_t any = 0;
+
+	for (uint32_t i = 0; i < GF_WIDTH; i++)
+		any |= p[i] == GF_TRUE;
+	return any;
+}
+
 /* Sorts one chunk of rows into candidates that may be picked and others. */
 GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf_step *step, uint32_t base,
 			       struct gf_choice *ch)
@@ -217,6 +226,11 @@ GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf
 	uint8_t where[GF_WIDTH], why;
 	struct gf_result res = { NULL, NULL, NULL };
 
+	if (by_task && !gf_any_true(st->cond + base)) {
+		for (uint32_t i = 0; i < GF_WIDTH; i++)
+			st->why[base + i] = GF_WHY_COUNT;
+		return;
+	}
 	for (uint32_t i = 0; i < GF_WIDTH; i++)
 		where[i] = GF_TRUE;
 	if (step->where != GF_NONE) {

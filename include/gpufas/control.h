@@ -40,10 +40,12 @@
  *
  * event: {"seq","time":"RFC 3339 with ns","target","kind":"action|no-victim|held-back|skipped|result|rule-on|rule-off|missed|daemon",
  *   "rule","step":"canonical text","observed":bool,"sentence":"one line for a person",
- *   "pid","comm","uid","start_ns","action":"SIGKILL|renice|...","held_back":"cooldown|limit|settle|budget|stale",
- *   "terms":[as above],"ranks":[{"pid","comm","uid","key":x|null,"key_text","class":"preferred|plain|avoided","why":"chosen|ranked-lower|...","by":"protect interactive (file:line)"}],
+ *   "pid","comm","uid","start_ns","action":"SIGKILL|renice|...","held_back":"cooldown|limit|settle|budget|stale|busy",
+ *   "terms":[as above],"ranks":[{"pid","comm","uid","key":x|null,"key_text","class":"preferred|plain|avoided|protected","why":"chosen|ranked-lower|...","by":"protect interactive (file:line)"}],
  *   "counts":{"candidates","never","protected","where","condemned","chosen","members"},
- *   "members":[{"pid","error":"","exit_us":N|null}],"about":SEQ,"notify":"text","decide_us":x}
+ *   "members":[{"pid","error":"","exit_us":N|null}],"about":SEQ,"notify":"text","decide_us":x,
+ *   "no_room":N (action: members of the group beyond what one action reaches),
+ *   "unsaid":N (events of this rule left out before this one)}
  *   Members that do not apply to a kind are left out.
  */
 #ifndef GPUFAS_CONTROL_H

@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -464,6 +465,35 @@ static void overruns_leave_a_share(void **state)
 	free(next);
 }
 
+/* Whoever swaps while a real-time engine runs is as it was afterwards. */
+static void swap_gives_priority_back(void **state)
+{
+	struct fake *f = make_tasks();
+	struct gf_image_header *img = make_image(1, GF_TF_UID), *next = make_image(2, GF_TF_GID);
+	struct gf_engine_opts o = { .period_ns = 5 * MS, .rt_priority = 1 };
+	struct gf_engine *e = NULL;
+	struct gf_engine_stats st;
+	int was = sched_getscheduler(0);
+
+	(void)state;
+	assert_int_equal(gf_engine_create(&f->t, img, &o, &e, NULL), 0);
+	assert_int_equal(gf_engine_start(e, NULL), 0);
+	wait_ticks(e, 2);
+	assert_int_equal(gf_engine_swap(e, next, NULL), 0);
+	assert_int_equal(sched_getscheduler(0), was);
+	f->fail_fields = 1;
+	assert_int_equal(gf_engine_swap(e, img, NULL), -EIO);
+	assert_int_equal(sched_getscheduler(0), was);
+	gf_engine_stop(e);
+	gf_engine_stats(e, &st);
+	if (!st.rt)
+		print_message("# without real time: %s\n", st.note);
+	gf_engine_destroy(e);
+	gf_target_destroy(&f->t);
+	free(img);
+	free(next);
+}
+
 /* CAP_IPC_LOCK is enough to lock memory, whatever RLIMIT_MEMLOCK says. */
 static void memory_is_locked_with_the_capability(void **state)
 {
@@ -511,7 +541,8 @@ int main(void)
 		cmocka_unit_test(tick_does_not_block), cmocka_unit_test(thread_ticks_and_wakes),
 		cmocka_unit_test(swap_keeps_state), cmocka_unit_test(swap_fails_cleanly),
 		cmocka_unit_test(removed_rule_lets_go), cmocka_unit_test(full_rings_lose_and_count),
-		cmocka_unit_test(overruns_leave_a_share), cmocka_unit_test(memory_is_locked_with_the_capability),
+		cmocka_unit_test(overruns_leave_a_share), cmocka_unit_test(swap_gives_priority_back),
+		cmocka_unit_test(memory_is_locked_with_the_capability),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
