@@ -405,12 +405,15 @@ size_t gf_control_prepare(struct gf_control *s, struct pollfd *p)
 
 	p[n++] = (struct pollfd){ .fd = now_ms() >= s->accept_after_ms ? s->listener.fd : -1, .events = POLLIN };
 	p[n++] = (struct pollfd){ .fd = s->opts.reporter ? gf_reporter_fd(s->opts.reporter) : -1, .events = POLLIN };
+	/* only those that are there: poll() refuses more entries than descriptors are allowed */
 	for (int i = 0; i < GF_CTL_MAX_CLIENTS; i++) {
 		struct gf_client *c = &s->client[i];
 		short ev = 0;
-		if (c->fd >= 0 && c->out.n)
+		if (c->fd < 0)
+			continue;
+		if (c->out.n)
 			ev |= POLLOUT;
-		else if (c->fd >= 0 && !c->eof && c->in_n < GF_CTL_MAX_LINE)
+		else if (!c->eof && c->in_n < GF_CTL_MAX_LINE)
 			ev |= POLLIN;
 		p[n++] = (struct pollfd){ .fd = c->fd, .events = ev };
 	}
@@ -446,10 +449,12 @@ void gf_control_run(struct gf_control *s, const struct pollfd *p, size_t n)
 
 	if (n > 1 && p[1].revents & POLLIN && read(p[1].fd, &count, sizeof count) < 0 && errno != EAGAIN)
 		gf_log(LOG_ERR, "the reporter's eventfd: %s", strerror(errno));
-	for (size_t i = 2; i < n && i < GF_CTL_MAX_CLIENTS + 2; i++) {
-		struct gf_client *c = &s->client[i - 2];
-		if (c->fd < 0 || c->fd != p[i].fd)
-			continue;
+	for (size_t i = 2, k = 0; i < n; i++, k++) {
+		while (k < GF_CTL_MAX_CLIENTS && s->client[k].fd != p[i].fd)
+			k++; /* the same order; who has gone meanwhile is passed over */
+		if (k == GF_CTL_MAX_CLIENTS)
+			break;
+		struct gf_client *c = &s->client[k];
 		if (p[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 			/* gone altogether: what it asked last is moot */
 			read_some(c);

@@ -113,7 +113,7 @@ int gf_listener_open(const struct gf_control_opts *opts, struct gf_listener *ret
 		l.gid = (gid_t)-1;
 	}
 	if (chmod(opts->path, l.gid == (gid_t)-1 ? opts->mode & 0700 : opts->mode) || stat(opts->path, &st) ||
-	    listen(l.fd, 16)) {
+	    listen(l.fd, 128)) {
 		r = gf_err_set(err, errno, "cannot set up the control socket %s: %s", opts->path, strerror(errno));
 		unlink(opts->path);
 		goto out;

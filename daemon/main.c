@@ -185,9 +185,13 @@ static void loop(struct gf_daemon *d, int signals)
 		p[2] = (struct pollfd){ .fd = gf_daemon_ps_fd(d), .events = POLLIN };
 		size_t n = gf_control_prepare(d->control, p + 3);
 		int wait = earlier(earlier(gf_control_timeout(d->control), gf_notify_timeout(&d->notify)), gf_daemon_later_timeout(d));
-		if (poll(p, (nfds_t)(n + 3), wait) < 0 && errno != EINTR) {
-			gf_log(LOG_ERR, "poll: %s", strerror(errno));
-			break;
+		if (poll(p, (nfds_t)(n + 3), wait) < 0) {
+			/* ENOMEM, say: the very time when nobody may go home */
+			for (size_t i = 0; i < n + 3; i++)
+				p[i].revents = 0;
+			if (errno != EINTR)
+				nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+			p[0].revents = POLLIN; /* does not block, and a SIGTERM is heard */
 		}
 		if (p[0].revents)
 			stop = take_signals(d, signals);

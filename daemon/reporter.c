@@ -269,8 +269,11 @@ static void *reporter_thread(void *arg)
 		struct pollfd p[2] = {
 			{ .fd = r->wake, .events = POLLIN }, { .fd = r->opts.source_fd, .events = POLLIN },
 		};
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			break;
+		if (poll(p, 2, -1) < 0) {
+			if (errno != EINTR) /* ENOMEM: it will pass */
+				nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+			p[0].revents = p[1].revents = POLLIN; /* neither blocks */
+		}
 		for (int i = 0; i < 2; i++)
 			if (p[i].revents & POLLIN && read(p[i].fd, &n, sizeof n) < 0 && errno != EAGAIN && errno != EINTR)
 				stop = true;
@@ -313,7 +316,13 @@ int gf_reporter_create(const struct gf_reporter_opts *opts, struct gf_reporter *
 	r->opts = *opts;
 	r->tokens = BURST;
 	r->token_ns = clock_ns(CLOCK_MONOTONIC);
-	pthread_mutex_init(&r->lock, NULL);
+	/* The actuator, at real-time priority, takes it too: it must not wait for us to
+	 * be scheduled on a machine that a hog has. */
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&r->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->inbox = calloc(INBOX, sizeof *r->inbox);
