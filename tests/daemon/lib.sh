@@ -24,7 +24,7 @@ is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got:  $2" "want: $3";
 has() { if [[ $2 == *"$3"* ]]; then ok "$1"; else not_ok "$1" "got: $2" "want in it: $3"; fi; }
 hasnt() { if [[ $2 != *"$3"* ]]; then ok "$1"; else not_ok "$1" "got: $2" "unwanted in it: $3"; fi; }
 # Waits until a command succeeds; a minute is for machines that stand still.
-until_ok() { for _ in $(seq 1200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
+until_ok() { for _ in $(seq ${GF_TRIES:-1200}); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 ask() { "$B/tests/helpers/sock" ask "$d/run/s" "$1"; }
 logged() { grep -q -- "$1" "$d/log"; }
