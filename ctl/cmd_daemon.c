@@ -81,7 +81,8 @@ int gf_cmd_reload(struct gf_ctl *ctl)
 		json_decref(out);
 	} else if (data) {
 		print_diags(json_object_get(data, "warnings"), stderr, ctl->colour);
-		printf("reloaded: %lld rules, %lld of them unchanged with their state kept\n", gf_js_int(data, "rules"), gf_js_int(data, "kept"));
+		printf("reloaded: %lld rule%s, %lld of them unchanged with their state kept\n", gf_js_int(data, "rules"),
+		       gf_js_int(data, "rules") == 1 ? "" : "s", gf_js_int(data, "kept"));
 	} else if (diags) {
 		print_diags(diags, stderr, ctl->colour);
 	}

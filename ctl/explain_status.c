@@ -60,14 +60,15 @@ static void add_policy(const json_t *p, struct gf_lines *out)
 	const json_t *files = json_object_get(p, "files");
 	char when[64];
 
-	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rules from %zu file%s, loaded %s", "policy", gf_js_int(p, "rules"),
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rule%s from %zu file%s, loaded %s", "policy", gf_js_int(p, "rules"),
+		     gf_js_int(p, "rules") == 1 ? "" : "s",
 		     json_array_size(files), json_array_size(files) == 1 ? "" : "s",
 		     gf_show_time(gf_js_str(p, "loaded_at"), true, when, sizeof when));
 	for (size_t i = 0; i < json_array_size(files); i++)
 		if (json_string_value(json_array_get(files, i)))
 			gf_lines_add(out, GF_LOOK_DIM, "  %-9s%s", "", json_string_value(json_array_get(files, i)));
 	if (*gf_js_str(p, "last_reload_error"))
-		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe last reload failed: %s", "", gf_js_str(p, "last_reload_error"));
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe last reload failed: %s (`gpufasctl reload` shows it)", "", gf_js_str(p, "last_reload_error"));
 }
 
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)
