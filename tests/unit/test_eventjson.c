@@ -81,7 +81,7 @@ static struct gf_event action(void)
 	ev.ranks = 3;
 	ev.u.rank[0] = (struct gf_event_rank){ .key = 9 * 0x1p30, .pid = 4242, .why = GF_WHY_CHOSEN, .klass = 1, .by = GF_NONE, .comm = "python3" };
 	ev.u.rank[1] = (struct gf_event_rank){ .key = 2 * 0x1p30, .pid = 77, .why = GF_WHY_RANKED_LOWER, .klass = 1, .by = GF_NONE, .comm = "firefox" };
-	ev.u.rank[2] = (struct gf_event_rank){ .key = 0x1p30, .pid = 5, .why = GF_WHY_PROTECTED, .klass = 1, .by = 0, .comm = "sshd" };
+	ev.u.rank[2] = (struct gf_event_rank){ .key = 0x1p30, .pid = 5, .why = GF_WHY_PROTECTED, .klass = 3, .by = 0, .comm = "sshd" };
 	ev.notes = (uint8_t)GF_MIN(r->notes, GF_EVENT_NOTES);
 	ev.note[0] = gf_unknown();
 	ev.note[1] = 9 * 0x1p30;
@@ -139,6 +139,7 @@ static void test_action(void **state)
 	assert_int_equal(cand, 212);
 	assert_string_equal(left, "312.0 MiB");
 	assert_string_equal(why, "protected");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(j, "ranks"), 2), "class")), "protected");
 	has(by, "protect comm == \"sshd\" (p.policy:1)");
 	assert_string_equal(notify, "low: python3 has 9.0 GiB");
 	assert_null(json_object_get(j, "members"));
