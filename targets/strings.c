@@ -41,6 +41,7 @@ struct gf_strings {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t helpers;
 	_Atomic bool growing;
+	gf_string_reader read;
 	struct helper helper[HELPERS_MAX];
 	pthread_t keeper;
 	bool keeper_started;
@@ -250,6 +251,17 @@ static void serve(struct gf_strings *s, const struct gf_string_ask *ask, char *t
 {
 	/* What may wait for the process comes last. */
 	static const uint8_t order[] = { GF_SF_CGROUP, GF_SF_EXE, GF_SF_CMDLINE };
+
+	if (s->read) {
+		for (unsigned i = 0; i < sizeof order; i++) {
+			uint32_t len = 0;
+			if (!(ask->fields & 1u << order[i]))
+				continue;
+			int r = s->read(ask->pid, ask->start_ns, order[i], text, &len);
+			answer(s, ask, order[i], r, text, r ? 0 : len);
+		}
+		return;
+	}
 	int dir = open_process(ask->pid, ask->start_ns);
 
 	for (unsigned i = 0; i < sizeof order; i++) {
@@ -355,10 +367,16 @@ static void *keeper_main(void *arg)
 
 int gf_strings_create(struct gf_strings **ret, struct gf_err *err)
 {
+	return gf_strings_create_reading(NULL, ret, err);
+}
+
+int gf_strings_create_reading(gf_string_reader read, struct gf_strings **ret, struct gf_err *err)
+{
 	struct gf_strings *s = calloc(1, sizeof *s);
 
 	if (!s)
 		return gf_err_set(err, ENOMEM, "no memory for the string readers");
+	s->read = read;
 	pthread_mutex_init(&s->lock, NULL);
 	sem_init(&s->work, 0, 0);
 	sem_init(&s->grow, 0, 0);

@@ -36,6 +36,10 @@ struct gf_string_ask {
 };
 
 int gf_strings_create(struct gf_strings **ret, struct gf_err *err);
+/* As gf_string_read. */
+typedef int (*gf_string_reader)(int32_t pid, uint64_t start_ns, enum gf_str_field field, char *text, uint32_t *ret_len);
+/* The same with a reader other than /proc's, for tests of what a stuck one does; NULL: /proc's. */
+int gf_strings_create_reading(gf_string_reader read, struct gf_strings **ret, struct gf_err *err);
 /* Waits at most two seconds for helpers that are stuck in a read; such a one
  * cleans up after itself when the kernel lets it go. */
 void gf_strings_destroy(struct gf_strings *s);

@@ -164,6 +164,88 @@ static void test_helpers(void **state)
 }
 
 /* Names chosen to lead a parser astray. */
+static int hold[2];
+
+/* Negative pids are of processes whose mmap lock somebody sits on. */
+static int stuck_reader(int32_t pid, uint64_t start_ns, enum gf_str_field field, char *text, uint32_t *ret_len)
+{
+	char c;
+
+	(void)start_ns;
+	(void)field;
+	if (pid < 0 && read(hold[0], &c, 1) < 0)
+		return -EIO;
+	text[0] = 'x';
+	*ret_len = 1;
+	return 0;
+}
+
+static unsigned take_all(struct gf_strings *s)
+{
+	unsigned n = 0;
+
+	for (struct gf_string *a = gf_strings_take(s), *next; a; a = next, n++) {
+		next = a->next;
+		gf_strings_drop(s, a);
+	}
+	return n;
+}
+
+/* Both helpers are held by one read each: others are started, and answers come. When
+ * all that there may be are held, asking stops somewhere; let go, they go on. */
+static void test_stuck(void **state)
+{
+	struct gf_string_ask ask = { .fields = 1u << GF_SF_CMDLINE };
+	struct gf_strings *s;
+	unsigned threads = 0, stuck = 0, got = 0;
+	char c[16] = { 0 };
+
+	(void)state;
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	assert_int_equal(gf_strings_create_reading(stuck_reader, &s, NULL), 0);
+	gf_strings_count(s, &threads, &stuck);
+	unsigned first = threads;
+	for (unsigned i = 0; i < first; i++) {
+		ask.pid = -1;
+		assert_true(gf_strings_ask(s, &ask));
+	}
+	gf_strings_kick(s);
+	ask.pid = 1;
+	assert_true(gf_strings_ask(s, &ask));
+	for (int i = 0; i < 20000 && !got; i++) {
+		gf_strings_kick(s); /* as every tick does */
+		got += take_all(s);
+		usleep(1000);
+	}
+	assert_int_equal(got, 1);
+	gf_strings_count(s, &threads, &stuck);
+	assert_int_equal(stuck, first);
+	assert_true(threads > first);
+	/* never more than a few threads, however many reads are held */
+	ask.pid = -1;
+	for (unsigned i = 0; i < 12; i++)
+		assert_true(gf_strings_ask(s, &ask));
+	for (int i = 0; i < 20000 && stuck < 8; i++) {
+		gf_strings_kick(s);
+		gf_strings_count(s, &threads, &stuck);
+		usleep(1000);
+	}
+	assert_int_equal(threads, 8);
+	assert_int_equal(stuck, 8);
+	assert_int_equal(write(hold[1], c, 12 + first), 12 + first);
+	for (int i = 0; i < 20000 && got < 1 + 12 + first; i++) {
+		gf_strings_kick(s);
+		got += take_all(s);
+		usleep(1000);
+	}
+	assert_int_equal(got, 1 + 12 + first);
+	gf_strings_count(s, &threads, &stuck);
+	assert_int_equal(stuck, 0);
+	gf_strings_destroy(s);
+	close(hold[0]);
+	close(hold[1]);
+}
+
 static void test_stat_parser(void **state)
 {
 	static const char rest[] = " S 7 8 9 0 -1 4194560 10 0 11 0 12 13 0 0 20 -5 3 0 4242 8192 2 18446744073709551615 "
@@ -204,7 +286,7 @@ int main(void)
 		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_long_cmdline),
 		cmocka_unit_test(test_replaced_exe),
-		cmocka_unit_test(test_helpers),
+		cmocka_unit_test(test_helpers), cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_stat_parser),
 	};
 
