@@ -247,8 +247,9 @@ void gf_daemon_stop(struct gf_daemon *d)
 	gf_control_destroy(d->control);
 	if (d->engine)
 		gf_engine_stop(d->engine);
+	bool had_started = d->actuator;
 	gf_actuator_destroy(d->actuator); /* its last verdicts are still in the engine */
-	if (d->reporter)
+	if (had_started)
 		gf_reporter_say(d->reporter, "gpufasd stopped");
 	gf_reporter_stop(d->reporter);
 	gf_hooks_destroy(d->hooks);
