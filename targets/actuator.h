@@ -25,8 +25,9 @@ struct gf_actuator_opts {
 
 /* Takes up to n verdicts; returns how many. Called on the actuator's thread when fd is readable. */
 typedef size_t (*gf_verdict_source)(void *arg, struct gf_verdict *buf, size_t n);
-/* Is handed RESULT events (seq 0: the receiver numbers them). Called on the
- * actuator's thread; must not block. */
+/* Is handed RESULT events (seq 0: the receiver numbers them). Of a member that is
+ * still there after tell_ns there are two: that (exit_us GF_NONE), and its exit if it
+ * is seen. Called on the actuator's thread; must not block. */
 typedef void (*gf_event_sink)(void *arg, const struct gf_event *ev);
 
 int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_verdict_source source,
