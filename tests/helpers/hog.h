@@ -91,6 +91,14 @@ static inline void hog_sleep_ns(uint64_t ns)
 		;
 }
 
+static inline uint64_t hog_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* Waits for the end: the alarm, or a signal. */
 __attribute__((noreturn)) static inline void hog_stay(void)
 {

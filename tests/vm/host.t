@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# timeout: 600
+#
+# What the host target, the actuators and the shipped policies do on the kernels
+# that Debian 12 ships, in guests without acceleration.
+#   VM_KERNELS="rt plain"   also (or only) these: cloud backport plain rt
+#   VM_DO=unit,memory       only these parts (tests/vm/init)
+. tests/vm/lib.sh
+
+vm_needs
+vm_root
+for k in ${VM_KERNELS:-cloud backport}; do
+	case $k in
+	cloud) meta=linux-image-cloud-amd64 ;;
+	backport) meta=linux-image-6.12-cloud-amd64 ;;
+	plain) meta=linux-image-amd64 ;;
+	rt) meta=linux-image-rt-amd64 ;;
+	*) not_ok "VM_KERNELS: there is no \"$k\""; continue ;;
+	esac
+	vm_run "$k, 2 CPUs" "$meta" 2 512 200 "${VM_DO:-road,unit,memory,bomb,runaway}"
+	vm_run "$k, 1 CPU" "$meta" 1 512 200 "${VM_DO1:-road,fifo,thrash}"
+done
+echo "1..$n"

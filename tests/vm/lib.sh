@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+# Debian's kernels in QEMU, without KVM and without root: an initramfs of busybox and
+# what was built. Kernels are fetched once and kept in $BUILD/vm.
+set -u
+export LC_ALL=C
+B=${BUILD:-build}
+V=$B/vm
+n=0
+d=$(mktemp -d) || exit 1
+qemu=
+cleanup() {
+	[ -n "$qemu" ] && kill -9 "$qemu" 2>/dev/null
+	rm -rf "$d"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+all_skipped() { echo "1..0 # SKIP $1"; exit 0; }
+ok() { n=$((n + 1)); echo "ok $n - $1"; }
+not_ok() { n=$((n + 1)); echo "not ok $n - $1"; }
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+
+vm_needs() {
+	[ "$(uname -m)" = x86_64 ] || all_skipped "the guests are for x86-64"
+	[ -z "$(nm "$B/gpufasd" 2>/dev/null | grep -m1 __asan_init)" ] ||
+		all_skipped "AddressSanitizer's memory does not fit into the guest"
+	for t in qemu-system-x86_64 busybox cpio chrt; do
+		command -v $t >/dev/null || all_skipped "$t is not installed (mk/deps.sh vm)"
+	done
+	ldd "$(command -v busybox)" >/dev/null 2>&1 && all_skipped "busybox is not static (mk/deps.sh vm)"
+	command -v apt-get dpkg-deb >/dev/null || all_skipped "no Debian packages to be had here"
+}
+
+# vm_kernel META: the kernel that META (linux-image-...) depends on, in $V/META/{vmlinuz,mod/}.
+# What was fetched before is used as long as it is there: remove $V for newer ones.
+# On failure says why in $why.
+vm_kernel() {
+	local meta=$1 dir=$V/$1 image f
+	why=
+	[ -f "$dir/vmlinuz" ] && return 0
+	mkdir -p "$V"
+	image=$(apt-cache depends "$meta" 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
+	if [ -z "$image" ] && [ "$(id -u)" = 0 ] && [ ! -e "$V/.updated" ]; then
+		# no package lists, as in a fresh container
+		apt-get update >/dev/null 2>&1
+		: >"$V/.updated"
+		image=$(apt-cache depends "$meta" 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
+	fi
+	[ -n "$image" ] || { why="apt knows no $meta"; return 1; }
+	mkdir "$d/deb"
+	if ! (cd "$d/deb" && timeout 120 apt-get -q download "$image") >"$d/apt" 2>&1; then
+		why="$image cannot be fetched"
+		rm -rf "$d/deb"
+		return 1
+	fi
+	rm -rf "$dir.new"
+	mkdir -p "$dir.new/mod"
+	# The kernel, and of its many modules those that make a disk.
+	dpkg-deb --fsys-tarfile "$d"/deb/*.deb | tar -x -C "$dir.new" --wildcards './boot/vmlinuz-*' \
+		'*/virtio.ko*' '*/virtio_ring.ko*' '*/virtio_pci*.ko*' '*/virtio_blk.ko*' 2>"$d/apt"
+	rm -rf "$d/deb"
+	mv "$dir.new"/boot/vmlinuz-* "$dir.new/vmlinuz" || { why="$image holds no kernel"; return 1; }
+	find "$dir.new/lib" "$dir.new/usr" -name '*.ko*' -exec mv -t "$dir.new/mod" {} + 2>/dev/null
+	for f in "$dir.new"/mod/*.xz; do [ -f "$f" ] && xz -d "$f"; done
+	rm -rf "$dir.new/lib" "$dir.new/usr" "$dir.new/boot"
+	mv "$dir.new" "$dir"
+}
+
+# put DEST FILE...: programs into the initramfs, with the libraries they need.
+put() {
+	local to=$1 f lib
+	shift
+	mkdir -p "$d/root$to"
+	for f in "$@"; do
+		cp "$f" "$d/root$to/"
+		strip -g "$d/root$to/${f##*/}" 2>/dev/null
+		for lib in $(ldd "$f" 2>/dev/null | grep -oE '/[^ ]+'); do
+			[ -e "$d/root$lib" ] && continue
+			mkdir -p "$d/root${lib%/*}"
+			cp -L "$lib" "$d/root$lib"
+		done
+	done
+}
+
+# The part of the initramfs that all kernels share.
+vm_root() {
+	mkdir -p "$d/root"
+	put /bin "$(command -v busybox)" "$B/gpufasd" "$B/gpufasctl" "$B"/tests/helpers/{memhog,cpuhog,forker,thrasher}
+	put /tests "$B"/tests/unit/test_{table,actuator,engine,host}
+	# busybox has these in another form, or not at all
+	put /real "$(command -v chrt)" "$(command -v ps)"
+	mkdir -p "$d/root/policies"
+	cp policies/*.policy "$d/root/policies/"
+	cp tests/vm/init "$d/root/init"
+}
+
+# vm_run NAME META CPUS MIB SECONDS WHAT,...: boots, and passes the guest's TAP on,
+# NAME before each test.
+vm_run() {
+	local name=$1 meta=$2 cpus=$3 mib=$4 limit=$5 what=$6 line planned= ran=0 done=no rc
+	if ! vm_kernel "$meta"; then
+		skip "$name" "$why"
+		return
+	fi
+	rm -rf "$d/root/mod"
+	cp -r "$V/$meta/mod" "$d/root/mod"
+	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
+	rm -f "$d/disk"
+	truncate -s 1G "$d/disk"
+	timeout -k 2 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$mib" \
+		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
+		-drive "file=$d/disk,format=raw,if=virtio,cache=unsafe,throttling.iops-total=${VM_IOPS:-1500}" \
+		-kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
+		-append "console=ttyS0 panic=-1 quiet VMDO=$what" </dev/null >"$d/console" 2>&1 &
+	qemu=$!
+	wait "$qemu"
+	rc=$?
+	qemu=
+	tr -d '\r' <"$d/console" >"$d/lines"
+	while IFS= read -r line; do
+		case $line in
+		"ok "*" - "*) ran=$((ran + 1)); ok "$name: ${line#* - }" ;;
+		"not ok "*" - "*) ran=$((ran + 1)); not_ok "$name: ${line#* - }" ;;
+		"# "*) echo "# $name: ${line#\# }" ;;
+		1..*) planned=${line#1..} ;;
+		"GUEST DONE") done=yes ;;
+		esac
+	done <"$d/lines"
+	if [ $done = yes ] && [ "$planned" = "$ran" ]; then
+		ok "$name: the guest came to its end"
+	else
+		not_ok "$name: the guest came to its end"
+		echo "# exit status $rc (124: it took longer than $limit s), $ran tests of ${planned:-?}"
+		tail -n 40 "$d/lines" | sed 's/^/# | /'
+	fi
+}
