@@ -184,7 +184,8 @@ static void put_sink(const struct dis *d, const struct gf_prog *p)
 	static const char *const aggs[] = { "count", "sum", "max", "min", "any", "host" };
 	static const char *const cols[] = { "value", "tree", "truth", "parent", "ancestor" };
 	if (p->sink == GF_SINK_AGG)
-		fprintf(d->out, "agg%u (%s)", p->target, aggs[GF_SEC(struct gf_agg, d->h, GF_SEC_AGG)[p->target].kind]);
+		fprintf(d->out, "agg%u (%s%s)", p->target, aggs[GF_SEC(struct gf_agg, d->h, GF_SEC_AGG)[p->target].kind],
+			GF_SEC(struct gf_agg, d->h, GF_SEC_AGG)[p->target].maybe ? ", unknown as true" : "");
 	else if (p->sink == GF_SINK_COL)
 		fprintf(d->out, "col%u (%s)", p->target, cols[GF_SEC(struct gf_col, d->h, GF_SEC_COL)[p->target].kind]);
 	else

@@ -58,6 +58,10 @@ void lw_products(struct lower *l, const struct gf_node *n);
 /* History of n's truth over a window, for "N times within D"; its number. */
 uint32_t lw_times(struct lower *l, const struct gf_node *n, uint64_t window_ns, enum gf_scope scope);
 uint32_t lw_product(const struct lower *l, const struct gf_node *n);
+/* An aggregate that is known only between two bounds while its condition is unknown for some task. */
+bool lw_has_bounds(const struct gf_node *n);
+/* The aggregate that is the second bound of n, which is compared somewhere. */
+uint32_t lw_other_bound(const struct lower *l, const struct gf_node *n);
 uint32_t lw_hold_of(const struct lower *l, const struct gf_node *held);
 uint32_t lw_match(struct lower *l, const struct gf_node *n);
 /* fp, or if that is taken the next one derived from it. */

@@ -64,6 +64,12 @@ static uint32_t both(uint32_t a, uint32_t b)
 	return a == b ? a + 1 : GF_MAX(a, b);
 }
 
+/* A comparison with something that is known only between bounds. */
+static bool bounded(const struct gf_node *n)
+{
+	return n->kind >= GF_N_LT && n->kind <= GF_N_NE && (lw_has_bounds(n->kid[0]) || lw_has_bounds(n->kid[1]));
+}
+
 /* V registers (pred: P registers) that computing n takes, its result included. */
 static uint32_t need(const struct gf_node *n, bool pred)
 {
@@ -73,7 +79,9 @@ static uint32_t need(const struct gf_node *n, bool pred)
 	case GF_N_ADD: case GF_N_SUB: case GF_N_MUL: case GF_N_DIV:
 	case GF_N_LT: case GF_N_LE: case GF_N_GT: case GF_N_GE: case GF_N_EQ: case GF_N_NE: {
 		uint32_t a = need(n->kid[0], pred), b = need(n->kid[1], pred);
-		return pred ? GF_MAX(GF_MAX(a, b), 1u) : both(a, b);
+		if (!pred)
+			return both(a, b);
+		return GF_MAX(GF_MAX(a, b), bounded(n) ? (n->kind == GF_N_EQ || n->kind == GF_N_NE ? 4u : 3u) : 1u);
 	}
 	case GF_N_AND: case GF_N_OR: {
 		uint32_t a = need(n->kid[0], pred), b = need(n->kid[1], pred);
@@ -203,6 +211,46 @@ static void junction(struct lower *l, const struct gf_node *n, uint32_t v, uint3
 		((struct gf_insn *)gf_emit_at(&l->out, GF_SEC_CODE, jump))->imm = l->out.sec[GF_SEC_CODE].n - l->prog_start;
 }
 
+/* One side of a comparison at one of its bounds. */
+static void side(struct lower *l, const struct gf_node *n, bool upper, uint32_t v, uint32_t p)
+{
+	/* Tasks that may or may not count make a sum larger and a least value smaller. */
+	if (lw_has_bounds(n) && upper != (n->id == GF_AGG_MIN))
+		lw_op(l, GF_OP_LDA, v, 0, 0, lw_other_bound(l, n));
+	else
+		lw_value(l, n, v, p);
+}
+
+/* < <= > >= with both bounds: P[p] is what they agree on, else unknown. Takes three P registers. */
+static void bounds_compare(struct lower *l, const struct gf_node *n, enum gf_opcode op, uint32_t v, uint32_t p)
+{
+	int first = need(n->kid[1], false) > need(n->kid[0], false);
+	for (uint32_t upper = 0; upper < 2; upper++) {
+		side(l, n->kid[first], upper != (uint32_t)first, v, p + upper);
+		side(l, n->kid[!first], upper == (uint32_t)first, v + 1, p + upper);
+		lw_op(l, op, p + upper, v + (uint32_t)first, v + (uint32_t)!first, 0);
+	}
+	lw_op(l, GF_OP_OR, p + 2, p, p + 1, 0);
+	lw_op(l, GF_OP_AND, p, p, p + 1, 0);
+	lw_op(l, GF_OP_PSET, p + 1, 0, 0, GF_UNKNOWN);
+	lw_op(l, GF_OP_AND, p + 1, p + 1, p + 2, 0);
+	lw_op(l, GF_OP_OR, p, p, p + 1, 0);
+}
+
+static void bounded_compare(struct lower *l, const struct gf_node *n, enum gf_opcode op, uint32_t v, uint32_t p)
+{
+	if (n->kind != GF_N_EQ && n->kind != GF_N_NE) {
+		bounds_compare(l, n, op, v, p);
+		return;
+	}
+	/* Equal: neither less nor greater. */
+	bounds_compare(l, n, GF_OP_LE, v, p);
+	bounds_compare(l, n, GF_OP_GE, v, p + 1);
+	lw_op(l, GF_OP_AND, p, p, p + 1, 0);
+	if (n->kind == GF_N_NE)
+		lw_op(l, GF_OP_NOT, p, p, 0, 0);
+}
+
 void lw_truth(struct lower *l, const struct gf_node *n, uint32_t v, uint32_t p)
 {
 	static const enum gf_opcode compare[] = { GF_OP_LT, GF_OP_LE, GF_OP_GT, GF_OP_GE, GF_OP_EQ, GF_OP_NE };
@@ -238,6 +286,10 @@ void lw_truth(struct lower *l, const struct gf_node *n, uint32_t v, uint32_t p)
 		lw_op(l, GF_OP_LDP, p, 0, 0, lw_product(l, n));
 		break;
 	default:
+		if (bounded(n)) {
+			bounded_compare(l, n, compare[n->kind - GF_N_LT], v, p);
+			break;
+		}
 		operands(l, n, v, p, &a, &b);
 		lw_op(l, compare[n->kind - GF_N_LT], p, a, b, 0);
 	}

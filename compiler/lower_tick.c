@@ -16,6 +16,18 @@ uint32_t lw_product(const struct lower *l, const struct gf_node *n)
 	return i;
 }
 
+bool lw_has_bounds(const struct gf_node *n)
+{
+	return n->kind == GF_N_AGG && n->kid[0];
+}
+
+uint32_t lw_other_bound(const struct lower *l, const struct gf_node *n)
+{
+	uint32_t i = 0;
+	gf_hmap_get(&l->product, gf_hash_mix(n->hash, 10), &i);
+	return i;
+}
+
 uint32_t lw_hold_of(const struct lower *l, const struct gf_node *n)
 {
 	uint32_t i = 0;
@@ -101,13 +113,15 @@ static void sink(struct lower *l, uint32_t prog, enum gf_sink s, uint32_t target
 	p->target = target;
 }
 
-static uint32_t add_agg(struct lower *l, const struct gf_node *n)
+/* maybe: rows of which it is not known whether they count do. */
+static uint32_t add_agg(struct lower *l, const struct gf_node *n, bool maybe)
 {
 	enum gf_agg_kind kind = n->kind == GF_N_ANYCOL ? GF_AGG_ANY : (enum gf_agg_kind)n->id;
 	bool value = kind == GF_AGG_SUM || kind == GF_AGG_MAX || kind == GF_AGG_MIN;
 	uint32_t i;
 	struct gf_agg *a = gf_emit_add(&l->out, GF_SEC_AGG, &i);
 	a->kind = (uint8_t)kind;
+	a->maybe = maybe;
 	lw_prog_begin(l);
 	if (n->kid[0])
 		lw_truth(l, n->kid[0], 0, 0);
@@ -203,6 +217,15 @@ uint32_t lw_times(struct lower *l, const struct gf_node *n, uint64_t window_ns, 
 	return i;
 }
 
+/* The second bound of an aggregate that is compared. */
+static void add_bound(struct lower *l, const struct gf_node *n)
+{
+	uint64_t key = gf_hash_mix(n->hash, 10);
+	uint32_t i;
+	if (lw_has_bounds(n) && !gf_hmap_get(&l->product, key, &i) && gf_hmap_put(&l->product, key, add_agg(l, n, true)) < 0)
+		l->out.oom = true;
+}
+
 void lw_products(struct lower *l, const struct gf_node *n)
 {
 	uint32_t i;
@@ -214,7 +237,7 @@ void lw_products(struct lower *l, const struct gf_node *n)
 	l->span = n->span;
 	switch (n->kind) {
 	case GF_N_AGG: case GF_N_ANYCOL:
-		i = add_agg(l, n);
+		i = add_agg(l, n, false);
 		break;
 	case GF_N_HELD:
 		i = n->scope == GF_SCOPE_HOST ? add_held_host(l, n) : add_col(l, n);
@@ -225,6 +248,10 @@ void lw_products(struct lower *l, const struct gf_node *n)
 	case GF_N_HIST:
 		i = add_window(l, n);
 		break;
+	case GF_N_LT: case GF_N_LE: case GF_N_GT: case GF_N_GE: case GF_N_EQ: case GF_N_NE:
+		add_bound(l, n->kid[0]);
+		add_bound(l, n->kid[1]);
+		/* fall through */
 	default:
 		l->span = outer;
 		return;

@@ -125,7 +125,8 @@ static int check_products(struct verify *v)
 	static const uint8_t zero[7];
 	uint32_t values = 0, preds = 0;
 	for (uint32_t i = 0; i < v->n[GF_SEC_AGG]; i++)
-		if (a[i].kind > GF_AGG_HOST || memcmp(a[i].reserved, zero, sizeof zero))
+		if (a[i].kind > GF_AGG_HOST || a[i].maybe > (a[i].kind < GF_AGG_ANY)
+		    || memcmp(a[i].reserved, zero, sizeof a[i].reserved))
 			return vf_bad(v, "aggregate %u is of no kind that there is", i);
 	for (uint32_t i = 0; i < v->n[GF_SEC_COL]; i++) {
 		if (c[i].kind > GF_COL_ANCESTOR || memcmp(c[i].reserved, zero, sizeof zero))

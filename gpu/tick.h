@@ -114,7 +114,9 @@ GF_INLINE void gf_tick_agg(struct gf_tick *t, uint32_t prog)
 {
 	struct gf_state *st = t->c.st;
 	uint32_t number = t->c.prog[prog].target, up = gf_rows_up(t->c.s);
-	uint8_t kind = GF_SEC(struct gf_agg, t->c.img, GF_SEC_AGG)[number].kind, top = GF_FALSE;
+	const struct gf_agg *agg = &GF_SEC(struct gf_agg, t->c.img, GF_SEC_AGG)[number];
+	uint8_t kind = agg->kind, least = agg->maybe ? GF_UNKNOWN : GF_TRUE, top = GF_FALSE;
+	double far = kind == GF_AGG_MIN ? -gf_infinity() : gf_infinity();
 	double x[GF_SPAN], sum = 0, best = kind == GF_AGG_MAX ? -gf_infinity() : gf_infinity();
 	uint64_t trues = 0;
 	int lost = 0;
@@ -130,9 +132,11 @@ GF_INLINE void gf_tick_agg(struct gf_tick *t, uint32_t prog)
 				double v = res.v[i];
 				p = GF_MAX(lo, p);
 				top = GF_MAX(top, p);
-				trues += p == GF_TRUE;
-				x[sub + i] = p == GF_TRUE ? v : 0.0;
-				if (p != GF_TRUE)
+				if (lo == GF_UNKNOWN || (p == GF_UNKNOWN && v != v)) /* torn, or not known */
+					v = far;
+				trues += p >= least;
+				x[sub + i] = p >= least ? v : 0.0;
+				if (p < least)
 					continue;
 				lost |= v != v;
 				if (kind == GF_AGG_MAX ? v > best : v < best)

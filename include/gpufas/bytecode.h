@@ -147,11 +147,16 @@ enum gf_agg_kind {
 	GF_AGG_COUNT_ /* how many kinds */
 };
 
-/* COUNT, SUM, MAX, MIN leave out rows whose P is false; rows whose P is unknown are left out too.
+/* COUNT, SUM, MAX, MIN leave out rows whose P is false. Rows whose P is unknown are left out, too, but
+ * with `maybe` they are taken as true, and their unknown V as what moves the result farthest (SUM, MAX: plus
+ * infinity, MIN: minus infinity). The two are the bounds of what the truth may be: the compiler has a
+ * comparison looked at with both, and where they disagree it is unknown, so that `count(where C) < 3` cannot
+ * be true because C is not known yet.
  * Of a torn row P and V are unknown, whatever its columns say; rows that are not valid count as false. */
 struct gf_agg {
-	uint8_t kind; /* enum gf_agg_kind */
-	uint8_t reserved[7];
+	uint8_t kind;  /* enum gf_agg_kind */
+	uint8_t maybe; /* 1: COUNT, SUM, MAX and MIN only */
+	uint8_t reserved[6];
 };
 GF_STATIC_ASSERT(sizeof(struct gf_agg) == 8, "gf_agg");
 

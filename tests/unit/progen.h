@@ -260,6 +260,7 @@ KIT void gen_tick_prog(struct progen *g)
 		kind = rnd(g, 5);
 		p = gen_prog(g, GF_SCOPE_TASK, kind == GF_AGG_COUNT || kind == GF_AGG_ANY ? 1 : 3, 1);
 		n = agg(&g->k, kind);
+		((struct gf_agg *)gf_emit_at(&g->k.e, GF_SEC_AGG, n))->maybe = kind < GF_AGG_ANY && rnd(g, 2);
 		sink(&g->k, p, GF_SINK_AGG, n);
 		g->aggs = n + 1;
 		break;

@@ -232,7 +232,7 @@ static double ref_sum64(const double *x, uint32_t n)
 	return ref_sum64(a, n / 2);
 }
 
-static double ref_aggregate(struct ref *r, uint32_t number, int kind)
+static double ref_aggregate(struct ref *r, uint32_t number, int kind, int maybe)
 {
 	double x[ROWS], best = NAN, sum = 0;
 	int top = 0, p, lost = 0;
@@ -242,6 +242,11 @@ static double ref_aggregate(struct ref *r, uint32_t number, int kind)
 		double v;
 		ref_run(r, number, (int)i, &p, &v);
 		top = p > top ? p : top;
+		if (maybe && p == 1) {
+			p = 2;
+			if (isnan(v))
+				v = kind == GF_AGG_MIN ? -INFINITY : INFINITY;
+		}
 		x[i] = p == 2 ? v : 0;
 		if (p != 2)
 			continue;
@@ -314,7 +319,8 @@ static void ref_tick(struct ref *r, const struct gf_state *st, uint64_t seed)
 		uint32_t to = pr[k].target;
 		ref_born(r, k, 0);
 		if (pr[k].sink == GF_SINK_AGG) {
-			r->agg[to] = ref_aggregate(r, k, GF_SEC(struct gf_agg, r->img, GF_SEC_AGG)[to].kind);
+			r->agg[to] = ref_aggregate(r, k, GF_SEC(struct gf_agg, r->img, GF_SEC_AGG)[to].kind,
+						   GF_SEC(struct gf_agg, r->img, GF_SEC_AGG)[to].maybe);
 			if (!same_bits(r->agg[to], st->agg[to]) && !(r->agg[to] == 0 && st->agg[to] == 0))
 				fail_msg("seed %llu tick %llu aggregate %u: %a, reference %a", (unsigned long long)seed,
 					 (unsigned long long)r->tick, to, st->agg[to], r->agg[to]);

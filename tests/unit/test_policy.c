@@ -319,6 +319,28 @@ static void aggregates(void **state)
 		{ "not any(comm == \"x\")", true },
 		{ "not any(fds > 5)", false }, /* unknown of everybody */
 		{ "not any(exe == \"/b\")", false },
+		/* whom the unknown could add decides, or nothing does */
+		{ "count(where fds > 0) < 5", true },
+		{ "count(where fds > 0) < 4", false },
+		{ "count(where fds > 0) <= 3 or count(where fds > 0) == 0", false },
+		{ "count(where fds > 0) != 0", false },
+		{ "count(where fds > 0) != 5", true },
+		{ "count(where fds > 0 or rss > 150MiB) > 2", true },
+		{ "count(where fds > 0 or rss > 150MiB) > 3", false },
+		{ "not count(where fds > 0 or rss > 150MiB) > 3", false },
+		{ "not count(where fds > 0 or rss > 150MiB) > 4", true },
+		{ "3 > count(where fds > 0 or rss > 350MiB)", false },
+		{ "count(where anon > 0B) > count(where fds > 0)", false },
+		{ "count(where anon > 0B) >= count(where fds > 0)", true },
+		{ "sum(rss where fds > 0) < 1GiB", true },
+		{ "sum(rss where fds > 0) < 900MiB", false },
+		{ "sum(fds where rss > 1GiB) == 0", true },
+		{ "sum(fds where fds > 1) < 100000", false },
+		{ "max(rss where fds > 0 or rss < 350MiB) > 250MiB", true },
+		{ "max(rss where fds > 0 or rss < 350MiB) < 350MiB", false },
+		{ "min(rss where fds > 0 or rss > 150MiB) < 250MiB", true },
+		{ "min(rss where fds > 0 or rss > 150MiB) > 150MiB", false },
+		{ "min(rss where fds > 0 or rss > 150MiB) > 50MiB", true },
 	};
 	char policy[200];
 	struct world w;

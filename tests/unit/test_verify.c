@@ -247,7 +247,7 @@ static struct gf_prog *feeding(struct gf_image_header *h, uint8_t sink)
 	X(W(uint64_t, h, GF_SEC_CONST)[0] = 0x7ff0000000000001ull, "NaN") \
 	X(W(uint64_t, h, GF_SEC_CONST)[0] = 0xfff8000000000000ull, "NaN") \
 	X(W(struct gf_agg, h, GF_SEC_AGG)[0].kind = 9, "aggregate 0") \
-	X(W(struct gf_agg, h, GF_SEC_AGG)[0].reserved[6] = 1, "aggregate 0") \
+	X(W(struct gf_agg, h, GF_SEC_AGG)[0].reserved[5] = 1, "aggregate 0") \
 	X(W(struct gf_col, h, GF_SEC_COL)[0].kind = 5, "column 0") \
 	X(HST(h)[0].slots = 1, "slots") \
 	X(HST(h)[0].slots = 65, "slots") \
