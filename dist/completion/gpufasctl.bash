@@ -22,6 +22,13 @@ _gpufasctl_fields()
 	gpufasctl fields --target host 2>/dev/null | awk 'NR > 1 && $2 == "task" { print $1 }'
 }
 
+# Fields after the last comma of what is typed.
+_gpufasctl_columns()
+{
+	local last=${1##*,}
+	COMPREPLY=($(compgen -P "${1%"$last"}" -W "all $(_gpufasctl_fields)" -- "$last"))
+}
+
 _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
@@ -54,12 +61,12 @@ _gpufasctl()
 	--output) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	-o)
 		if [[ $cmd == ps ]]; then
-			COMPREPLY=($(compgen -W "all $(_gpufasctl_fields)" -- "$cur"))
+			_gpufasctl_columns "$cur"
 		else
 			compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
 		fi
 		return ;;
-	--columns) COMPREPLY=($(compgen -W "all $(_gpufasctl_fields)" -- "$cur")); return ;;
+	--columns) _gpufasctl_columns "$cur"; return ;;
 	--sort|-s)
 		if [[ $cmd == top ]]; then
 			words='pid uid comm state cpu rss swap cputime age threads nice oom_score_adj'

@@ -7,7 +7,7 @@
 # test looks at that itself before it starts the daemon. What is tried is the
 # rest: who is chosen, which signals come, in which order, and who lives.
 set -u
-plan=10
+plan=13
 echo "1..$plan"
 . demo/lib.sh
 helpers=$BUILD/tests/helpers
@@ -61,18 +61,25 @@ sed -e "s/if cpu > 95%/if comm == \"${tag}cpu\" and cpu > 20%/" -e "/^ *and cgro
 sed -e "s/30min/2s/; s/10min/1s/; s/age > 1h/age > 1s/; s/512MiB/15MiB/; s/128MiB/5MiB/" -e "/^rule leak-report/,/^\$/d" \
 	-e "s/^  if leaking/  if comm == \"${tag}leak\" and leaking/" -e "/^ *and anon >/d" -e "/^ *and mem.available/d" \
 	-e "s/for 30s until.*/for 200ms/" policies/30-leak.policy >"$dir/policy.d/30.policy"
+# The rule for a bomb without a root, as a policy of its own kind of names.
+sed -e "s/^let bombing.*/let swarming = count(where comm == \"${tag}pgrp\") > 20/" -e "/^let young/d" -e "s/if bombing/if swarming/" \
+	-e "s/until tasks.rate < 100\/s//" -e "/^# The kind that keeps/,/^\$/d" \
+	-e "s/where uid >= 1000 and age < 10s/where comm == \"${tag}pgrp\" and uid >= 1000/" \
+	policies/50-fork-bomb.policy >"$dir/policy.d/51.policy"
 echo "protect uid == 1234" >"$dir/policy.d/10.policy"
 
 # No step may reach beyond our names: every acting line, or its rule's condition, has one.
 safe() {
 	local f
-	for f in 20 50; do
+	for f in 20 50 51; do
 		grep -E '^ *then SIG' "$dir/policy.d/$f.policy" | grep -vq "comm == \"$tag" && return 1
 	done
 	for f in 30 60; do
 		grep -E '^ *if ' "$dir/policy.d/$f.policy" | grep -vq "comm == \"$tag" && return 1
 	done
-	[ "$(grep -cE '^ *then SIG' "$dir/policy.d/30.policy")" -eq 1 ] || return 1
+	for f in 30 51; do
+		[ "$(grep -cE '^ *then SIG' "$dir/policy.d/$f.policy")" -eq 1 ] || return 1
+	done
 	[ "$(grep -cE '^ *then SIG' "$dir/policy.d/20.policy")" -eq 1 ] && [ "$(grep -cE '^ *then SIG' "$dir/policy.d/50.policy")" -eq 1 ]
 }
 if ! safe; then
@@ -90,9 +97,19 @@ launch setpriv --reuid=4321 --clear-groups "$helpers/forker" --comm "${tag}fork"
 bomb=$pid
 launch "$helpers/cpuhog" --comm "${tag}cpu" --seconds 100
 spin=$pid
+# Sessions, so process groups, of their own, with one name; the swarm's children are the newest.
+launch setsid setpriv --reuid=4322 --clear-groups "$helpers/memhog" --comm "${tag}pgrp" --limit 1 --seconds 100
+apart=$pid
+wait_for size_is "$apart" 1
+launch setsid setpriv --reuid=4322 --clear-groups "$helpers/forker" --comm "${tag}pgrp" --limit 40 --rate 500 --seconds 100
+swarm=$pid
 launch "$helpers/memhog" --comm "${tag}leak" --limit 1500 --rate 15 --seconds 100
 leak=$pid
-wait_for size_is "$kept" 195 && wait_for size_is "$deaf" 115 && wait_for children "$bomb" 40
+wait_for size_is "$kept" 195 && wait_for size_is "$deaf" 115 && wait_for children "$bomb" 40 && wait_for children "$swarm" 40
+# The rule reaches a whole process group: none of this test's own.
+own_group() { [ "$(ps -o pgid= -p "$1" | tr -d ' ')" = "$1" ]; }
+if ! own_group "$swarm" || ! own_group "$apart"; then bad "the bomb without a root has a process group of its own"; exit 1; fi
+ok "the bomb without a root has a process group of its own"
 
 write_config enforce "$dir/policy.d"
 start_daemon >&2 || { bad "the daemon starts"; exit 1; }
@@ -104,6 +121,9 @@ check "the larger process of the same name, protected, lives" kill -0 "$kept"
 check "the root of the tree is ended" wait_for gone "$bomb"
 no_forkers() { ! pgrep -x "${tag}fork" >/dev/null; }
 check "... with all its children" wait_for no_forkers
+no_swarm() { [ -z "$(ps -o pid= -g "$swarm")" ]; }
+check "the process group of the bomb without a root is ended" wait_for no_swarm
+check "... and nothing beside it" kill -0 "$apart"
 nicer() { [ "$(cut -d')' -f2 "/proc/$spin/stat" | awk '{ print $17 }')" = 10 ]; }
 check "the busy process is nice 10, and lives" wait_for nicer
 check "what grows and grows is ended" wait_for gone "$leak"
