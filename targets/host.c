@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define STR_RETRY_NS 1000000000ull
+#define IO_STALE_NS 2000000000ull
 #define STR_RETRIES 3u
 #define SIDE_STRINGS ((1u << GF_SF_EXE) | (1u << GF_SF_CMDLINE) | (1u << GF_SF_CGROUP))
 
@@ -22,7 +23,9 @@ struct row_note {
 	uint64_t utime_ns, stime_ns; /* as last shown: each may only grow */
 	uint64_t retry_ns;    /* boot time at which failed strings may be asked for again */
 	uint32_t ask_id;      /* answers with another id are out of date */
-	uint8_t asked;        /* 1 << enum gf_str_field */
+	uint64_t io_read, io_write; /* bytes, by /proc ... */
+	uint64_t io_ns;       /* ... as of this boot time, 0: never */
+	uint8_t asked;        /* 1 << enum gf_str_field, GF_STRING_IO */
 	uint8_t failed;       /* to be asked again at retry_ns */
 	uint8_t tries;
 	uint8_t init;
@@ -156,6 +159,19 @@ static void set_memory(struct gf_host *h, uint32_t row, const struct gf_task_rec
 		set(s, GF_TF_OOM_SCORE, row, oom_score(h, r));
 }
 
+/* By /proc they come from a helper, one pass behind; what the last pass asked for
+ * and has not got is kept for a moment, then it is unknown. */
+static void set_io(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
+{
+	struct gf_sample *s = &h->t.sample;
+	const struct row_note *n = &h->note[row];
+	bool known = r->have & GF_REC_IO;
+	bool noted = !known && n->io_ns && s->now_ns - n->io_ns <= IO_STALE_NS;
+
+	set_if(s, GF_TF_READ_BYTES, row, known || noted, (double)(known ? r->read_bytes : n->io_read));
+	set_if(s, GF_TF_WRITE_BYTES, row, known || noted, (double)(known ? r->write_bytes : n->io_write));
+}
+
 static void set_columns(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
 {
 	struct gf_sample *s = &h->t.sample;
@@ -184,8 +200,7 @@ static void set_columns(struct gf_host *h, uint32_t row, const struct gf_task_re
 	}
 	set_if(s, GF_TF_MINFLT, row, r->have & GF_REC_FAULTS, (double)r->minflt);
 	set_if(s, GF_TF_MAJFLT, row, r->have & GF_REC_FAULTS, (double)r->majflt);
-	set_if(s, GF_TF_READ_BYTES, row, r->have & GF_REC_IO, (double)r->read_bytes);
-	set_if(s, GF_TF_WRITE_BYTES, row, r->have & GF_REC_IO, (double)r->write_bytes);
+	set_io(h, row, r);
 	set_if(s, GF_TF_OOM_SCORE_ADJ, row, r->have & GF_REC_ADJ, r->oom_adj);
 	set_if(s, GF_TF_FDS, row, r->have & GF_REC_FDS, r->fds);
 	set_memory(h, row, r);
@@ -233,6 +248,9 @@ static void ask_strings(struct gf_host *h, uint32_t row, const struct gf_task_re
 	struct row_note *n = &h->note[row];
 	uint32_t want = h->fields.str & SIDE_STRINGS;
 
+	if (h->want & GF_REC_IO && !(r->have & GF_REC_IO))
+		want |= 1u << GF_STRING_IO;
+
 	if (!want)
 		return;
 	if (!fresh && n->exec_tag != r->exec_tag) {
@@ -256,7 +274,9 @@ static void ask_strings(struct gf_host *h, uint32_t row, const struct gf_task_re
 		n->tries++;
 	}
 	want &= ~(uint32_t)n->asked;
-	if (!want || r->flags & GF_REC_EXITING)
+	if (r->flags & GF_REC_EXITING)
+		want &= 1u << GF_STRING_IO; /* which a zombie still has */
+	if (!want)
 		return;
 	struct gf_string_ask ask = {
 		.row = row, .gen = s->gen[row], .id = n->ask_id, .fields = want, .pid = r->pid, .start_ns = r->start_ns,
@@ -271,6 +291,32 @@ static bool may_pass(int error)
 	return error != -ESRCH && error != -EACCES && error != -EPERM;
 }
 
+static bool counter(const char *text, const char *key, uint64_t *ret)
+{
+	const char *p = strstr(text, key);
+
+	if (p)
+		*ret = strtoull(p + strlen(key), NULL, 10);
+	return p;
+}
+
+static void take_io(struct gf_host *h, const struct gf_string *a)
+{
+	const struct gf_sample *s = &h->t.sample;
+	struct row_note *n = &h->note[a->row];
+	uint64_t rd, wr;
+
+	if (!s->flags[a->row] || s->gen[a->row] != a->gen || n->ask_id != a->id)
+		return;
+	if (!a->error && counter(a->text, "\nread_bytes: ", &rd) && counter(a->text, "\nwrite_bytes: ", &wr)) {
+		n->io_read = rd;
+		n->io_write = wr;
+		n->io_ns = s->now_ns;
+	}
+	if (!a->error || may_pass(a->error))
+		n->asked &= (uint8_t)~(1u << GF_STRING_IO);
+}
+
 static void take_strings(struct gf_host *h)
 {
 	struct gf_sample *s = &h->t.sample;
@@ -278,8 +324,14 @@ static void take_strings(struct gf_host *h)
 
 	for (struct gf_string *a = gf_strings_take(h->strings); a; a = next) {
 		next = a->next;
-		struct gf_strref *ref = s->str[a->field] ? &s->str[a->field][a->row] : NULL;
 		struct row_note *n = &h->note[a->row];
+
+		if (a->field == GF_STRING_IO) {
+			take_io(h, a);
+			gf_strings_drop(h->strings, a);
+			continue;
+		}
+		struct gf_strref *ref = s->str[a->field] ? &s->str[a->field][a->row] : NULL;
 		bool ours = ref && s->flags[a->row] && s->gen[a->row] == a->gen && n->ask_id == a->id;
 
 		if (ours && !a->error) {

@@ -236,9 +236,6 @@ static int read_extra(struct proc_sampler *p, int dir, uint32_t want, struct gf_
 		r->oom_score = (short)strtol(p->buf, NULL, 10);
 		r->have |= GF_REC_SCORE;
 	}
-	if (want & GF_REC_IO && (n = slurp(p, dir, "io")) > 0 && value(p->buf, "read_bytes: ", &r->read_bytes) &&
-	    value(p->buf, "write_bytes: ", &r->write_bytes))
-		r->have |= GF_REC_IO;
 	if (want & GF_REC_FDS) {
 		if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING))
 			r->have |= GF_REC_FDS;
@@ -355,7 +352,7 @@ static bool read_stat_alone(struct proc_sampler *p, struct gf_host *h, const cha
 	struct gf_proc_stat st;
 	char path[32];
 
-	if (want & (GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ | GF_REC_SCORE | GF_REC_IO | GF_REC_FDS |
+	if (want & (GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ | GF_REC_SCORE | GF_REC_FDS |
 		    GF_REC_UID_NOW | GF_REC_ADJ_NOW))
 		return false;
 	snprintf(path, sizeof path, "%s/stat", name);

@@ -13,7 +13,7 @@
 
 #include "targets/proc.h"
 
-#define RING 4096u
+#define RING 65536u /* one ask for each row of a large table: I/O counters are asked for in every pass */
 #define HELPERS_MIN 2u
 #define HELPERS_MAX 8u
 #define STUCK_NS 1000000000ull
@@ -217,11 +217,18 @@ static int read_field(int dir, unsigned field, char *text, uint32_t *ret_len)
 		return read_cmdline(dir, text, ret_len);
 	case GF_SF_CGROUP:
 		return read_cgroup(dir, text, ret_len);
+	case GF_STRING_IO: {
+		size_t len = 0;
+		int r = read_all(dir, "io", text, GF_STRING_MAX, &len);
+		text[len] = 0;
+		*ret_len = (uint32_t)len;
+		return r;
+	}
 	}
 	return -EINVAL;
 }
 
-int gf_string_read(int32_t pid, uint64_t start_ns, enum gf_str_field field, char *text, uint32_t *ret_len)
+int gf_string_read(int32_t pid, uint64_t start_ns, unsigned field, char *text, uint32_t *ret_len)
 {
 	int dir = open_process(pid, start_ns);
 
@@ -250,7 +257,7 @@ static void answer(struct gf_strings *s, const struct gf_string_ask *ask, unsign
 static void serve(struct gf_strings *s, const struct gf_string_ask *ask, char *text)
 {
 	/* What may wait for the process comes last. */
-	static const uint8_t order[] = { GF_SF_CGROUP, GF_SF_EXE, GF_SF_CMDLINE };
+	static const uint8_t order[] = { GF_SF_CGROUP, GF_SF_EXE, GF_SF_CMDLINE, GF_STRING_IO };
 
 	if (s->read) {
 		for (unsigned i = 0; i < sizeof order; i++) {
