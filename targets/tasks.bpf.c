@@ -114,7 +114,7 @@ __u32 cpus[GF_REC_CPUS];  /* numbers of the possible CPUs */
 /* Kept here. */
 __u64 cpu_off[GF_REC_CPUS]; /* what makes an address in per-CPU memory CPU i's own */
 __u32 cpu_off_known;
-volatile __u64 probe_addr;
+volatile __u64 plain_addr;
 __u32 my_level;
 __u64 my_ns;
 __u32 failed; /* what user space must not go on without */
@@ -138,6 +138,14 @@ struct {
 	} while (0)
 #define READ(dst, src) bpf_probe_read_kernel(&(dst), sizeof(dst), (const void *)(src))
 
+/* The address as a plain number, which it becomes by its way through memory: what
+ * is added to a pointer that the verifier knows must be bounded (up to 6.3 at least). */
+static __always_inline __u64 plain(const volatile void *p)
+{
+	plain_addr = (__u64)p;
+	return plain_addr;
+}
+
 /* An index whose bound the verifier can see: clang drops a plain mask as useless. */
 static __always_inline __u64 cpu_index(__u64 i)
 {
@@ -157,8 +165,7 @@ static long learn_cpu(__u32 i, void *ctx)
 		failed = 1;
 		return 1;
 	}
-	probe_addr = (__u64)p;
-	cpu_off[cpu_index(i)] = probe_addr - base;
+	cpu_off[cpu_index(i)] = plain(p) - base;
 	return 0;
 }
 
@@ -171,8 +178,7 @@ static void learn_cpus(void)
 {
 	__u64 base = 0;
 
-	probe_addr = (__u64)&probe; /* through memory, to become a plain number */
-	if (READ(base, probe_addr + bpf_core_field_offset(struct bpf_array, pptrs)) || !base) {
+	if (READ(base, plain(&probe) + bpf_core_field_offset(struct bpf_array, pptrs)) || !base) {
 		failed = 1;
 		return;
 	}
@@ -245,16 +251,17 @@ static __always_inline bool read_rss(struct mm_struct *mm, bool typed, __s64 c[4
 			for (int i = 0; i < 4; i++)
 				c[i] += s->sum[i];
 			/* A CPU that folds its part in meanwhile is missed: at most
-			 * a batch of pages-> Look again, but not for ever. */
+			 * a batch of pages. Look again, but not for ever. */
 			if (same)
 				break;
 		}
 	} else if (bpf_core_field_exists(((struct mm_struct___pre62 *)0)->rss_stat.count)) {
+		/* Not typed: 6.1's verifier does not look through the array's typedef. */
 		struct mm_struct___pre62 *old = (void *)mm;
-		GET(typed, c[0], old->rss_stat.count[0].counter);
-		GET(typed, c[1], old->rss_stat.count[1].counter);
-		GET(typed, c[2], old->rss_stat.count[2].counter);
-		GET(typed, c[3], old->rss_stat.count[3].counter);
+		READ(c[0], &old->rss_stat.count[0].counter);
+		READ(c[1], &old->rss_stat.count[1].counter);
+		READ(c[2], &old->rss_stat.count[2].counter);
+		READ(c[3], &old->rss_stat.count[3].counter);
 	} else {
 		failed = 2;
 		return false;
@@ -470,7 +477,7 @@ static int pid_nr(struct pid *pid)
 	level = pid->level;
 	if (level < my_level)
 		return 0;
-	__u64 at = (__u64)pid + bpf_core_field_offset(struct pid, numbers) +
+	__u64 at = plain(pid) + bpf_core_field_offset(struct pid, numbers) +
 		   (__u64)my_level * bpf_core_type_size(struct upid);
 	struct upid *up = (void *)at;
 	__u64 ns = 0;
@@ -487,7 +494,7 @@ static void learn_namespace(void)
 	struct pid *pid = me->thread_pid;
 
 	my_level = pid->level;
-	__u64 at = (__u64)pid + bpf_core_field_offset(struct pid, numbers) +
+	__u64 at = plain(pid) + bpf_core_field_offset(struct pid, numbers) +
 		   (__u64)my_level * bpf_core_type_size(struct upid);
 	READ(my_ns, &((struct upid *)at)->ns);
 }
