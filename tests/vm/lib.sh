@@ -57,7 +57,7 @@ vm_kernel() {
 	mkdir -p "$dir.new/mod"
 	# The kernel, and of its many modules those that make a disk.
 	dpkg-deb --fsys-tarfile "$d"/deb/*.deb | tar -x -C "$dir.new" --wildcards './boot/vmlinuz-*' \
-		'*/virtio.ko*' '*/virtio_ring.ko*' '*/virtio_pci*.ko*' '*/virtio_blk.ko*' 2>"$d/apt"
+		'*/drivers/virtio/virtio*.ko*' '*/virtio_blk.ko*' 2>"$d/apt"
 	rm -rf "$d/deb"
 	mv "$dir.new"/boot/vmlinuz-* "$dir.new/vmlinuz" || { why="$image holds no kernel"; return 1; }
 	find "$dir.new/lib" "$dir.new/usr" -name '*.ko*' -exec mv -t "$dir.new/mod" {} + 2>/dev/null
@@ -88,7 +88,9 @@ vm_root() {
 	put /bin "$(command -v busybox)" "$B/gpufasd" "$B/gpufasctl" "$B"/tests/helpers/{memhog,cpuhog,forker,thrasher}
 	put /tests "$B"/tests/unit/test_{table,actuator,engine,host}
 	# busybox has these in another form, or not at all
-	put /real "$(command -v chrt)" "$(command -v ps)"
+	put /real "$(command -v chrt)" "$(command -v ps)" "$(command -v nice)" "$(command -v dash)"
+	# which pthread_exit() loads by name
+	put /lib/x86_64-linux-gnu /lib/x86_64-linux-gnu/libgcc_s.so.1
 	mkdir -p "$d/root/policies"
 	cp policies/*.policy "$d/root/policies/"
 	cp tests/vm/init "$d/root/init"
