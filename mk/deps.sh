@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# mk/deps.sh [build] [test] [docs] [demo] [bench]     (default: build test docs)
+# mk/deps.sh [build] [test] [vm] [docs] [demo] [bench]     (default: build test vm docs)
 #
 # Finds out what is missing by trying it, not by asking the package manager: a
 # library built by hand is as good as Debian's. As root on Debian (or a relative
@@ -10,7 +10,7 @@
 set -u
 export LC_ALL=C
 # shellcheck disable=SC2317  # the groups are called by name
-[ $# -gt 0 ] || set -- build test docs
+[ $# -gt 0 ] || set -- build test vm docs
 
 missing=()
 wanted=()
@@ -59,6 +59,14 @@ test_group() {
 	# that is not known yet (no clang, no package lists) the second look (below) finds it.
 	[ -z "$CLANG_MAJOR" ] || fuzzer_there || need "libclang-rt-$CLANG_MAJOR-dev" "clang's libFuzzer"
 }
+vm_group() { # guests, for tests/vm
+	tool qemu-system-x86_64 qemu-system-x86
+	tool busybox busybox-static
+	! command -v busybox >/dev/null 2>&1 || ! ldd "$(command -v busybox)" >/dev/null 2>&1 || need busybox-static "a static busybox"
+	tool cpio cpio
+	tool xz xz-utils
+	tool chrt util-linux
+}
 docs_group() { tool scdoc scdoc; }
 demo_group() { tool ps procps; }
 bench_group() { tool earlyoom earlyoom; }
@@ -71,8 +79,8 @@ elif command -v apt-cache >/dev/null 2>&1; then
 fi
 for g in "$@"; do
 	case $g in
-	build | test | docs | demo | bench) "${g}_group" ;;
-	*) echo "mk/deps.sh: there is no group \"$g\": build, test, docs, demo, bench" >&2; exit 2 ;;
+	build | test | vm | docs | demo | bench) "${g}_group" ;;
+	*) echo "mk/deps.sh: there is no group \"$g\": build, test, vm, docs, demo, bench" >&2; exit 2 ;;
 	esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
