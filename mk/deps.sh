@@ -64,7 +64,6 @@ vm_group() { # guests, for tests/vm
 	tool busybox busybox-static
 	! command -v busybox >/dev/null 2>&1 || ! ldd "$(command -v busybox)" >/dev/null 2>&1 || need busybox-static "a static busybox"
 	tool cpio cpio
-	tool xz xz-utils
 	tool chrt util-linux
 }
 docs_group() { tool scdoc scdoc; }

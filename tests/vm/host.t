@@ -18,7 +18,7 @@ for k in ${VM_KERNELS:-cloud backport}; do
 	rt) meta=linux-image-rt-amd64 ;;
 	*) not_ok "VM_KERNELS: there is no \"$k\""; continue ;;
 	esac
-	vm_run "$k, 2 CPUs" "$meta" 2 512 "${VM_LIMIT:-150}" "${VM_DO:-road,memory}"
+	vm_run "$k, 2 CPUs" "$meta" 2 512 "${VM_LIMIT:-150}" "${VM_DO:-road,unit,memory,runaway}"
 	[ -z "${VM_DO1-x}" ] || vm_run "$k, 1 CPU" "$meta" 1 512 "${VM_LIMIT:-150}" "${VM_DO1-road,fifo}"
 done
 echo "1..$n"

@@ -31,7 +31,7 @@ vm_needs() {
 	command -v apt-get dpkg-deb >/dev/null || all_skipped "no Debian packages to be had here"
 }
 
-# vm_kernel META: the kernel that META (linux-image-...) depends on, in $V/META/{vmlinuz,mod/}.
+# vm_kernel META: the kernel that META (linux-image-...) depends on, in $V/META/vmlinuz.
 # What was fetched before is used as long as it is there: remove $V for newer ones.
 # On failure says why in $why.
 vm_kernel() {
@@ -54,15 +54,11 @@ vm_kernel() {
 		return 1
 	fi
 	rm -rf "$dir.new"
-	mkdir -p "$dir.new/mod"
-	# The kernel, and of its many modules those that make a disk.
-	dpkg-deb --fsys-tarfile "$d"/deb/*.deb | tar -x -C "$dir.new" --wildcards './boot/vmlinuz-*' \
-		'*/drivers/virtio/virtio*.ko*' '*/virtio_blk.ko*' 2>"$d/apt"
+	mkdir -p "$dir.new"
+	dpkg-deb --fsys-tarfile "$d"/deb/*.deb | tar -x -C "$dir.new" --wildcards './boot/vmlinuz-*' 2>"$d/apt"
 	rm -rf "$d/deb"
 	mv "$dir.new"/boot/vmlinuz-* "$dir.new/vmlinuz" || { why="$image holds no kernel"; return 1; }
-	find "$dir.new/lib" "$dir.new/usr" -name '*.ko*' -exec mv -t "$dir.new/mod" {} + 2>/dev/null
-	for f in "$dir.new"/mod/*.xz; do [ -f "$f" ] && xz -d "$f"; done
-	rm -rf "$dir.new/lib" "$dir.new/usr" "$dir.new/boot"
+	rm -rf "$dir.new/boot"
 	mv "$dir.new" "$dir"
 }
 
@@ -85,7 +81,7 @@ put() {
 # The part of the initramfs that all kernels share.
 vm_root() {
 	mkdir -p "$d/root"
-	put /bin "$(command -v busybox)" "$B/gpufasd" "$B/gpufasctl" "$B"/tests/helpers/{memhog,cpuhog,forker,thrasher}
+	put /bin "$(command -v busybox)" "$B/gpufasd" "$B/gpufasctl" "$B"/tests/helpers/{memhog,cpuhog}
 	put /tests "$B"/tests/unit/test_{table,actuator,engine,host}
 	# busybox has these in another form, or not at all
 	put /real "$(command -v chrt)" "$(command -v ps)" "$(command -v nice)" "$(command -v dash)"
@@ -104,14 +100,9 @@ vm_run() {
 		skip "$name" "$why"
 		return
 	fi
-	rm -rf "$d/root/mod"
-	cp -r "$V/$meta/mod" "$d/root/mod"
 	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
-	rm -f "$d/disk"
-	truncate -s 1G "$d/disk"
 	timeout -k 2 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$mib" \
 		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
-		-drive "file=$d/disk,format=raw,if=virtio,cache=unsafe,throttling.iops-total=${VM_IOPS:-1500}" \
 		-kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
 		-append "console=ttyS0 panic=-1 quiet VMDO=$what" </dev/null >"$d/console" 2>&1 &
 	qemu=$!
