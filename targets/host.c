@@ -32,6 +32,7 @@ struct row_note {
 	int16_t oom_adj;
 	uint16_t have;        /* GF_REC_UID, GF_REC_ADJ */
 	uint32_t euid, egid;
+	struct gf_memory_memo memory; /* by /proc */
 };
 
 struct gf_host {
@@ -356,9 +357,14 @@ bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, stru
 	const struct row_note *n = &h->note[row];
 	*ret = (struct gf_host_memo){
 		.exec_tag = n->exec_tag, .row = row, .have = n->have, .euid = n->euid, .egid = n->egid,
-		.oom_adj = n->oom_adj, .init = n->init,
+		.oom_adj = n->oom_adj, .init = n->init, .memory = n->memory,
 	};
 	return true;
+}
+
+void gf_host_remember_memory(struct gf_host *h, uint32_t row, const struct gf_memory_memo *m)
+{
+	h->note[row].memory = *m;
 }
 
 void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)

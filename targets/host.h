@@ -31,7 +31,13 @@ struct gf_host_memo {
 	uint32_t euid, egid;
 	short oom_adj;
 	bool init;
+	struct gf_memory_memo {
+		uint64_t faults, stat_rss, vsz; /* as stat showed them when the rest was read */
+		long long anon, file, shmem, swap;
+		uint32_t have; /* GF_REC_RSS, GF_REC_RSS_SUM, GF_REC_SWAP */
+	} memory;
 };
+void gf_host_remember_memory(struct gf_host *h, uint32_t row, const struct gf_memory_memo *m);
 bool gf_host_knows(const struct gf_host *h, int32_t pid, uint64_t start_ns, struct gf_host_memo *ret);
 
 /* Host fields: meminfo, vmstat, stat, loadavg, pressure. */

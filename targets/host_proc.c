@@ -19,7 +19,9 @@
 #define FILE_BUF 4096u
 /* Owner and OOM adjustment cost a file each and hardly ever change. Where the
  * policy does not name them they are read at birth, after an exec, and then in
- * one pass out of this many, in turn. */
+ * one pass out of this many, in turn. So is the memory of a process that stat
+ * shows to have had no page fault since, and the same sizes: nobody gets memory
+ * without a fault. */
 #define MEMO_PASSES 8u
 
 struct proc_sampler {
@@ -181,23 +183,39 @@ static int read_status_memory(struct proc_sampler *p, int dir, const char *name,
 	return 0;
 }
 
-static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const struct gf_proc_stat *st,
-		       struct gf_task_rec *r)
+/* Whether something of the memory that is wanted is not known. */
+static bool lacks_memory(uint32_t want, uint32_t have)
+{
+	want &= GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ;
+	if (have & GF_REC_RSS)
+		want &= ~(uint32_t)GF_REC_RSS_SUM;
+	return want & ~have;
+}
+
+/* What stat itself says of the memory. False: there is more to be read. */
+static bool memory_of_stat(const struct proc_sampler *p, uint32_t want, const struct gf_proc_stat *st, struct gf_task_rec *r)
 {
 	const uint32_t memory = GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ;
-	bool split = want & (GF_REC_RSS | GF_REC_SWAP);
-	char path[64];
-	const char *name = split ? "status" : "statm";
 
 	if (!(want & memory))
-		return 0;
+		return true;
 	if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING)) {
 		r->have |= memory; /* none left, or never any */
-		return 0;
+		return true;
 	}
 	r->vsz = st->vsz / p->page;
 	if (st->vsz)
 		r->have |= GF_REC_VSZ;
+	return !lacks_memory(want, r->have);
+}
+
+static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const struct gf_proc_stat *st,
+		       struct gf_task_rec *r)
+{
+	bool split = want & (GF_REC_RSS | GF_REC_SWAP);
+	char path[64];
+	const char *name = split ? "status" : "statm";
+
 	if (st->state == 'Z') {
 		if (!other_thread(p, dir, st->pid, name, path))
 			return 0;
@@ -205,8 +223,6 @@ static int read_memory(struct proc_sampler *p, int dir, uint32_t want, const str
 	}
 	if (split)
 		return read_status_memory(p, dir, name, r);
-	if (!(want & GF_REC_RSS_SUM) && r->have & GF_REC_VSZ)
-		return 0;
 	/* Not the rss of stat: that leaves out what CPUs have not folded in. */
 	ssize_t n = slurp(p, dir, name);
 	unsigned long long size, rss;
@@ -286,12 +302,22 @@ static int learn_init(struct proc_sampler *p, int dir, struct gf_task_rec *r)
 }
 
 /* Takes over what is remembered and need not be of this pass. */
-static void take_memo(const struct proc_sampler *p, const struct gf_host_memo *m, uint32_t want, struct gf_task_rec *r)
+static void take_memo(const struct proc_sampler *p, const struct gf_host_memo *m, const struct gf_proc_stat *st, uint32_t want,
+		      struct gf_task_rec *r)
 {
 	if (m->init)
 		r->flags |= GF_REC_INIT;
 	if (m->exec_tag != r->exec_tag || (m->row + p->passes) % MEMO_PASSES == 0)
 		return;
+	const struct gf_memory_memo *mem = &m->memory;
+	if (mem->have && mem->faults == st->minflt + st->majflt && mem->stat_rss == (uint64_t)st->rss_pages &&
+	    mem->vsz == st->vsz && st->state != 'Z') {
+		r->anon = mem->anon;
+		r->file = mem->file;
+		r->shmem = mem->shmem;
+		r->swap = mem->swap;
+		r->have |= mem->have;
+	}
 	if (!(want & GF_REC_UID_NOW) && m->have & GF_REC_UID) {
 		r->euid = m->euid;
 		r->egid = m->egid;
@@ -301,6 +327,17 @@ static void take_memo(const struct proc_sampler *p, const struct gf_host_memo *m
 		r->oom_adj = m->oom_adj;
 		r->have |= GF_REC_ADJ;
 	}
+}
+
+static void remember(struct gf_host *h, uint32_t row, const struct gf_proc_stat *st, const struct gf_task_rec *r)
+{
+	struct gf_memory_memo m = {
+		.faults = st->minflt + st->majflt, .stat_rss = (uint64_t)st->rss_pages, .vsz = st->vsz,
+		.anon = r->anon, .file = r->file, .shmem = r->shmem, .swap = r->swap,
+		.have = r->have & (GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP),
+	};
+
+	gf_host_remember_memory(h, row, &m);
 }
 
 static int read_stat(struct proc_sampler *p, int dir, const char *path, struct gf_proc_stat *st)
@@ -319,11 +356,13 @@ static int read_all(struct proc_sampler *p, struct gf_host *h, const char *name,
 	struct stat owner;
 	int dir = openat(p->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int e = dir < 0 ? -errno : read_stat(p, dir, "stat", &st);
+	bool known = false;
 
 	if (!e) {
 		from_stat(&st, r);
-		if (gf_host_knows(h, r->pid, r->start_ns, &memo))
-			take_memo(p, &memo, want, r);
+		known = gf_host_knows(h, r->pid, r->start_ns, &memo);
+		if (known)
+			take_memo(p, &memo, &st, want, r);
 		else
 			e = learn_init(p, dir, r);
 	}
@@ -334,8 +373,11 @@ static int read_all(struct proc_sampler *p, struct gf_host *h, const char *name,
 		r->egid = owner.st_gid;
 		r->have |= GF_REC_UID;
 	}
-	if (!e)
+	if (!e && !memory_of_stat(p, want, &st, r)) {
 		e = read_memory(p, dir, want, &st, r);
+		if (!e && known)
+			remember(h, memo.row, &st, r);
+	}
 	if (!e)
 		e = read_extra(p, dir, want, r);
 	if (dir >= 0)
@@ -343,8 +385,8 @@ static int read_all(struct proc_sampler *p, struct gf_host *h, const char *name,
 	return e;
 }
 
-/* One file says it all, and the rest is remembered: the usual case where the
- * policy reads nothing that stat does not have. */
+/* One file says it all, and the rest is remembered: the usual case for a process
+ * that sleeps. */
 static bool read_stat_alone(struct proc_sampler *p, struct gf_host *h, const char *name, uint32_t want,
 			    struct gf_task_rec *r, int *ret_e)
 {
@@ -352,8 +394,7 @@ static bool read_stat_alone(struct proc_sampler *p, struct gf_host *h, const cha
 	struct gf_proc_stat st;
 	char path[32];
 
-	if (want & (GF_REC_RSS | GF_REC_RSS_SUM | GF_REC_SWAP | GF_REC_VSZ | GF_REC_SCORE | GF_REC_FDS |
-		    GF_REC_UID_NOW | GF_REC_ADJ_NOW))
+	if (want & (GF_REC_SCORE | GF_REC_FDS | GF_REC_UID_NOW | GF_REC_ADJ_NOW))
 		return false;
 	snprintf(path, sizeof path, "%s/stat", name);
 	*ret_e = read_stat(p, p->dir, path, &st);
@@ -362,8 +403,8 @@ static bool read_stat_alone(struct proc_sampler *p, struct gf_host *h, const cha
 	from_stat(&st, r);
 	if (!gf_host_knows(h, r->pid, r->start_ns, &memo))
 		return false;
-	take_memo(p, &memo, want, r);
-	return (r->have & (GF_REC_UID | GF_REC_ADJ)) == (GF_REC_UID | GF_REC_ADJ);
+	take_memo(p, &memo, &st, want, r);
+	return (r->have & (GF_REC_UID | GF_REC_ADJ)) == (GF_REC_UID | GF_REC_ADJ) && memory_of_stat(p, want, &st, r);
 }
 
 /* 0: put, or gone in the meantime. An error means that the pass is worth nothing. */

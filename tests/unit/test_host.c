@@ -674,6 +674,58 @@ static void test_remembered(void **state)
 	}
 }
 
+/* By /proc the memory of who has had no fault is remembered: what grows or shrinks
+ * must be seen in the next pass all the same. */
+static void test_memory_at_once(void **state)
+{
+	static const struct gf_fieldset f = { .task = GF_BIT(GF_TF_RSS) };
+	const size_t size = 16u << 20;
+	struct gf_host_opts o = { .sampler = GF_SAMPLER_PROC, .max_tasks = 8192 };
+	struct gf_target *t = NULL;
+	struct gf_err err = { "" };
+	int go[2], done[2];
+	char c;
+
+	(void)state;
+	assert_int_equal(pipe(go) | pipe(done), 0);
+	assert_int_equal(gf_host_create(&o, &t, &err), 0);
+	assert_int_equal(gf_target_set_fields(t, &f, &err), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (int k = 0; read(go[0], &c, 1) == 1; k++) {
+			if (k % 2 == 0)
+				memset(p, 1, size);
+			else
+				madvise(p, size, MADV_DONTNEED);
+			(void)!write(done[1], "", 1);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 20; i++)
+		sample(t);
+	double small = value(t, pid, GF_TF_RSS);
+	for (int k = 0; k < 6; k++) {
+		assert_int_equal(write(go[1], "x", 1) + read(done[0], &c, 1), 2);
+		sample(t);
+		double rss = value(t, pid, GF_TF_RSS);
+		if (k % 2 == 0)
+			assert_true(rss >= small + (double)size);
+		else
+			assert_true(rss < small + (double)size / 4);
+		sample(t); /* remembered now */
+		assert_near(value(t, pid, GF_TF_RSS), rss, 0);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	gf_target_destroy(t);
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(done[i]);
+	}
+}
+
 static void test_crowd(void **state)
 {
 	struct rig *r = *state;
@@ -821,6 +873,7 @@ int main(void)
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_table_full),
 		cmocka_unit_test(test_remembered),
+		cmocka_unit_test(test_memory_at_once),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_recycled_by_bpf),
 		cmocka_unit_test(test_recycled_by_proc),
