@@ -225,7 +225,7 @@ static void cmd_observe(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	}
 	if (on != d->observe)
 		gf_reporter_say(d->reporter, "%s by uid %u over the control socket",
-				on ? "observe mode switched on" : "observe mode switched off: rules act from now on", gf_client_uid(c));
+				on ? "observe mode switched on" : "observe mode switched off, so that rules act,", gf_client_uid(c));
 	d->observe = on;
 	gf_engine_set_observe(d->engine, on);
 	gf_jbuf_open(&b, '{');

@@ -217,7 +217,7 @@ static void finish(struct gf_daemon *d, struct gf_reload *r)
 		adopt_config(d, r);
 		gf_policy_put(d->policy);
 		d->policy = gf_policy_get(r->policy);
-		gf_reporter_say(d->reporter, "reloaded: %u rules, %u of them unchanged", d->policy->rules, r->kept);
+		gf_reporter_say(d->reporter, "reloaded: %u rule%s, %u of them unchanged", d->policy->rules, d->policy->rules == 1 ? "" : "s", r->kept);
 		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules, %s mode", d->policy->rules, d->observe ? "observe" : "enforce");
 	}
 }

@@ -281,7 +281,12 @@ static void add_result(struct line *l, const struct gf_event *ev, const struct g
 	} else {
 		add_task(l, comm, m->pid);
 		/* observed: nothing was sent, and the sentence must not say so */
-		add(l, ev->observed ? " is still there; %s was only observed" : " has been sent %s, and is still there", act);
+		if (ev->observed)
+			add(l, " is still there; %s was only observed", act);
+		else if (s && s->action == GF_ACT_RENICE)
+			add(l, ": %s is done", act);
+		else
+			add(l, " has been sent %s, and is still there", act);
 	}
 }
 

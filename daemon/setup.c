@@ -234,8 +234,8 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 		r = gf_engine_start(d->engine, err);
 	if (r)
 		return r;
-	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rules, %s mode, period %g ms, sampling by %s", d->policy->rules,
-			d->observe ? "observe" : "enforce", (double)d->config->period_ns / 1e6, d->target->road);
+	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s",
+			d->policy->rules, d->policy->rules == 1 ? "" : "s", d->observe ? "observe" : "enforce", (double)d->config->period_ns / 1e6, d->target->road);
 	return 0;
 }
 
