@@ -31,7 +31,9 @@ install: all $(BUILD)/dist/gpufasd.service $(BUILD)/dist/gpufas.yaml
 	$(INSTALL) -m 0644 dist/gpufas.sysusers $(D)$(sysusersdir)/gpufas.conf
 	$(INSTALL) -m 0644 $(sort $(wildcard policies/*.policy)) $(D)$(policydir)/
 	$(INSTALL) -m 0644 $(BUILD)/dist/gpufas.yaml $(D)$(datadir)/gpufas/gpufas.yaml
+	$(INSTALL) -d $(D)$(docdir)/docs
 	$(INSTALL) -m 0644 README.md LICENSE $(D)$(docdir)/
+	$(INSTALL) -m 0644 docs/*.md docs/*.svg $(D)$(docdir)/docs/
 	$(INSTALL) -d $(D)$(bashcompdir) $(D)$(zshcompdir)
 	$(INSTALL) -m 0644 dist/completion/gpufasctl.bash $(D)$(bashcompdir)/gpufasctl
 	$(INSTALL) -m 0644 dist/completion/_gpufasctl $(D)$(zshcompdir)/_gpufasctl
