@@ -60,13 +60,12 @@ static void check_action(struct gf_sema_ctx *c, const struct gf_step_ast *a, str
 	case GF_ACT_THAW:
 		gf_sema_error(c, "E093", a->action_span,
 			      a->action == GF_ACT_FREEZE ? "SIGSTOP stops a process" : "SIGCONT continues a process",
-			      "%s acts through the cgroup freezer: only host targets will have it, in a later version",
+			      "%s is not there yet: vm targets will have it first, host targets after them",
 			      action_text(c, a));
 		break;
 	case GF_ACT_LIMIT:
 		gf_sema_error(c, "E093", a->action_span, NULL,
-			      "limit sets limits of cgroups and resources: only host targets will have it, in a later "
-			      "version");
+			      "limit is not there yet: vm targets will have it first, host targets after them");
 		break;
 	case GF_ACT_RESET:
 	case GF_ACT_NMI:
