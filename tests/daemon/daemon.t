@@ -48,7 +48,7 @@ until_ok grep -q WATCHDOG=1 "$d/notified" && ok "WATCHDOG=1 while ticks advance"
 until_ok grep -q READY=1 "$d/notified" && ok "READY=1" || not_ok "READY=1"
 kill -HUP "$daemon"
 until_ok grep -q MONOTONIC_USEC= "$d/notified" && ok "RELOADING=1 with its time" || not_ok "RELOADING=1 with its time"
-until_ok logged "reloaded: 1 rules, 1 of them unchanged" && ok "SIGHUP reloads, state of equal rules is kept" || not_ok "SIGHUP reloads"
+until_ok logged "reloaded: 1 rule, 1 of them unchanged" && ok "SIGHUP reloads, state of equal rules is kept" || not_ok "SIGHUP reloads"
 
 # ---- reload
 echo "rule two if comm == \"$tag-none\" then log cooldown 1min" >"$d/policy.d/b.policy"
