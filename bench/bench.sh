@@ -69,7 +69,7 @@ echo
 start_sleepers 10000
 "$BUILD/bench/bench_e2e" tick >"$dir/tick"
 grep -v '^#' "$dir/tick"
-proc_ms=$(sed -n 's/^# \/proc, stat only total_ms //p' "$dir/tick")
+proc_ms=$(sed -n 's/^# \/proc, sizes, names, times total_ms //p' "$dir/tick")
 
 # earlyoom's victim scan over the same processes, without its debug output, which would
 # slow it down: it says "low memory!" before the scan and whom it found after it. The
@@ -86,7 +86,7 @@ if command -v earlyoom >/dev/null 2>&1; then
 	if [ -n "$us" ]; then
 		ms=$(awk -v us="$us" 'BEGIN { print us / 1000 }')
 		row "earlyoom $(earlyoom -v 2>&1 | sed -n 's/^earlyoom *//p' | head -n 1): victim scan, the same processes" "$ms" ms ""
-		row "/proc, stat only: a whole tick, against earlyoom's scan" "$(awk -v a="$proc_ms" -v b="$ms" 'BEGIN { print 100 * a / b }')" % 100
+		row "/proc, sizes, names, times: a whole tick, against earlyoom's scan" "$(awk -v a="$proc_ms" -v b="$ms" 'BEGIN { print 100 * a / b }')" % 100
 	else
 		echo "earlyoom's scan could not be timed"
 	fi

@@ -180,7 +180,7 @@ static int measure(struct gf_target *t, size_t rules, struct times *ret, struct 
 static int bench_tick(enum gf_host_sampler sampler, size_t rules)
 {
 	bool bpf = sampler == GF_SAMPLER_BPF;
-	const char *road = bpf ? "BPF" : lean ? "/proc, stat only" : "/proc";
+	const char *road = bpf ? "BPF" : lean ? "/proc, sizes, names, times" : "/proc";
 	struct gf_host_opts ho = { .sampler = sampler, .max_tasks = MAX_TASKS };
 	struct gf_target *t = NULL;
 	struct gf_err err = { "" };
