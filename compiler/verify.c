@@ -55,7 +55,7 @@ static int check_header(struct verify *v, size_t size)
 		return vf_bad(v, "the checksum is wrong: the image is damaged");
 	if (h->target >= GF_TARGET_COUNT)
 		return vf_bad(v, "no such target: %u", h->target);
-	if (h->fields.host >> GF_HF_COUNT || h->fields.task >> GF_TF_COUNT || h->fields.str >> GF_SF_COUNT || h->fields.reserved)
+	if (h->fields.host >> GF_HF_COUNT || h->fields.task >> GF_TF_COUNT || h->fields.str >> GF_SF_COUNT || h->fields.paths)
 		return vf_bad(v, "the field set names fields that do not exist");
 	return 0;
 }

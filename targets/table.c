@@ -57,8 +57,9 @@ int gf_sample_init(struct gf_sample *s, uint32_t cap, struct gf_err *err)
 /* Allocates what f names and s lacks. On -ENOMEM s stays usable as it was. */
 int gf_sample_set_fields(struct gf_sample *s, const struct gf_fieldset *f, struct gf_err *err)
 {
-	for (int i = 0; i < GF_TF_COUNT; i++) {
-		if (!(f->task & GF_BIT(i)) || s->col[i])
+	for (unsigned i = 0; i < GF_COLS; i++) {
+		bool need = i < GF_TF_COUNT ? f->task >> i & 1 : i - GF_TF_COUNT < f->paths;
+		if (!need || s->col[i])
 			continue;
 		s->col[i] = column(s->cap);
 		if (!s->col[i])
@@ -84,7 +85,7 @@ void gf_sample_deinit(struct gf_sample *s)
 	free(s->parent);
 	free(s->comm);
 	free(s->uid);
-	for (int i = 0; i < GF_TF_COUNT; i++)
+	for (unsigned i = 0; i < GF_COLS; i++)
 		free(s->col[i]);
 	for (int i = 0; i < GF_SF_COUNT; i++)
 		free(s->str[i]);
@@ -176,7 +177,7 @@ static void clear_row(struct gf_sample *s, uint32_t row)
 	s->parent[row] = GF_NONE;
 	s->uid[row] = GF_NONE;
 	memset(s->comm[row], 0, GF_COMM_LEN);
-	for (int i = 0; i < GF_TF_COUNT; i++)
+	for (unsigned i = 0; i < GF_COLS; i++)
 		if (s->col[i])
 			s->col[i][row] = gf_unknown();
 	for (int i = 0; i < GF_SF_COUNT; i++)

@@ -5,6 +5,7 @@
 #ifndef GPUFAS_TARGET_H
 #define GPUFAS_TARGET_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,6 +25,11 @@ struct gf_target_ops {
 	/* Which fields to sample from now on. Between two samples; may allocate. */
 	int (*set_fields)(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err);
 	void (*destroy)(struct gf_target *t);
+	/* The policy's kernel paths, in the order of their columns; before set_fields, between two samples. Copies
+	 * them. What a kernel lacks is unknown there, and said once. NULL: the target has no kernel memory. */
+	int (*set_paths)(struct gf_target *t, const char *const *path, size_t n, struct gf_err *err);
+	/* How it is sampled and delivered to, as of now, one line. Any thread. NULL: t->road says it. */
+	void (*describe)(struct gf_target *t, char *buf, size_t n);
 };
 
 /* Every target begins with this. */
@@ -43,6 +49,22 @@ static inline int gf_target_sample(struct gf_target *t, struct gf_err *err)
 static inline int gf_target_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err)
 {
 	return t->ops->set_fields(t, f, err);
+}
+
+static inline int gf_target_set_paths(struct gf_target *t, const char *const *path, size_t n, struct gf_err *err)
+{
+	if (t->ops->set_paths)
+		return t->ops->set_paths(t, path, n, err);
+	return n ? gf_err_set(err, ENOTSUP, "target %s has no kernel memory to follow a path in", t->name) : 0;
+}
+
+static inline const char *gf_target_describe(struct gf_target *t, char *buf, size_t n)
+{
+	if (t->ops->describe)
+		t->ops->describe(t, buf, n);
+	else
+		snprintf(buf, n, "%s", t->road);
+	return buf;
 }
 
 static inline void gf_target_destroy(struct gf_target *t)

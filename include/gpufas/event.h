@@ -100,13 +100,53 @@ struct gf_event_rank {
 };
 GF_STATIC_ASSERT(sizeof(struct gf_event_rank) == 48, "gf_event_rank");
 
+/* How an action went into a target. */
+enum gf_how {
+	GF_HOW_CALL,     /* a system call on this machine */
+	GF_HOW_STORE,    /* vm: pending bit and flags of a running task */
+	GF_HOW_IRQ_WORK, /* vm: the kernel's own sender, through a forged irq_work */
+	GF_HOW_LIMIT,    /* vm: a limit's words */
+	GF_HOW_QMP,      /* vm: QEMU itself (reset, nmi) */
+};
+
+/* What was read back in the target's memory; never assumed. */
+enum gf_became {
+	GF_BECAME_UNSEEN,    /* nobody looked: a system call's answer is the answer */
+	GF_BECAME_DELIVERED, /* taken by the target's kernel, or its effect is there: after exit_us */
+	GF_BECAME_PENDING,   /* in the target, and waits there: it has not been taken yet */
+	GF_BECAME_REFUSED,   /* nothing was stored: `why` */
+	GF_BECAME_LOST,      /* the target went away before it was seen */
+};
+
+/* Why nothing was stored. */
+enum gf_refused {
+	GF_REF_NONE,
+	GF_REF_GONE,        /* exited before */
+	GF_REF_IDENTITY,    /* another process has the pid */
+	GF_REF_EXITING,
+	GF_REF_INIT,        /* SIGNAL_UNKILLABLE */
+	GF_REF_KTHREAD,
+	GF_REF_TRACED,
+	GF_REF_BLOCKED,     /* the signal is blocked: it would stay pending */
+	GF_REF_IGNORED,
+	GF_REF_NO_ROAD,     /* the road that this state needs is off for this kernel: probe says why */
+	GF_REF_NO_GUEST,    /* not attached: stopped, booting, migrated away */
+	GF_REF_TORN,        /* the structures did not read consistently */
+	GF_REF_READ_ONLY,   /* an image */
+	GF_REF_NO_CPU,      /* no CPU of the target takes interrupts, and no kick is configured */
+	GF_REF_COUNT
+};
+
 /* What became of one member of an action. */
 struct gf_event_member {
 	uint64_t start_ns;
 	int32_t pid;
 	int32_t error;   /* 0 sent; -errno; -ESTALE: another identity has the pid; -ESRCH: gone before */
 	uint32_t exit_us;/* from signal to exit seen, GF_NONE: not (yet) gone */
-	uint32_t reserved;
+	uint8_t how;     /* enum gf_how: by which road */
+	uint8_t became;  /* enum gf_became: what was seen of it in the target's memory */
+	uint8_t tries;   /* stores made, 1 and up; 0: none */
+	uint8_t why;     /* enum gf_refused, where became is GF_BECAME_REFUSED */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_event_member) == 24, "gf_event_member");
 

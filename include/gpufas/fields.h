@@ -59,10 +59,13 @@ struct gf_fieldset {
 	uint64_t host; /* 1 << enum gf_host_field */
 	uint64_t task; /* 1 << enum gf_task_field */
 	uint32_t str;  /* 1 << enum gf_str_field */
-	uint32_t reserved;
+	uint32_t paths; /* kernel paths: path k is in column GF_TF_COUNT + k */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_fieldset) == 24, "gf_fieldset");
 GF_STATIC_ASSERT(GF_HF_COUNT <= 64 && GF_TF_COUNT <= 64 && GF_SF_COUNT <= 32, "field bits");
+
+#define GF_MAX_PATHS 32u /* kernel paths in one policy */
+#define GF_COLS (GF_TF_COUNT + GF_MAX_PATHS)
 
 #define GF_BIT(n) (1ull << (n))
 

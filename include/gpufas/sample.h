@@ -51,7 +51,7 @@ struct gf_sample {
 	uint32_t *uid;
 
 	/* as the policy needs them */
-	double *col[GF_TF_COUNT];
+	double *col[GF_COLS]; /* task fields, then kernel paths */
 	struct gf_strref *str[GF_SF_COUNT];
 	double host[GF_HF_COUNT]; /* unknown where not needed or not to be had */
 };

@@ -233,7 +233,7 @@ static struct gf_prog *feeding(struct gf_image_header *h, uint8_t sink)
 	X(h->fields.host |= 1ull << 63, "field set") \
 	X(h->fields.task |= 1ull << GF_TF_COUNT, "field set") \
 	X(h->fields.str |= 1u << GF_SF_COUNT, "field set") \
-	X(h->fields.reserved = 1, "field set") \
+	X(h->fields.paths = 1, "field set") \
 	X(h->sec[GF_SEC_CODE].count++, "section") \
 	X(h->sec[GF_SEC_CODE].count = 0xffffffff, "at most") \
 	X(h->sec[GF_SEC_RULE].count = GF_MAX_RULES + 1, "at most") \

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The files that a target's physical memory is in, mapped: a raw RAM file, a memfd of
+ * a running QEMU, an ELF core. A file that is cut while it is mapped does not end the
+ * daemon: the lost part reads as zeros from then on, and `lost` is set.
+ */
+#ifndef GPUFAS_RAMFILE_H
+#define GPUFAS_RAMFILE_H
+
+#include <stdbool.h>
+
+#include "gpu/ram.h"
+#include "gpufas/err.h"
+
+struct gf_ramfile; /* mappings and what they are of; refcounted by nobody: one owner */
+
+/* One piece of guest physical memory in a file. */
+struct gf_ram_piece {
+	uint64_t gpa, size; /* bytes, multiples of 4096 */
+	uint64_t off;       /* of the first byte in the file */
+};
+
+/* Maps pieces of fd (borrowed: duplicated where needed) shared; writable: for stores, too. `what` names it in
+ * messages. Errors with a sentence: -EINVAL (overlaps, too many, private file or not the size that
+ * the layout says), -EACCES, -ENOMEM, -ENODATA (a file of zeros only, or empty). */
+int gf_ramfile_map(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		   struct gf_ramfile **ret, struct gf_err *err);
+/* A file by name: an ELF core (its PT_LOADs), or raw, with the layout given (n 0: one piece, the whole file
+ * at 0, or split at the usual hole of QEMU's q35 or pc machine where the kernel found there says so). */
+int gf_ramfile_open(const char *path, const struct gf_ram_piece *piece, size_t n, bool writable,
+		    struct gf_ramfile **ret, struct gf_err *err);
+void gf_ramfile_close(struct gf_ramfile *f);
+
+const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f);
+bool gf_ramfile_lost(const struct gf_ramfile *f); /* a part of it is gone */
+/* Ranges of guest physical memory that hold data at all (a sparse file's holes left out), ascending; up to n. */
+size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, size_t n);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A virtual machine as a target, watched from outside: its RAM is mapped, its kernel found there, its tasks
+ * sampled by reading and acted on by storing. Nothing runs inside.
+ *
+ * Threads. The engine samples (never waits, never allocates). The actuator delivers. The keeper, a thread
+ * of the target's own, attaches: it connects to QEMU, maps memory, finds the kernel, and does so again whenever the
+ * guest starts, reboots, stops or goes away. What it finds is a struct gf_guest, which the other two hold by reference
+ * for as long as they look at it.
+ */
+#ifndef GPUFAS_VM_H
+#define GPUFAS_VM_H
+
+#include "gpu/layout.h"
+#include "targets/actuator.h"
+#include "targets/kernel.h"
+#include "targets/qmp.h"
+#include "targets/target.h"
+
+struct gf_pseudo; /* targets/pseudo.h: what delivering into this kernel takes */
+
+/* One boot of one guest. Immutable once the keeper has published it. */
+struct gf_guest {
+	int refs; /* atomic; gf_guest_get, gf_guest_put: the last put is always the keeper's, so that no other thread unmaps */
+	uint64_t boot; /* counts the guests that a target has had, from 1 */
+	struct gf_ramfile *ram;
+	struct gf_kernel *kernel;
+	struct gf_layout layout;    /* for the walkers */
+	struct gf_pseudo *pseudo;   /* NULL: not writable */
+};
+
+/* Everything about a mapped memory that sampling and delivering need. Takes ram over, also on failure. */
+int gf_guest_create(struct gf_ramfile *ram, bool writable, struct gf_guest **ret, struct gf_err *err);
+struct gf_guest *gf_guest_get(struct gf_guest *g);
+void gf_guest_put(struct gf_guest *g);
+
+enum gf_kick { GF_KICK_NONE, GF_KICK_QTEST, GF_KICK_SERIAL };
+
+struct gf_vm_opts {
+	const char *name;
+	const char *qmp;                  /* QMP socket, or NULL: */
+	const char *ram_file;             /* RAM file, with its layout (pieces 0: found out) */
+	const struct gf_ram_piece *piece;
+	size_t pieces;
+	uint32_t max_tasks;
+	enum gf_kick kick;                /* for guests that idle in HLT */
+	const char *kick_path;            /* qtest socket, or socket of a serial port that the guest has open */
+	/* News of the guest (attached, rebooted, gone, ...), one sentence; level as syslog's. Any thread; must not block. */
+	void (*say)(void *arg, int level, const char *text);
+	void *say_arg;
+};
+
+/* Copies opts. A guest that is not there (yet) is no error: samples fail with a sentence until it is. */
+int gf_vm_create(const struct gf_vm_opts *opts, struct gf_target **ret, struct gf_err *err);
+/* A dump or raw RAM file, read once, never written: an instant. Sampling it again moves its clock on by step_ns as if
+ * all had stayed as it was (0: the clock stands). */
+int gf_image_create(const char *path, const struct gf_ram_piece *piece, size_t pieces, uint32_t max_tasks,
+		    uint64_t step_ns, struct gf_target **ret, struct gf_err *err);
+
+/* The guest attached now, referenced, or NULL with why. vm and image targets. Any thread. */
+struct gf_guest *gf_vm_guest(struct gf_target *t, struct gf_err *err);
+/* Something that was read through g cannot be so: the keeper looks whether it is still there. Any thread. */
+void gf_vm_suspect(struct gf_target *t, const struct gf_guest *g);
+/* An interrupt for a guest CPU that idles, by the configured kick: 0, -ENOTSUP (none configured), -errno. */
+int gf_vm_kick(struct gf_target *t, uint32_t cpu);
+int gf_vm_nmi(struct gf_target *t, struct gf_err *err);
+int gf_vm_reset(struct gf_target *t, struct gf_err *err);
+
+/* As gf_actuator_create and gf_act, for a vm target. vm_actuator.c */
+struct gf_vm_actuator;
+int gf_vm_actuator_create(const struct gf_actuator_opts *opts, struct gf_target *vm, int verdict_fd, gf_verdict_source source,
+			  void *source_arg, gf_event_sink sink, void *sink_arg, struct gf_vm_actuator **ret, struct gf_err *err);
+void gf_vm_actuator_destroy(struct gf_vm_actuator *a);
+/* One verdict by hand (gpufasctl signal), on the caller's thread; waits up to wait_ns for its effect. ret_member says what
+ * became of it. 0 or the member's error. v->start_ns 0: whoever has the pid now. */
+int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns, struct gf_event_member *ret_member);
+const char *gf_refused_text(uint8_t why); /* enum gf_refused as a sentence's end */
+const char *gf_how_text(uint8_t how);
+
+#endif
