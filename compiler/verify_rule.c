@@ -57,13 +57,15 @@ static int check_notes(struct verify *v, uint32_t rule, uint32_t first, uint32_t
 
 static int check_action(struct verify *v, uint32_t rule, const struct gf_step *s)
 {
-	if (s->action >= GF_ACT_COUNT || s->pick > GF_PICK_NONE || s->group > GF_GROUP_USER || s->reserved || s->key_dim > GF_DIM_CNT_TIME)
+	if (s->action >= GF_ACT_COUNT || s->pick > GF_PICK_NONE || s->group > GF_GROUP_USER || s->key_dim > GF_DIM_CNT_TIME)
 		return BAD(v, rule, "a step does something that there is not");
 	for (uint32_t k = 0; k < sizeof s->reserved1; k++)
 		if (s->reserved1[k])
 			return BAD(v, rule, "a step's reserved bytes are not zero");
 	if (s->action == GF_ACT_SIGNAL ? s->arg < 1 || s->arg > 64 : s->action == GF_ACT_RENICE ? s->arg < -40 || s->arg > 40 : s->arg != 0)
 		return BAD(v, rule, "a step's signal or nice value is %d", s->arg);
+	if (s->action == GF_ACT_LIMIT ? s->limit >= GF_LIMIT_COUNT : s->limit)
+		return BAD(v, rule, "a step limits something that there is not");
 	if (s->amount != s->amount)
 		return BAD(v, rule, "a step's amount is not a number");
 	return 0;

@@ -192,6 +192,10 @@ GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint
 	v->group = group;
 	v->flags = (uint8_t)(flags | (ev->observed ? GF_VERDICT_OBSERVE : 0));
 	v->arg = sp->arg;
+	v->limit = sp->limit;
+	for (uint32_t k = 0; k < sizeof v->reserved; k++)
+		v->reserved[k] = 0;
+	v->amount = sp->action == GF_ACT_LIMIT ? sp->amount : 0;
 	if (row != GF_NONE && sp->action == GF_ACT_SIGNAL && sp->arg == GF_SIGKILL && !ev->observed) {
 		t->c.st->killed_ns[row] = t->c.now;
 		t->c.st->killed_gen[row] = s->gen[row];

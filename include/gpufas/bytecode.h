@@ -287,10 +287,25 @@ enum gf_action {
 	GF_ACT_RUN,    /* text = hook's name */
 	GF_ACT_FREEZE,
 	GF_ACT_THAW,
-	GF_ACT_LIMIT,  /* text = what, amount = value */
+	GF_ACT_LIMIT,  /* limit = what, text = its name, amount = value */
 	GF_ACT_RESET,
 	GF_ACT_NMI,
 	GF_ACT_COUNT
+};
+
+/* What GF_ACT_LIMIT sets. Amounts are bytes, tasks, CPUs (CPU_MAX: 0.5 is half of one), seconds (RLIMIT_CPU) or
+ * what setrlimit(2) takes; infinity: no limit; negative: what it was before gpufas first set it. */
+enum gf_limit_kind {
+	GF_LIMIT_NONE,
+	/* of the victim's cgroup */
+	GF_LIMIT_MEMORY_MAX, GF_LIMIT_MEMORY_HIGH, GF_LIMIT_PIDS_MAX, GF_LIMIT_CPU_MAX,
+	/* of the victim, in the order of the RLIMIT_ numbers: GF_LIMIT_RLIMIT + RLIMIT_x */
+	GF_LIMIT_RLIMIT,
+	GF_LIMIT_RLIMIT_CPU = GF_LIMIT_RLIMIT, GF_LIMIT_RLIMIT_FSIZE, GF_LIMIT_RLIMIT_DATA, GF_LIMIT_RLIMIT_STACK,
+	GF_LIMIT_RLIMIT_CORE, GF_LIMIT_RLIMIT_RSS, GF_LIMIT_RLIMIT_NPROC, GF_LIMIT_RLIMIT_NOFILE,
+	GF_LIMIT_RLIMIT_MEMLOCK, GF_LIMIT_RLIMIT_AS, GF_LIMIT_RLIMIT_LOCKS, GF_LIMIT_RLIMIT_SIGPENDING,
+	GF_LIMIT_RLIMIT_MSGQUEUE, GF_LIMIT_RLIMIT_NICE, GF_LIMIT_RLIMIT_RTPRIO, GF_LIMIT_RLIMIT_RTTIME,
+	GF_LIMIT_COUNT
 };
 
 enum gf_pick {
@@ -309,7 +324,7 @@ struct gf_step {
 	uint8_t action; /* enum gf_action */
 	uint8_t pick;   /* enum gf_pick */
 	uint8_t group;  /* enum gf_group */
-	uint8_t reserved;
+	uint8_t limit;  /* enum gf_limit_kind, 0 unless action is GF_ACT_LIMIT */
 	int32_t arg;
 	uint32_t n;     /* how many to pick, at least 1; EACH: GF_MAX_PICK at most */
 	uint32_t where; /* task program, P, or GF_NONE */

@@ -35,8 +35,11 @@ struct gf_verdict {
 	uint8_t group;     /* enum gf_group that it was reached by */
 	uint8_t flags;     /* enum gf_verdict_flags */
 	int32_t arg;       /* signal, nice */
+	uint8_t limit;     /* enum gf_limit_kind, GF_ACT_LIMIT */
+	uint8_t reserved[7];
+	double amount;     /* GF_ACT_LIMIT: to what */
 };
-GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 40, "gf_verdict");
+GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 56, "gf_verdict");
 
 enum gf_event_kind {
 	GF_EV_ACTION,   /* a step was taken (or, observing, would have been) */
