@@ -93,7 +93,9 @@ static void fake_destroy(struct gf_target *t)
 
 static void run(const struct gf_image_header *image)
 {
-	static const struct gf_target_ops ops = { "fuzz", fake_sample, fake_set_fields, fake_destroy };
+	static const struct gf_target_ops ops = {
+		.kind = "fuzz", .sample = fake_sample, .set_fields = fake_set_fields, .destroy = fake_destroy,
+	};
 	struct gf_engine_opts opts = {
 		.period_ns = 100000000u, .max_tasks = ROWS, .budget_n = 256, .budget_window_ns = 1000000000u,
 	};

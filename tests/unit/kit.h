@@ -81,7 +81,9 @@ KIT void fake_destroy(struct gf_target *t)
 
 KIT struct fake *fake_new(uint32_t cap)
 {
-	static const struct gf_target_ops ops = { "fake", fake_sample, fake_set_fields, fake_destroy };
+	static const struct gf_target_ops ops = {
+		.kind = "fake", .sample = fake_sample, .set_fields = fake_set_fields, .destroy = fake_destroy,
+	};
 	struct fake *f = calloc(1, sizeof *f);
 	struct gf_sample *s = &f->t.sample;
 
