@@ -19,6 +19,10 @@ struct gf_compile_opts {
 	const char *const *hooks;  /* names that `run` may use; NULL: any (check without a configuration) */
 	size_t hook_count;
 	bool warnings_off;
+	/* Resolves a kernel path in the kernel at hand, as gf_btf_path() does: 0, or -errno with a sentence, and which
+	 * part of the path it is about. NULL: there is no kernel yet, and paths are taken as they are. */
+	int (*path)(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err);
+	void *path_arg;
 };
 
 /* Compiles files as one policy, in the order given. Whatever is wrong goes to
@@ -63,6 +67,21 @@ struct gf_field_info {
 };
 const struct gf_field_info *gf_fields(size_t *ret_n);
 const struct gf_field_info *gf_field_find(const char *name);
+/* Written as a kernel path is: task->mm->map_count, task->signal->rlim[7].rlim_cur; shorter than GF_PATH_TEXT. */
+bool gf_path_ok(const char *text);
+
+/* What `limit` can set. */
+struct gf_limit_info {
+	const char *name;
+	enum gf_dim dim; /* of the value in a policy */
+	double lo, hi;   /* of the same */
+	double by;       /* what makes a step's amount of it */
+	bool of_memory;  /* 80% of it is of mem.total */
+	bool whole;      /* the amount is a whole number */
+};
+const struct gf_limit_info *gf_limit_info(enum gf_limit_kind kind); /* never NULL */
+enum gf_limit_kind gf_limit_find(const char *name);                 /* GF_LIMIT_NONE: there is no such */
+
 const char *gf_dim_name(enum gf_dim dim); /* "size", "duration", "number", ... as messages say it */
 /* Value as a person reads it: "1.5 GiB", "2.0 s", "87 %". Returns buf. */
 const char *gf_value_text(double v, enum gf_dim dim, char *buf, size_t n);

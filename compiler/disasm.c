@@ -38,6 +38,11 @@ static const char *str(const struct dis *d, uint32_t off)
 	return gf_image_str(d->h, off);
 }
 
+static const char *path(const struct dis *d, uint32_t i)
+{
+	return str(d, GF_SEC(struct gf_path, d->h, GF_SEC_PATH)[i].text);
+}
+
 static void duration(const struct dis *d, uint64_t ns)
 {
 	char buf[64];
@@ -95,7 +100,7 @@ static void put_operands(const struct dis *d, const struct gf_insn *in)
 		put_end(d, in);
 		break;
 	case GF_FORM_V_F:
-		fprintf(o, "v%u, %s", in->d, task_names[in->imm]);
+		fprintf(o, "v%u, %s", in->d, in->imm < GF_TF_COUNT ? task_names[in->imm] : path(d, in->imm - GF_TF_COUNT));
 		break;
 	case GF_FORM_V_H:
 		fprintf(o, "v%u, %s", in->d, host_names[in->imm]);
@@ -217,6 +222,17 @@ static void put_notes(const struct dis *d, uint32_t first, uint32_t n)
 	}
 }
 
+static void put_limit(const struct dis *d, const struct gf_step *s)
+{
+	fprintf(d->out, ", %s", gf_limit_info((enum gf_limit_kind)s->limit)->name);
+	if (s->value != GF_NONE)
+		fputs(" to what a program says", d->out);
+	else if (s->amount < 0)
+		fputs(" as it was", d->out);
+	else
+		fprintf(d->out, " to %.15g", s->amount);
+}
+
 /* What a step does, from its numbers and not from its text: both can be compared. */
 static void put_step(const struct dis *d, const struct gf_step *s)
 {
@@ -236,9 +252,15 @@ static void put_step(const struct dis *d, const struct gf_step *s)
 		fputs(", after ", d->out);
 		duration(d, s->after_ns);
 	}
-	if (s->action == GF_ACT_RUN || s->action == GF_ACT_LIMIT)
-		fprintf(d->out, ", %s %.15g", str(d, s->text), s->amount);
+	if (s->action == GF_ACT_RUN)
+		fprintf(d->out, ", %s", str(d, s->text));
+	else if (s->action == GF_ACT_LIMIT)
+		put_limit(d, s);
 	fputc('\n', d->out);
+	if (s->value != GF_NONE) {
+		fputs("    to", d->out);
+		put_program(d, s->value);
+	}
 	if (s->where != GF_NONE) {
 		fputs("    where", d->out);
 		put_program(d, s->where);
@@ -311,6 +333,8 @@ void gf_disasm(const struct gf_image_header *image, FILE *out)
 	put_set(&d, "host", image->fields.host, host_names, GF_HF_COUNT);
 	put_set(&d, "task", image->fields.task, task_names, GF_TF_COUNT);
 	put_set(&d, "string", image->fields.str, str_names, GF_SF_COUNT);
+	for (uint32_t i = 0; i < image->fields.paths; i++)
+		fprintf(out, "kernel path %u: %s\n", i, path(&d, i));
 	for (uint32_t i = 0; i < image->tick_progs; i++) {
 		fputs("\ntick ", out);
 		put_sink(&d, &GF_SEC(struct gf_prog, image, GF_SEC_PROG)[i]);

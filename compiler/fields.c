@@ -2,6 +2,7 @@
  *
  * The field registry as a table, and values as people read them.
  */
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -46,6 +47,38 @@ const struct gf_field_info *gf_field_find(const char *name)
 		if (fields[i].name[0] == name[0] && strcmp(fields[i].name, name) == 0)
 			return &fields[i];
 	return NULL;
+}
+
+static size_t identifier(const char *s)
+{
+	size_t n = 0;
+
+	while (isalnum((unsigned char)s[n]) || s[n] == '_')
+		n++;
+	return isdigit((unsigned char)*s) ? 0 : n;
+}
+
+bool gf_path_ok(const char *s)
+{
+	size_t n;
+
+	if (strncmp(s, "task->", 6) != 0 || strnlen(s, GF_PATH_TEXT) == GF_PATH_TEXT)
+		return false;
+	for (s += 4; *s; s += n) {
+		if (*s == '[') {
+			n = 1 + strspn(s + 1, "0123456789");
+			if (n == 1 || s[n++] != ']')
+				return false;
+			continue;
+		}
+		size_t join = s[0] == '-' && s[1] == '>' ? 2 : *s == '.' ? 1 : 0;
+
+		n = join ? identifier(s + join) : 0;
+		if (!n)
+			return false;
+		n += join;
+	}
+	return true;
 }
 
 const char *gf_dim_name(enum gf_dim dim)

@@ -30,6 +30,7 @@ const struct gf_section_info gf_section_info[GF_SEC_COUNT] = {
 	[GF_SEC_STEP] = { sizeof(struct gf_step), GF_MAX_RULES * GF_MAX_STEPS, "steps" },
 	[GF_SEC_TERM] = { sizeof(struct gf_term), GF_MAX_RULES * GF_MAX_TERMS, "terms" },
 	[GF_SEC_NOTE] = { sizeof(struct gf_note), GF_MAX_PROGS, "notes" },
+	[GF_SEC_PATH] = { sizeof(struct gf_path), GF_MAX_PATHS, "kernel paths" },
 	[GF_SEC_STR] = { 1, GF_MAX_IMAGE, "strings" },
 };
 

@@ -73,6 +73,7 @@ static void tick_programs(struct lower *l)
 		for (uint32_t k = 0; k < r->steps; k++) {
 			lw_products(l, r->step[k].where);
 			lw_products(l, r->step[k].key);
+			lw_products(l, r->step[k].value);
 			notes_products(l, r->step[k].note, r->step[k].notes);
 		}
 	}

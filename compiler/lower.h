@@ -64,6 +64,8 @@ bool lw_has_bounds(const struct gf_node *n);
 uint32_t lw_other_bound(const struct lower *l, const struct gf_node *n);
 uint32_t lw_hold_of(const struct lower *l, const struct gf_node *held);
 uint32_t lw_match(struct lower *l, const struct gf_node *n);
+/* Column of a kernel path's value. */
+uint32_t lw_path(struct lower *l, const struct gf_node *n);
 /* fp, or if that is taken the next one derived from it. */
 uint64_t lw_unique_fp(struct lower *l, uint64_t fp);
 

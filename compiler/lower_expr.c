@@ -74,7 +74,7 @@ static bool bounded(const struct gf_node *n)
 static uint32_t need(const struct gf_node *n, bool pred)
 {
 	switch (n->kind) {
-	case GF_N_CONST: case GF_N_HOST: case GF_N_TASK: case GF_N_AGG: case GF_N_TREE: case GF_N_HIST:
+	case GF_N_CONST: case GF_N_HOST: case GF_N_TASK: case GF_N_PATH: case GF_N_AGG: case GF_N_TREE: case GF_N_HIST:
 		return !pred;
 	case GF_N_ADD: case GF_N_SUB: case GF_N_MUL: case GF_N_DIV:
 	case GF_N_LT: case GF_N_LE: case GF_N_GT: case GF_N_GE: case GF_N_EQ: case GF_N_NE: {
@@ -156,6 +156,9 @@ void lw_value(struct lower *l, const struct gf_node *n, uint32_t v, uint32_t p)
 	case GF_N_TASK:
 		l->out.fields.task |= GF_BIT(n->id);
 		lw_op(l, GF_OP_LDF, v, 0, 0, n->id);
+		break;
+	case GF_N_PATH:
+		lw_op(l, GF_OP_LDF, v, 0, 0, lw_path(l, n));
 		break;
 	case GF_N_AGG:
 		lw_op(l, GF_OP_LDA, v, 0, 0, lw_product(l, n));

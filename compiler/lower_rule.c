@@ -333,7 +333,7 @@ static void add_step(struct lower *l, const struct gf_sema_step *s, uint64_t *fp
 {
 	bool ranked = s->pick == GF_PICK_LARGEST || s->pick == GF_PICK_SMALLEST;
 	const struct gf_expr *by = s->ast && s->ast->has_selector ? s->ast->sel.by : NULL;
-	uint32_t i, where = GF_NONE, key = GF_NONE, note, notes, key_text = 0;
+	uint32_t i, where = GF_NONE, key = GF_NONE, value = GF_NONE, note, notes, key_text = 0;
 	struct gf_span rule_span = l->span;
 	uint64_t amount;
 	memcpy(&amount, &s->amount, sizeof amount);
@@ -346,16 +346,18 @@ static void add_step(struct lower *l, const struct gf_sema_step *s, uint64_t *fp
 		key = s->key ? lw_value_prog(l, s->key, GF_SCOPE_TASK) : default_key(l);
 		key_text = by ? own_str(l, gf_expr_text(by)) : gf_emit_str(&l->out, "rss");
 	}
+	if (s->value)
+		value = lw_value_prog(l, s->value, s->value->scope);
 	*fp = gf_hash_mix(gf_hash_mix(gf_hash_mix(*fp, s->action), gf_hash_mix(s->pick, s->group)), gf_hash_mix((uint64_t)s->arg, s->n));
 	*fp = gf_hash_mix(hash_node(hash_node(*fp, s->where), s->key), s->after_ns);
-	*fp = gf_hash_str(gf_hash_mix(*fp, amount), step_word(s));
+	*fp = gf_hash_str(hash_node(gf_hash_mix(*fp, amount), s->value), step_word(s));
 	notes = add_notes(l, s->note, s->notes, &note, fp);
 	uint32_t text = gf_emit_str(&l->out, step_word(s));
 	uint32_t shown = s->ast ? own_str(l, gf_step_text(s->ast)) : 0;
 	struct gf_step *t = gf_emit_add(&l->out, GF_SEC_STEP, &i);
 	*t = (struct gf_step){
-		.action = s->action, .pick = s->pick, .group = s->group, .arg = s->arg, .n = s->n ? s->n : 1, .where = where, .key = key,
-		.text = text, .after_ns = s->after_ns, .amount = s->amount, .note = note, .notes = notes, .shown = shown,
+		.action = s->action, .pick = s->pick, .group = s->group, .limit = s->limit, .value = value, .arg = s->arg, .n = s->n ? s->n : 1, .where = where, .key = key,
+		.text = text, .after_ns = s->after_ns, .amount = s->action == GF_ACT_LIMIT ? s->amount : 0, .note = note, .notes = notes, .shown = shown,
 		.key_text = key_text, .key_dim = (uint8_t)(ranked ? s->key ? s->key->dim : GF_DIM_BYTES : GF_DIM_NUM),
 	};
 	l->span = rule_span;

@@ -101,6 +101,21 @@ uint32_t lw_match(struct lower *l, const struct gf_node *n)
 	return i;
 }
 
+uint32_t lw_path(struct lower *l, const struct gf_node *n)
+{
+	uint64_t key = gf_hash_mix(n->hash, 11);
+	uint32_t i;
+	if (gf_hmap_get(&l->product, key, &i))
+		return GF_TF_COUNT + i;
+	uint32_t text = gf_emit_str(&l->out, n->pattern);
+	struct gf_path *p = gf_emit_add(&l->out, GF_SEC_PATH, &i);
+	p->text = text;
+	l->out.fields.paths = l->out.sec[GF_SEC_PATH].n;
+	if (gf_hmap_put(&l->product, key, i) < 0)
+		l->out.oom = true;
+	return GF_TF_COUNT + i;
+}
+
 /* Marks the program as one that feeds product number `target`. */
 static void sink(struct lower *l, uint32_t prog, enum gf_sink s, uint32_t target)
 {

@@ -15,6 +15,7 @@ enum gf_node_kind {
 	GF_N_CONST,   /* num */
 	GF_N_HOST,    /* id: enum gf_host_field */
 	GF_N_TASK,    /* id: enum gf_task_field */
+	GF_N_PATH,    /* pattern: a kernel path's text */
 	GF_N_ADD, GF_N_SUB, GF_N_MUL, GF_N_DIV, GF_N_NEG,
 	GF_N_AGG,     /* id: enum gf_agg_kind; kid[0] predicate or NULL (all), kid[1] number or NULL */
 	GF_N_TREE,    /* kid[0] number: sum over the task and its descendants */
@@ -42,7 +43,7 @@ struct gf_node {
 	double num;
 	uint64_t window_ns;
 	uint64_t count;
-	const char *pattern;
+	const char *pattern; /* MATCH, PATH */
 	uint64_t hash;        /* of everything that decides the value: equal hash = same value */
 	bool term;            /* a leaf for explanations */
 };
@@ -60,7 +61,9 @@ struct gf_sema_step {
 	uint32_t n;
 	struct gf_node *where, *key;
 	uint64_t after_ns;
+	uint8_t limit;         /* enum gf_limit_kind */
 	double amount;
+	struct gf_node *value; /* LIMIT: the amount where it is no constant, or NULL */
 	struct gf_sema_note *note;
 	uint32_t notes;
 };

@@ -31,13 +31,6 @@ static struct gf_node *literal(struct gf_sema_ctx *c, const struct gf_expr *e)
 	return n;
 }
 
-static struct gf_node *kernel_path(struct gf_sema_ctx *c, const struct gf_expr *e)
-{
-	gf_sema_error(c, "E076", e->span, "`gpufasctl fields` lists what a host target can give",
-		      "kernel paths are read from a guest's memory: only vm and image targets will have them");
-	return NULL;
-}
-
 static struct gf_node *text(struct gf_sema_ctx *c, const struct gf_expr *e)
 {
 	gf_sema_error(c, "E054", e->span, "such as comm == \"sshd\" or comm ~ \"chrom*\"",
@@ -56,7 +49,7 @@ static struct gf_node *dispatch(struct gf_sema_ctx *c, const struct gf_expr *e)
 	case GF_EX_NAME:
 		return gf_sema_name(c, e);
 	case GF_EX_PATH:
-		return kernel_path(c, e);
+		return gf_sema_path(c, e);
 	case GF_EX_BOOL:
 		return gf_node_truth(c, e, e->num != 0, false);
 	case GF_EX_NOT:

@@ -29,6 +29,15 @@ enum { BOUND_NONE, BOUND_ABS, BOUND_RATIO };
 #define GF_SEMA_MAX_DEPTH 200u
 #define GF_SEMA_MAX_ITEMS 64u   /* operands of one and/or that are held against each other */
 
+/* In gf_snode.need, behind all fields. */
+#define GF_SEMA_NEED_PATH 127u
+
+/* Why a kernel path leads nowhere in the kernel at hand. */
+struct gf_path_fault {
+	const char *what, *hint; /* hint or NULL */
+	uint32_t at, len;        /* the part of the path that it is about */
+};
+
 /* A node, and what is known of it while it is being checked. */
 struct gf_snode {
 	struct gf_node n; /* first: struct gf_node * and struct gf_snode * convert */
@@ -36,6 +45,7 @@ struct gf_snode {
 	uint8_t base;
 	bool lit_pct;    /* a percentage that waits for what it is of; n.num is 80 for 80% */
 	bool cnt;        /* a counter's own value */
+	const struct gf_path_fault *fault; /* of a kernel path that this kernel does not have, or NULL */
 	double lo, hi;   /* least and greatest value */
 	double rlo, rhi; /* the same in units of mem.total or swap.total; NAN: not known */
 	/* predicates */
@@ -49,7 +59,7 @@ struct gf_snode {
 	uint32_t texts;
 	uint8_t text_of; /* one bit for each text field that is compared so, here or below */
 	/* both */
-	uint64_t need[2]; /* fields in it that the target can never give, by index, unless guarded */
+	uint64_t need[2]; /* fields in it that the target can never give, by index, unless guarded; NEED_PATH: kernel paths */
 	uint32_t size;
 };
 
@@ -144,6 +154,10 @@ struct gf_node *gf_node_scale(struct gf_sema_ctx *c, const struct gf_expr *e, st
 			      enum gf_dim dim);
 void gf_node_rehash(struct gf_node *n);
 
+/* sema_path.c */
+struct gf_node *gf_sema_path(struct gf_sema_ctx *c, const struct gf_expr *e);
+void gf_sema_path_faults(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *root); /* says those below n */
+
 /* sema_name.c */
 struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e);
 const struct gf_field_info *gf_sema_string_field(const struct gf_expr *e); /* NULL: not the name of one */
@@ -209,8 +223,10 @@ bool gf_node_implies(const struct gf_node *a, const struct gf_node *b);   /* whe
 bool gf_node_excludes(const struct gf_node *a, const struct gf_node *b);  /* never both true */
 bool gf_node_exhausts(const struct gf_node *a, const struct gf_node *b);  /* never both false */
 
-/* sema_rule.c, sema_step.c, sema_note.c, sema_lint.c */
+/* sema_rule.c, sema_step.c, sema_limit.c, sema_note.c, sema_lint.c */
 void gf_sema_rule_check(struct gf_sema_ctx *c, const struct gf_stmt *st, struct gf_sema_rule *ret);
+/* What `limit` and `restore` set, and to what. */
+void gf_sema_limit(struct gf_sema_ctx *c, const struct gf_step_ast *a, struct gf_sema_step *s);
 void gf_sema_steps(struct gf_sema_ctx *c, const struct gf_stmt *st, struct gf_sema_rule *r);
 void gf_sema_notes(struct gf_sema_ctx *c, const struct gf_sema_rule *r, const char *text, struct gf_span span,
 		   bool victim, struct gf_sema_note **ret, uint32_t *ret_n);

@@ -89,11 +89,29 @@ static void lint_terms(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 			     GF_EVENT_TERMS, n);
 }
 
+/* What is to be as it was, and no step before it has changed. */
+static void lint_restore(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	for (uint32_t i = 0; i < r->steps; i++) {
+		const struct gf_sema_step *s = &r->step[i];
+		bool changed = s->pick != GF_PICK_SAME;
+
+		if (s->action != GF_ACT_LIMIT || !s->ast->restore || !s->limit)
+			continue;
+		for (uint32_t k = 0; k < i; k++)
+			changed |= r->step[k].action == GF_ACT_LIMIT && r->step[k].limit == s->limit && !r->step[k].ast->restore;
+		if (!changed)
+			gf_sema_warn(c, "W013", s->ast->span, "restore undoes a limit of this rule's, or of the processes that it selects",
+				     "no step before this one has limited %s", s->ast->name);
+	}
+}
+
 void gf_sema_lint_rule(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
 	lint_kill(c, r);
 	lint_terms(c, r);
 	lint_until(c, r);
+	lint_restore(c, r);
 }
 
 /* a is true no later than b, if their conditions begin to be true together. */
@@ -119,6 +137,9 @@ static bool same_deed(const struct gf_sema_rule *a, const struct gf_sema_rule *b
 	const struct gf_sema_step *s = a->step, *t = b->step;
 
 	if (s->action != t->action || s->arg != t->arg || s->group != t->group)
+		return false;
+	if (s->action == GF_ACT_LIMIT &&
+	    (s->limit != t->limit || s->amount != t->amount || hash_of(s->value) != hash_of(t->value)))
 		return false;
 	if (s->action == GF_ACT_RUN && strcmp(s->ast->name, t->ast->name) != 0)
 		return false;

@@ -187,7 +187,9 @@ struct gf_node *gf_sema_finish(struct gf_sema_ctx *c, struct gf_node *n, const s
 
 	if (!n || !(gf_sn(n)->need[0] | gf_sn(n)->need[1]))
 		return n;
-	for (unsigned b = 0; b < count && b < 128; b++) {
+	if (gf_sn(n)->need[GF_SEMA_NEED_PATH / 64] >> (GF_SEMA_NEED_PATH % 64) & 1)
+		gf_sema_path_faults(c, n, root);
+	for (unsigned b = 0; b < count && b < GF_SEMA_NEED_PATH; b++) {
 		if (!(gf_sn(n)->need[b / 64] >> (b % 64) & 1))
 			continue;
 		const struct gf_node *leaf = needy(n, b);

@@ -36,6 +36,13 @@ static void add_field(struct template *t, size_t at, size_t len, const char *bef
 	e->depth = 1;
 	const struct gf_field_info *f = gf_sema_string_field(e);
 
+	if (strncmp(e->text, "task->", 6) == 0) {
+		if (!gf_path_ok(e->text)) {
+			wrong(t, at, len, "such as {task->mm->map_count}", "this is not a kernel path");
+			return;
+		}
+		e->kind = GF_EX_PATH;
+	}
 	if (f) {
 		note.str = f->id + 1;
 		if (!gf_sema_has_field(c, f)) {

@@ -17,6 +17,8 @@ static const char *action_text(struct gf_sema_ctx *c, const struct gf_step_ast *
 	static const char *const name[GF_ACT_COUNT] = { "this", "renice", "log", "notify", "run",
 							"freeze", "thaw", "limit", "reset", "nmi" };
 
+	if (a->action == GF_ACT_LIMIT && a->restore)
+		return "restore";
 	if (a->action == GF_ACT_SIGNAL)
 		return a->name ? gf_sema_quoted(c, a->name) : gf_signal_name(a->signal);
 	return a->action < GF_ACT_COUNT ? name[a->action] : "this";
@@ -38,6 +40,40 @@ static void check_hook(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 		      "there is no hook named \"%s\"", gf_sema_quoted(c, a->name));
 }
 
+/* What can be done without an own process in the target, and what cannot. A dump or a recording
+ * takes any action: nothing is done there, and a policy of any target can be tried on it. */
+static void check_target(struct gf_sema_ctx *c, const struct gf_step_ast *a)
+{
+	const char *what = action_text(c, a), *target = gf_sema_target_name(c);
+
+	if (c->opts->target == GF_TARGET_VM && a->action == GF_ACT_RENICE)
+		gf_sema_error(c, "E093", a->action_span, "such as limit cpu.max 20%, or freeze",
+			      "renice is not possible from outside: what a nice value goes into is the guest's scheduler's own");
+	if (c->opts->target != GF_TARGET_HOST)
+		return;
+	switch (a->action) {
+	case GF_ACT_FREEZE:
+	case GF_ACT_THAW:
+		gf_sema_error(c, "E093", a->action_span,
+			      a->action == GF_ACT_FREEZE ? "SIGSTOP stops a process" : "SIGCONT continues a process",
+			      "%s is for targets in memory: only vm targets have it, and this is a %s target", what, target);
+		break;
+	case GF_ACT_LIMIT:
+		gf_sema_error(c, "E093", a->action_span,
+			      a->restore ? NULL : "a hook can write to the cgroup's files (then run ...), or set it in the service's unit",
+			      "%s is for targets in memory: only vm targets have it, and this is a %s target", what, target);
+		break;
+	case GF_ACT_RESET:
+	case GF_ACT_NMI:
+		gf_sema_error(c, "E093", a->action_span,
+			      a->action == GF_ACT_RESET ? "a hook can reboot (then run ...); a hardware watchdog does when nothing else can" : NULL,
+			      "%s is for a virtual machine: only vm targets have it, and this is a %s target", what, target);
+		break;
+	default:
+		break;
+	}
+}
+
 static void check_action(struct gf_sema_ctx *c, const struct gf_step_ast *a, struct gf_sema_step *s)
 {
 	switch (a->action) {
@@ -56,23 +92,8 @@ static void check_action(struct gf_sema_ctx *c, const struct gf_step_ast *a, str
 	case GF_ACT_RUN:
 		check_hook(c, a);
 		break;
-	case GF_ACT_FREEZE:
-	case GF_ACT_THAW:
-		gf_sema_error(c, "E093", a->action_span,
-			      a->action == GF_ACT_FREEZE ? "SIGSTOP stops a process" : "SIGCONT continues a process",
-			      "%s is not there yet: vm targets will have it first, host targets after them",
-			      action_text(c, a));
-		break;
 	case GF_ACT_LIMIT:
-		gf_sema_error(c, "E093", a->action_span, NULL,
-			      "limit is not there yet: vm targets will have it first, host targets after them");
-		break;
-	case GF_ACT_RESET:
-	case GF_ACT_NMI:
-		if (c->opts->target != GF_TARGET_VM)
-			gf_sema_error(c, "E093", a->action_span, NULL,
-				      "%s is for a virtual machine: only vm targets will have it, and this is a %s target",
-				      action_text(c, a), gf_sema_target_name(c));
+		gf_sema_limit(c, a, s);
 		break;
 	default:
 		break;
@@ -165,6 +186,7 @@ static void check_step(struct gf_sema_ctx *c, struct gf_sema_rule *r, uint32_t i
 	s->action = a->action;
 	s->n = 1;
 	s->pick = GF_PICK_NONE;
+	check_target(c, a);
 	check_action(c, a, s);
 	if (a->after_given && i == 0)
 		gf_sema_error(c, "E105", a->after_span, "a condition that has to hold for a while is written: if ... for 5s",

@@ -14,7 +14,8 @@
  *    history is produced exactly once, from a result of the right type;
  *  - a hold or latch is advanced at exactly one place, which runs exactly once a
  *    tick (or, behind a rule's gate, not at all);
- *  - what is read of a sample is in the image's field set;
+ *  - what is read of a sample is in the image's field set; kernel paths are written as paths, each once, and
+ *    only where the target has kernel memory;
  *  - counts are under the limits of bytecode.h, durations under GF_MAX_NS, and
  *    fingerprints are unique in their table.
  *
@@ -55,7 +56,7 @@ static int check_header(struct verify *v, size_t size)
 		return vf_bad(v, "the checksum is wrong: the image is damaged");
 	if (h->target >= GF_TARGET_COUNT)
 		return vf_bad(v, "no such target: %u", h->target);
-	if (h->fields.host >> GF_HF_COUNT || h->fields.task >> GF_TF_COUNT || h->fields.str >> GF_SF_COUNT || h->fields.paths)
+	if (h->fields.host >> GF_HF_COUNT || h->fields.task >> GF_TF_COUNT || h->fields.str >> GF_SF_COUNT || h->fields.paths > GF_MAX_PATHS)
 		return vf_bad(v, "the field set names fields that do not exist");
 	return 0;
 }
@@ -199,6 +200,23 @@ static int check_dfas(struct verify *v)
 	return 0;
 }
 
+static int check_paths(struct verify *v)
+{
+	const struct gf_path *t = GF_SEC(struct gf_path, v->h, GF_SEC_PATH);
+	if (v->n[GF_SEC_PATH] != v->h->fields.paths)
+		return vf_bad(v, "the field set says %u kernel paths, there are %u", v->h->fields.paths, v->n[GF_SEC_PATH]);
+	if (v->n[GF_SEC_PATH] && v->h->target != GF_TARGET_VM && v->h->target != GF_TARGET_IMAGE)
+		return vf_bad(v, "there are kernel paths, and the target has no kernel memory");
+	for (uint32_t i = 0; i < v->n[GF_SEC_PATH]; i++) {
+		if (!vf_str(v, t[i].text) || t[i].reserved || !gf_path_ok(gf_image_str(v->h, t[i].text)))
+			return vf_bad(v, "kernel path %u is not written as one", i);
+		for (uint32_t k = 0; k < i; k++)
+			if (!strcmp(gf_image_str(v->h, t[i].text), gf_image_str(v->h, t[k].text)))
+				return vf_bad(v, "kernel paths %u and %u are the same", k, i);
+	}
+	return 0;
+}
+
 static int compare_u64(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -236,7 +254,7 @@ static int check_all(struct verify *v, size_t size)
 	int r;
 	if ((r = check_header(v, size)) < 0 || (r = check_sections(v)) < 0 || (r = check_strings(v)) < 0
 	    || (r = check_constants(v)) < 0 || (r = check_products(v)) < 0 || (r = check_hists(v)) < 0
-	    || (r = check_holds(v)) < 0 || (r = check_dfas(v)) < 0 || (r = check_fingerprints(v)) < 0
+	    || (r = check_holds(v)) < 0 || (r = check_dfas(v)) < 0 || (r = check_paths(v)) < 0 || (r = check_fingerprints(v)) < 0
 	    || (r = vf_programs(v)) < 0)
 		return r;
 	return vf_policy(v);

@@ -135,13 +135,23 @@ static int check_field(struct flow *f, uint32_t imm, uint32_t n, uint64_t set)
 	return set >> imm & 1 ? 0 : BAD(f, "field %u is read and not in the field set", imm);
 }
 
+/* A task field, or behind those a kernel path. */
+static int check_column_of_sample(struct flow *f, uint32_t imm)
+{
+	const struct gf_fieldset *s = &f->v->h->fields;
+	int r = need_task(f, true);
+	if (r < 0 || imm < GF_TF_COUNT)
+		return r < 0 ? r : check_field(f, imm, GF_TF_COUNT, s->task);
+	return check_index(f, imm, GF_TF_COUNT + s->paths, "field");
+}
+
 static int check_imm(struct flow *f, const struct gf_insn *in)
 {
 	const struct gf_image_header *h = f->v->h;
 	int r;
 	switch (gf_op_info[in->op].form) {
 	case GF_FORM_V_F:
-		return (r = need_task(f, true)) < 0 ? r : check_field(f, in->imm, GF_TF_COUNT, h->fields.task);
+		return check_column_of_sample(f, in->imm);
 	case GF_FORM_V_H:
 		return check_field(f, in->imm, GF_HF_COUNT, h->fields.host);
 	case GF_FORM_V_K:

@@ -64,10 +64,12 @@ static int check_action(struct verify *v, uint32_t rule, const struct gf_step *s
 			return BAD(v, rule, "a step's reserved bytes are not zero");
 	if (s->action == GF_ACT_SIGNAL ? s->arg < 1 || s->arg > 64 : s->action == GF_ACT_RENICE ? s->arg < -40 || s->arg > 40 : s->arg != 0)
 		return BAD(v, rule, "a step's signal or nice value is %d", s->arg);
-	if (s->action == GF_ACT_LIMIT ? s->limit >= GF_LIMIT_COUNT : s->limit)
+	if (s->action == GF_ACT_LIMIT ? !s->limit || s->limit >= GF_LIMIT_COUNT : s->limit || s->value != GF_NONE)
 		return BAD(v, rule, "a step limits something that there is not");
-	if (s->amount != s->amount)
-		return BAD(v, rule, "a step's amount is not a number");
+	if (s->amount != s->amount || (s->value != GF_NONE && s->amount != 0))
+		return BAD(v, rule, "a step's amount is not a number, or given twice");
+	if (s->value != GF_NONE && !is_pure(v, s->value, GF_SCOPE_TASK, GF_END_V) && !is_pure(v, s->value, GF_SCOPE_HOST, GF_END_V))
+		return BAD(v, rule, "the program of a step's amount does not give a number");
 	return 0;
 }
 

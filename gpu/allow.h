@@ -27,11 +27,12 @@ GF_INLINE int gf_step_selects(const struct gf_step *step)
 }
 
 /* 1 when the step only undoes what an earlier one did to the same victims. It is
- * taken whatever becomes of the rule: nobody may stay stopped. */
+ * taken whatever becomes of the rule: nobody may stay stopped, or limited. */
 GF_INLINE int gf_step_lets_go(const struct gf_step *step)
 {
 	return step->pick == GF_PICK_SAME &&
-	       (step->action == GF_ACT_THAW || (step->action == GF_ACT_SIGNAL && step->arg == GF_SIGCONT));
+	       (step->action == GF_ACT_THAW || (step->action == GF_ACT_SIGNAL && step->arg == GF_SIGCONT) ||
+		(step->action == GF_ACT_LIMIT && step->value == GF_NONE && step->amount < 0));
 }
 
 GF_INLINE uint8_t gf_rule_observes(const struct gf_tick *t, uint32_t rule)

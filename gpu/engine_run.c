@@ -272,6 +272,30 @@ static int make_buffers(struct gf_engine *e)
 	return 0;
 }
 
+/* What an image reads, to the target: first where its kernel paths lead, then which fields are wanted. */
+static int set_fields(struct gf_target *target, const struct gf_image_header *img, struct gf_err *err)
+{
+	const struct gf_path *p = GF_SEC(struct gf_path, img, GF_SEC_PATH);
+	const char *text[GF_MAX_PATHS];
+	uint32_t n = img->fields.paths;
+	int rc;
+
+	for (uint32_t i = 0; i < n; i++)
+		text[i] = gf_image_str(img, p[i].text);
+	rc = n || target->ops->set_paths ? gf_target_set_paths(target, text, n, err) : 0;
+	return rc ? rc : gf_target_set_fields(target, &img->fields, err);
+}
+
+static bool same_paths(const struct gf_image_header *a, const struct gf_image_header *b)
+{
+	const struct gf_path *p = GF_SEC(struct gf_path, a, GF_SEC_PATH), *q = GF_SEC(struct gf_path, b, GF_SEC_PATH);
+
+	for (uint32_t i = 0; i < a->fields.paths && i < b->fields.paths; i++)
+		if (strcmp(gf_image_str(a, p[i].text), gf_image_str(b, q[i].text)))
+			return false;
+	return a->fields.paths == b->fields.paths;
+}
+
 int gf_engine_create(struct gf_target *target, const struct gf_image_header *image,
 		     const struct gf_engine_opts *opts, struct gf_engine **ret, struct gf_err *err)
 {
@@ -294,7 +318,7 @@ int gf_engine_create(struct gf_target *target, const struct gf_image_header *ima
 		rc = gf_err_set(err, ENOMEM, "out of memory for the engine");
 		goto fail;
 	}
-	rc = gf_target_set_fields(target, &image->fields, err);
+	rc = set_fields(target, image, err);
 	if (!rc)
 		rc = gf_state_create(image, target->sample.cap, &e->st, err);
 	if (rc)
@@ -346,10 +370,10 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	const struct gf_image_header *from = e->st->img, *to = st->img;
 	int rc = 0;
 
-	if (memcmp(&from->fields, &to->fields, sizeof from->fields)) {
-		rc = gf_target_set_fields(e->target, &to->fields, err);
+	if (memcmp(&from->fields, &to->fields, sizeof from->fields) || !same_paths(from, to)) {
+		rc = set_fields(e->target, to, err);
 		if (rc) {
-			gf_target_set_fields(e->target, &from->fields, NULL);
+			set_fields(e->target, from, NULL);
 			return rc;
 		}
 	}

@@ -167,6 +167,20 @@ GF_INLINE uint32_t gf_verdict_room(const struct gf_tick *t)
 	return t->out->verdicts_cap - GF_MIN(t->out->verdicts_n, t->out->verdicts_cap);
 }
 
+/* To what a step limits this row. Unknown where it cannot be computed now, or comes out as less than nothing. */
+GF_INLINE double gf_verdict_amount(struct gf_tick *t, const struct gf_step *sp, uint32_t row)
+{
+	struct gf_result res;
+
+	if (sp->action != GF_ACT_LIMIT)
+		return 0;
+	if (sp->value == GF_NONE)
+		return sp->amount;
+	if (!gf_explain(t, sp->value, row, &res) || !(res.v[0] >= 0))
+		return gf_unknown();
+	return res.v[0];
+}
+
 /* One verdict; row GF_NONE: to no task. */
 GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
 			      uint32_t row, uint8_t flags)
@@ -195,7 +209,7 @@ GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint
 	v->limit = sp->limit;
 	for (uint32_t k = 0; k < sizeof v->reserved; k++)
 		v->reserved[k] = 0;
-	v->amount = sp->action == GF_ACT_LIMIT ? sp->amount : 0;
+	v->amount = gf_verdict_amount(t, sp, row);
 	if (row != GF_NONE && sp->action == GF_ACT_SIGNAL && sp->arg == GF_SIGKILL && !ev->observed) {
 		t->c.st->killed_ns[row] = t->c.now;
 		t->c.st->killed_gen[row] = s->gen[row];

@@ -12,7 +12,7 @@
  *   are part of it. `limit` and the budget count actions; the budget leaves out
  *   log and notify, and rules that only observe.
  * - Observed, everything runs as if acted; since nothing dies, settle ends by time.
- * - A step that lets go of its victims (SIGCONT, thaw) is taken also while samples
+ * - A step that lets go of its victims (SIGCONT, thaw, restore) is taken also while samples
  *   fail, when observing has begun since, and when the rule or the engine ends.
  */
 #ifndef GPUFAS_RULES_H

@@ -100,6 +100,8 @@ struct gf_expr *gf_make_path(struct gf_parser *p, struct gf_lexeme t, struct gf_
 {
 	if (t.text && strncmp(t.text, "task->", 6))
 		gf_parser_error(p, "E018", at, "write task->mm->map_count, for example", "a kernel path begins with task->");
+	else if (t.len >= GF_PATH_TEXT)
+		gf_parser_error(p, "E018", at, NULL, "a kernel path is at most %u characters long", GF_PATH_TEXT - 1);
 	return gf_make_leaf(p, GF_EX_PATH, t, at);
 }
 
@@ -225,13 +227,13 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 		return s;
 
 	static const char *const actions[] = { "freeze", "thaw", "limit", "renice", "log",
-					       "notify", "run",  "reset", "nmi" };
+					       "notify", "run",  "reset", "nmi", "restore" };
 	size_t signals;
 	const char *const *names = gf_signal_names(&signals);
 	const char *near = gf_nearest(name, actions, sizeof actions / sizeof *actions);
 	if (!near)
 		near = gf_nearest(name, names, signals);
-	char hint[96] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit";
+	char hint[128] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit, restore";
 	if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
 	gf_parser_error(p, "E013", word, hint, "no such action or signal: \"%.60s\"", name);

@@ -92,7 +92,8 @@ struct gf_step_ast {
 	struct gf_span name_span;
 	int signal;              /* SIGNAL: number, 0 if the name is not known */
 	double amount;           /* RENICE: +10 */
-	struct gf_expr *value;   /* LIMIT */
+	struct gf_expr *value;   /* LIMIT; NULL: restore */
+	bool restore;            /* LIMIT that was written "restore": back to what it was */
 	const char *text;        /* NOTIFY: the template */
 	struct gf_span text_span;
 	bool has_selector;

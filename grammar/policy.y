@@ -65,6 +65,7 @@ static void gf_yyerror(struct gf_span *at, struct gf_parser *p, void *scanner, c
 %token <text> COOLDOWN "cooldown" LIMIT "limit" PER "per" SETTLE "settle" PRIORITY "priority"
 %token <text> OBSERVE "observe" NOTIFY "notify" ALLOW "allow"
 %token <text> FREEZE "freeze" THAW "thaw" RENICE "renice" LOG "log" RUN "run" RESET "reset" NMI "nmi"
+%token <text> RESTORE "restore"
 %token <text> TREE "tree" PGRP "pgrp" SESSION "session" CGROUP "cgroup" USER "user" OF "of"
 %token <text> IT "it" EACH "each" LARGEST "largest" SMALLEST "smallest" OLDEST "oldest" NEWEST "newest" BY "by"
 
@@ -232,6 +233,14 @@ action:	  signal filtered			{ $$ = gf_step_select($1, $2); }
 			$$->name = $2.text;
 			$$->name_span = @2;
 			$$->value = $3;
+		}
+	}
+	| RESTORE name filtered			{
+		$$ = gf_step_select(gf_make_step(p, GF_ACT_LIMIT, @1), $3);
+		if ($$) {
+			$$->restore = true;
+			$$->name = $2.text;
+			$$->name_span = @2;
 		}
 	}
 	| RENICE signed filtered		{
@@ -455,7 +464,7 @@ args:	  %empty				{ $$ = NULL; }
 name:	  IDENT | soft;
 
 soft:	  FOR | PERIODS | TIMES | WITHIN | UNTIL | AFTER | COOLDOWN | LIMIT | PER | SETTLE | PRIORITY | OBSERVE
-	| NOTIFY | ALLOW | FREEZE | THAW | RENICE | LOG | RUN | RESET | NMI | TREE | PGRP | SESSION | CGROUP | USER
+	| NOTIFY | ALLOW | FREEZE | THAW | RENICE | LOG | RUN | RESET | RESTORE | NMI | TREE | PGRP | SESSION | CGROUP | USER
 	| OF | IT | EACH | LARGEST | SMALLEST | OLDEST | NEWEST | BY
 	;
 

@@ -276,12 +276,12 @@ void gf_step_write(struct gf_text *t, const struct gf_step_ast *s)
 	if (s->action == GF_ACT_SIGNAL)
 		gf_text_printf(t, "%s", s->signal ? gf_signal_name(s->signal) : s->name);
 	else
-		gf_text_printf(t, "%s", verbs[s->action]);
+		gf_text_printf(t, "%s", s->restore ? "restore" : verbs[s->action]);
 	if (s->action == GF_ACT_RENICE)
 		gf_text_printf(t, " %+.0f", s->amount);
 	if (s->action == GF_ACT_RUN || s->action == GF_ACT_LIMIT)
 		gf_text_printf(t, " %s", s->name);
-	if (s->action == GF_ACT_LIMIT) {
+	if (s->action == GF_ACT_LIMIT && !s->restore) {
 		gf_text_add(t, " ", 1);
 		gf_expr_write(t, s->value, GF_LV_ADD);
 	}

@@ -26,7 +26,7 @@
 #include "gpufas/hd.h"
 
 #define GF_IMAGE_MAGIC 0x31424647u /* "GFB1" */
-#define GF_IMAGE_VERSION 1u
+#define GF_IMAGE_VERSION 2u
 
 enum gf_opcode {
 #define GF_OP(name, mnemonic, form, formula) GF_OP_##name,
@@ -74,6 +74,7 @@ GF_STATIC_ASSERT(sizeof(struct gf_insn) == 8, "gf_insn");
 #define GF_MAX_HIST_SLOTS 64u
 #define GF_MAX_LIMIT    64u   /* N of "limit N per D" */
 #define GF_MAX_PICK     1024u /* N of "largest N" */
+#define GF_PATH_TEXT    256u  /* bytes of a kernel path's text, its NUL included */
 #define GF_MAX_NS       (1ull << 60) /* any duration: sums of a few with a time do not wrap */
 
 enum gf_section {
@@ -92,6 +93,7 @@ enum gf_section {
 	GF_SEC_STEP,    /* struct gf_step[] */
 	GF_SEC_TERM,    /* struct gf_term[] */
 	GF_SEC_NOTE,    /* struct gf_note[]: pieces of notify templates */
+	GF_SEC_PATH,    /* struct gf_path[]: kernel paths; k is in column GF_TF_COUNT + k of the sample */
 	GF_SEC_STR,     /* NUL-terminated strings; offset 0 is "" */
 	GF_SEC_COUNT
 };
@@ -336,7 +338,8 @@ struct gf_step {
 	uint32_t shown; /* string: the step as canonical text */
 	uint32_t key_text; /* string: the rank's expression, "" if none */
 	uint8_t key_dim; /* enum gf_dim, for reports */
-	uint8_t reserved1[7];
+	uint8_t reserved1[3];
+	uint32_t value; /* LIMIT: program, V, that gives the amount for each victim; or GF_NONE: `amount` is it */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_step) == 64, "gf_step");
 
@@ -364,6 +367,14 @@ struct gf_note {
 	uint32_t reserved1;
 };
 GF_STATIC_ASSERT(sizeof(struct gf_note) == 16, "gf_note");
+
+/* A kernel path, by its text (`task->mm->map_count`): what it leads to differs from kernel to kernel, so that
+ * the target resolves it, late and anew for each kernel. No two are the same. */
+struct gf_path {
+	uint32_t text; /* string */
+	uint32_t reserved;
+};
+GF_STATIC_ASSERT(sizeof(struct gf_path) == 8, "gf_path");
 
 /* Section k of a verified image, as an array of its element type. */
 GF_INLINE const void *gf_image_sec(const struct gf_image_header *h, int k)

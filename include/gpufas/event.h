@@ -37,7 +37,7 @@ struct gf_verdict {
 	int32_t arg;       /* signal, nice */
 	uint8_t limit;     /* enum gf_limit_kind, GF_ACT_LIMIT */
 	uint8_t reserved[7];
-	double amount;     /* GF_ACT_LIMIT: to what */
+	double amount;     /* GF_ACT_LIMIT: to what; unknown: it could not be computed now, and nothing may be set */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 56, "gf_verdict");
 

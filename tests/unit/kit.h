@@ -302,7 +302,7 @@ KIT struct gf_step *step(struct kit *k, struct gf_rule *r, uint32_t action, int 
 	s->arg = arg;
 	s->pick = (uint8_t)pick;
 	s->n = 1;
-	s->where = s->key = GF_NONE;
+	s->where = s->key = s->value = GF_NONE;
 	s->after_ns = after;
 	r->steps++;
 	return s;
