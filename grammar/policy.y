@@ -500,7 +500,7 @@ static enum phrase phrase_of(yysymbol_kind_t k, bool value)
 	case YYSYMBOL_ALLOW:
 		return PH_CLAUSE;
 	case YYSYMBOL_FREEZE: case YYSYMBOL_THAW: case YYSYMBOL_RENICE: case YYSYMBOL_LOG:
-	case YYSYMBOL_RUN: case YYSYMBOL_RESET: case YYSYMBOL_NMI:
+	case YYSYMBOL_RUN: case YYSYMBOL_RESET: case YYSYMBOL_RESTORE: case YYSYMBOL_NMI:
 		return PH_ACTION;
 	case YYSYMBOL_IT: case YYSYMBOL_EACH: case YYSYMBOL_LARGEST: case YYSYMBOL_SMALLEST:
 	case YYSYMBOL_OLDEST: case YYSYMBOL_NEWEST: case YYSYMBOL_TREE: case YYSYMBOL_PGRP:
@@ -605,7 +605,7 @@ static void write_expected(struct gf_text *t, const struct expected *x)
 static bool is_step(yysymbol_kind_t got, const char *word)
 {
 	return got == YYSYMBOL_LOG || got == YYSYMBOL_RENICE || got == YYSYMBOL_RUN || got == YYSYMBOL_FREEZE ||
-	       got == YYSYMBOL_THAW || got == YYSYMBOL_RESET || got == YYSYMBOL_NMI || got == YYSYMBOL_AFTER ||
+	       got == YYSYMBOL_THAW || got == YYSYMBOL_RESET || got == YYSYMBOL_RESTORE || got == YYSYMBOL_NMI || got == YYSYMBOL_AFTER ||
 	       got == YYSYMBOL_AND || !strcmp(word, ",") || (got == YYSYMBOL_IDENT && gf_signal_number(word) > 0);
 }
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # What policies are compiled to: asm/NAME.policy beside its disassembly in
-# NAME.asm. The image is written, read back and verified on the way.
+# NAME.asm. The image is written, read back and verified on the way. "# gfc: OPTIONS" in the
+# first line is given to gfc.
 # GOLDEN_WRITE=1 writes the expectations anew: read the difference before committing it.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,7 +31,11 @@ fi
 cd "$here/asm" || exit 1
 for f in *.policy; do
 	name=${f%.policy}
-	"$gfc" -o "$tmp/image.gfb" "$f" >"$tmp/direct" 2>"$tmp/stderr" && "$gfc" -d "$tmp/image.gfb" >"$tmp/out" 2>>"$tmp/stderr"
+	read -r line <"$f"
+	opts=
+	case $line in '# gfc: '*) opts=${line#'# gfc: '} ;; esac
+	# shellcheck disable=SC2086 # several options
+	"$gfc" $opts -o "$tmp/image.gfb" "$f" >"$tmp/direct" 2>"$tmp/stderr" && "$gfc" -d "$tmp/image.gfb" >"$tmp/out" 2>>"$tmp/stderr"
 	rc=$?
 	[ -z "${GOLDEN_WRITE:-}" ] || [ "$rc" != 0 ] || cp "$tmp/out" "$name.asm"
 	[ "$rc" = 0 ] && cmp -s "$tmp/direct" "$tmp/out" && diff -u "$name.asm" "$tmp/out" >"$tmp/diff"

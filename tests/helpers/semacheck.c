@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * semacheck [-t host|vm|image|trace] [-p PERIOD_NS] [-k HOOK]... FILE...
+ * semacheck [-t host|vm|image|trace] [-p PERIOD_NS] [-k HOOK]... [-m] FILE...
  *
  * Parses and checks policies without making an image, and prints what the
- * compiler says. 0 without errors, 1 with, 2 usage.
+ * compiler says. 0 without errors, 1 with, 2 usage. -m: kernel paths are resolved, in a
+ * kernel that has only what is in `members` below.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +23,37 @@ static int target_of(const char *s)
 		if (strcmp(s, name[i]) == 0)
 			return i;
 	return -1;
+}
+
+/* As targets/btf.h does it: members by name, the wrong one's place, and the nearest. */
+static int resolve(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	static const char *const members[] = { "mm", "signal", "map_count", "rlim", "rlim_cur" };
+	static const size_t n = sizeof members / sizeof members[0];
+	const char *s = path + strlen("task");
+
+	(void)arg;
+	while (*s) {
+		char word[64];
+		size_t i = 0;
+
+		s += strspn(s, "->.[]0123456789");
+		size_t len = strcspn(s, "->.[");
+
+		snprintf(word, sizeof word, "%.*s", (int)len, s);
+		while (i < n && strcmp(members[i], word) != 0)
+			i++;
+		if (len && i == n) {
+			const char *near = gf_nearest(word, members, n);
+
+			*ret_at = (size_t)(s - path);
+			*ret_len = len;
+			return gf_err_set(err, EINVAL, "there is no member %s%s%s%s", word, near ? "; did you mean \"" : "",
+					  near ? near : "", near ? "\"?" : "");
+		}
+		s += len;
+	}
+	return 0;
 }
 
 static int check(struct gf_source *src, size_t n, const struct gf_compile_opts *opts)
@@ -58,11 +90,13 @@ int main(int argc, char **argv)
 	size_t n = 0;
 	int opt, target = 0;
 
-	while ((opt = getopt(argc, argv, "t:p:k:")) != -1) {
+	while ((opt = getopt(argc, argv, "t:p:k:m")) != -1) {
 		if (opt == 't')
 			target = target_of(optarg);
 		else if (opt == 'p')
 			opts.period_ns = strtoull(optarg, NULL, 10);
+		else if (opt == 'm')
+			opts.path = resolve;
 		else if (opt == 'k' && opts.hook_count < FILES_MAX)
 			hook[opts.hook_count++] = optarg;
 		else

@@ -83,7 +83,7 @@ static struct gf_image_header *hand_made(const struct gf_insn *code, uint32_t n,
 	struct gf_rule *r = gf_emit_add(&e, GF_SEC_RULE, &i);
 	*r = (struct gf_rule){ .fp = 1, .gate = GF_NONE, .cond = cond, .close = GF_NONE, .steps = 1, .flags = scope == GF_SCOPE_TASK ? GF_RULE_TASK : 0 };
 	struct gf_step *s = gf_emit_add(&e, GF_SEC_STEP, &i);
-	*s = (struct gf_step){ .action = GF_ACT_SIGNAL, .arg = 15, .pick = GF_PICK_EACH, .n = 1, .where = GF_NONE, .key = GF_NONE };
+	*s = (struct gf_step){ .action = GF_ACT_SIGNAL, .arg = 15, .pick = GF_PICK_EACH, .n = 1, .where = GF_NONE, .key = GF_NONE, .value = GF_NONE };
 	assert_int_equal(gf_emit_image(&e, &h, ret_size), 0);
 	gf_emit_deinit(&e);
 	return h;
@@ -189,10 +189,17 @@ static const char policy[] =
 	"  then SIGSTOP tree of newest then after 1s SIGCONT cooldown 5s\n"
 	"rule c if max(rss where uid > 0) > 1GiB and cpu > 90% 3 times within 10s then renice +5 it cooldown 5s\n";
 
-static struct gf_image_header *compiled(size_t *ret_size)
+/* What only targets in memory have. */
+static const char vm_policy[] =
+	"rule a if task->mm->map_count > 60000 and rate(task->signal->rlim[7].rlim_cur, 5s) > 10 for 2s\n"
+	"  then limit memory.max 10% it then limit rlimit.as rss * 2 then after 5s restore memory.max\n"
+	"  cooldown 30s notify \"{task->mm->map_count}\"\n"
+	"rule b if os.stalled > 30s then nmi then after 1min reset cooldown 10min\n";
+
+static struct gf_image_header *compiled_for(const char *text, enum gf_target_kind target, size_t *ret_size)
 {
-	struct gf_source src = { "test.policy", policy, sizeof policy - 1 };
-	struct gf_compile_opts opts = { .target = GF_TARGET_HOST };
+	struct gf_source src = { "test.policy", text, strlen(text) };
+	struct gf_compile_opts opts = { .target = target };
 	struct gf_image_header *h = NULL;
 	struct gf_diags diags = { 0 };
 	int r = gf_compile(&src, 1, &opts, &diags, &h, ret_size);
@@ -201,6 +208,11 @@ static struct gf_image_header *compiled(size_t *ret_size)
 	assert_int_equal(r, 0);
 	gf_diags_deinit(&diags);
 	return h;
+}
+
+static struct gf_image_header *compiled(size_t *ret_size)
+{
+	return compiled_for(policy, GF_TARGET_HOST, ret_size);
 }
 
 #define RULE(h) W(struct gf_rule, h, GF_SEC_RULE)
@@ -227,13 +239,14 @@ static struct gf_prog *feeding(struct gf_image_header *h, uint8_t sink)
 /* X(what is broken, what must be said) */
 #define BREAKS(X) \
 	X(h->magic++, "begin as") \
-	X(h->version = 2, "version 2") \
+	X(h->version = 3, "version 3") \
 	X(h->size += 8, "header says") \
 	X(h->target = GF_TARGET_COUNT, "no such target") \
 	X(h->fields.host |= 1ull << 63, "field set") \
 	X(h->fields.task |= 1ull << GF_TF_COUNT, "field set") \
 	X(h->fields.str |= 1u << GF_SF_COUNT, "field set") \
-	X(h->fields.paths = 1, "field set") \
+	X(h->fields.paths = GF_MAX_PATHS + 1, "field set") \
+	X(h->fields.paths = 1, "there are 0") \
 	X(h->sec[GF_SEC_CODE].count++, "section") \
 	X(h->sec[GF_SEC_CODE].count = 0xffffffff, "at most") \
 	X(h->sec[GF_SEC_RULE].count = GF_MAX_RULES + 1, "at most") \
@@ -320,10 +333,12 @@ static struct gf_prog *feeding(struct gf_image_header *h, uint8_t sink)
 	X(STEP(h)[0].action = GF_ACT_COUNT, "does something") \
 	X(STEP(h)[0].pick = GF_PICK_NONE + 1, "does something") \
 	X(STEP(h)[0].group = GF_GROUP_USER + 1, "does something") \
-	X(STEP(h)[0].reserved1[6] = 1, "reserved") \
+	X(STEP(h)[0].reserved1[2] = 1, "reserved") \
 	X(STEP(h)[0].arg = 0, "signal") \
 	X(STEP(h)[0].arg = 65, "signal") \
 	X(STEP(h)[0].amount = gf_unknown(), "amount") \
+	X(STEP(h)[0].limit = GF_LIMIT_PIDS_MAX, "limits something") \
+	X(STEP(h)[0].value = STEP(h)[0].key, "limits something") \
 	X(STEP(h)[0].pick = GF_PICK_SAME, "first step") \
 	X(STEP(h)[0].n = 0, "picks") \
 	X(STEP(h)[0].n = GF_MAX_PICK + 1, "picks") \
@@ -347,19 +362,45 @@ static struct gf_prog *feeding(struct gf_image_header *h, uint8_t sink)
 	X(NOTE(h)[1].prog = RULE(h)[0].cond, "note")
 #define GF_EVENT_NOTES_ 8u
 
+#define PATH(h) W(struct gf_path, h, GF_SEC_PATH)
+
+/* The first instruction that loads a kernel path. */
+static struct gf_insn *loads_path(struct gf_image_header *h)
+{
+	struct gf_insn *in = W(struct gf_insn, h, GF_SEC_CODE);
+	while (in->op != GF_OP_LDF || in->imm < GF_TF_COUNT)
+		in++;
+	return in;
+}
+
+#define VM_BREAKS(X) \
+	X(h->target = GF_TARGET_HOST, "no kernel memory") \
+	X(h->target = GF_TARGET_TRACE, "no kernel memory") \
+	X(h->fields.paths = 1, "says 1") \
+	X(h->fields.paths = 0, "says 0") \
+	X(h->sec[GF_SEC_PATH].count = GF_MAX_PATHS + 1, "at most 32") \
+	X(PATH(h)[0].text = 0xffffffff, "path 0") \
+	X(PATH(h)[0].text = 0, "path 0") \
+	X(PATH(h)[0].reserved = 1, "path 0") \
+	X(PATH(h)[1].text = RULE(h)[0].name, "path 1") \
+	X(PATH(h)[1].text = PATH(h)[0].text, "the same") \
+	X(STR(h)[PATH(h)[0].text + 4] = '.', "path 0") \
+	X(STR(h)[PATH(h)[0].text + 6] = '9', "path 0") \
+	X(loads_path(h)->imm = GF_TF_COUNT + h->fields.paths, "no field") \
+	X(loads_path(h)->imm = 0xffffffff, "no field") \
+	X(STEP(h)[0].limit = GF_LIMIT_NONE, "limits something") \
+	X(STEP(h)[0].limit = GF_LIMIT_COUNT, "limits something") \
+	X(STEP(h)[0].amount = 1, "given twice") \
+	X(STEP(h)[2].amount = gf_unknown(), "amount") \
+	X(STEP(h)[0].value = RULE(h)[0].cond, "amount") \
+	X(STEP(h)[0].value = 0, "amount") \
+	X(STEP(h)[1].value = h->sec[GF_SEC_PROG].count, "amount") \
+	X(STEP(h)[3].value = STEP(h)[0].value, "limits something")
+
 static struct gf_image_header *broken;
 static size_t broken_size;
 
 /* What each entry of BREAKS does, and whether the verifier then says so. */
-static void test_broken(void **state)
-{
-	struct gf_image_header *good;
-	struct gf_err err;
-	int n = 0, wrong = 0;
-	(void)state;
-	good = compiled(&broken_size);
-	broken = malloc(broken_size);
-	assert_non_null(broken);
 #define BREAK(what, says) { \
 		struct gf_image_header *h = broken; \
 		memcpy(h, good, broken_size); \
@@ -375,7 +416,33 @@ static void test_broken(void **state)
 			print_message("# %s: %d, %s%c", #what, r, err.text, '\n'), wrong++; \
 		n++; \
 	}
+
+static void test_broken(void **state)
+{
+	struct gf_image_header *good;
+	struct gf_err err;
+	int n = 0, wrong = 0;
+	(void)state;
+	good = compiled(&broken_size);
+	broken = malloc(broken_size);
+	assert_non_null(broken);
 	BREAKS(BREAK)
+	print_message("# %d ways\n", n);
+	assert_int_equal(wrong, 0);
+	free(broken);
+	free(good);
+}
+
+static void test_broken_vm(void **state)
+{
+	struct gf_image_header *good;
+	struct gf_err err;
+	int n = 0, wrong = 0;
+	(void)state;
+	good = compiled_for(vm_policy, GF_TARGET_VM, &broken_size);
+	broken = malloc(broken_size);
+	assert_non_null(broken);
+	VM_BREAKS(BREAK)
 	print_message("# %d ways\n", n);
 	assert_int_equal(wrong, 0);
 	free(broken);
@@ -412,14 +479,12 @@ static void test_shape(void **state)
 }
 
 /* Must refuse or pass, and read nothing outside; what passes must disassemble. */
-static void test_damage(void **state)
+static void damage(struct gf_image_header *good, size_t size)
 {
 	struct gf_err err;
-	size_t size;
-	struct gf_image_header *good = compiled(&size), *h = malloc(size);
+	struct gf_image_header *h = malloc(size);
 	FILE *null = fopen("/dev/null", "w");
 	int passed = 0, tried = 0;
-	(void)state;
 	for (int i = 0; i < 20000; i++, tried++) {
 		memcpy(h, good, size);
 		for (uint32_t k = 1 + rnd(3); k > 0; k--) {
@@ -442,6 +507,16 @@ static void test_damage(void **state)
 	fclose(null);
 	free(h);
 	free(good);
+}
+
+static void test_damage(void **state)
+{
+	size_t size;
+	struct gf_image_header *good = compiled(&size);
+	(void)state;
+	damage(good, size);
+	good = compiled_for(vm_policy, GF_TARGET_VM, &size);
+	damage(good, size);
 }
 
 static void test_files(void **state)
@@ -484,7 +559,8 @@ static void test_crc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_code), cmocka_unit_test(test_broken), cmocka_unit_test(test_shape),
+		cmocka_unit_test(test_code), cmocka_unit_test(test_broken), cmocka_unit_test(test_broken_vm),
+		cmocka_unit_test(test_shape),
 		cmocka_unit_test(test_damage), cmocka_unit_test(test_files), cmocka_unit_test(test_crc),
 	};
 	const char *env = getenv("GF_SEED");

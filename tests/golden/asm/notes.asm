@@ -66,5 +66,5 @@ rule n, line 1
     note " of " program 7, host
        0  ldh    v0, mem.total
        1  end    v0
-  step run cleanup: run, pick same, group one, cleanup 0
+  step run cleanup: run, pick same, group one, cleanup
     note "rule: " cgroup
