@@ -66,7 +66,7 @@ static int fake_sample(struct gf_target *t, struct gf_err *err)
 		s->parent[i] = next(f) % 4 ? (uint32_t)(next(f) % ROWS) : GF_NONE;
 		s->uid[i] = (uint32_t)(next(f) % 3) * 1000u;
 		memcpy(s->comm[i], "fuzz\0\0\0\0\0\0\0\0\0\0\0", GF_COMM_LEN);
-		for (int c = 0; c < GF_TF_COUNT; c++)
+		for (unsigned c = 0; c < GF_COLS; c++)
 			if (s->col[c])
 				s->col[c][i] = number(f);
 		for (int c = 0; c < GF_SF_COUNT; c++) {
@@ -86,6 +86,16 @@ static int fake_set_fields(struct gf_target *t, const struct gf_fieldset *f, str
 	return gf_sample_set_fields(&t->sample, f, err);
 }
 
+/* Reads the texts to their ends. */
+static int fake_set_paths(struct gf_target *t, const char *const *path, size_t n, struct gf_err *err)
+{
+	(void)t;
+	for (size_t i = 0; i < n; i++)
+		if (strlen(path[i]) >= GF_PATH_TEXT)
+			return gf_err_set(err, EINVAL, "a path that the verifier should not have passed");
+	return 0;
+}
+
 static void fake_destroy(struct gf_target *t)
 {
 	gf_sample_deinit(&t->sample);
@@ -95,6 +105,7 @@ static void run(const struct gf_image_header *image)
 {
 	static const struct gf_target_ops ops = {
 		.kind = "fuzz", .sample = fake_sample, .set_fields = fake_set_fields, .destroy = fake_destroy,
+		.set_paths = fake_set_paths,
 	};
 	struct gf_engine_opts opts = {
 		.period_ns = 100000000u, .max_tasks = ROWS, .budget_n = 256, .budget_window_ns = 1000000000u,

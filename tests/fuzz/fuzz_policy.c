@@ -34,10 +34,25 @@ static void check_fmt(const struct gf_source *src)
 	gf_diags_deinit(&d);
 }
 
+/* A kernel that has some members and not others, and says where with no great care. */
+static int resolve(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	size_t len = strlen(path);
+
+	(void)arg;
+	if (path[len - 1] % 3)
+		return 0;
+	*ret_at = len - (unsigned char)path[len - 1] % 5;
+	*ret_len = (unsigned char)path[len - 1] % 7;
+	return gf_err_set(err, EINVAL, "there is no %s%s", path, path[len - 1] % 2 ? "; try another" : "");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct gf_source src = { .name = "fuzz.policy", .text = (const char *)data, .len = size };
-	struct gf_compile_opts opts = { .target = GF_TARGET_HOST };
+	/* For each kind of target, by the text's length: what a mutation finds for one it finds for the others. */
+	struct gf_compile_opts opts = { .target = size % 4 == 3 ? GF_TARGET_IMAGE : size % 4 ? GF_TARGET_VM : GF_TARGET_HOST,
+					.path = size % 4 == 2 ? resolve : NULL };
 	struct gf_image_header *image = NULL;
 	struct gf_diags d = { 0 };
 	size_t image_size = 0;

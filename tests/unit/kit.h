@@ -26,8 +26,11 @@ struct fake {
 	uint64_t step_ns;   /* what each sample adds to now_ns */
 	int fail;           /* samples fail with this errno */
 	int fail_fields;
-	unsigned sampled, fields_set;
+	int fail_paths;
+	unsigned sampled, fields_set, paths_set;
 	struct gf_fieldset fields;
+	char path[GF_MAX_PATHS][GF_PATH_TEXT]; /* as set last */
+	size_t paths;
 	uint64_t slow_ns;   /* what a sample takes */
 };
 
@@ -52,12 +55,25 @@ KIT int fake_set_fields(struct gf_target *t, const struct gf_fieldset *set, stru
 	if (f->fail_fields)
 		return gf_err_set(err, EIO, "the fake target has no such fields");
 	f->fields = *set;
-	for (uint32_t k = 0; k < GF_TF_COUNT; k++)
-		if ((set->task & GF_BIT(k)) && !s->col[k])
+	for (uint32_t k = 0; k < GF_COLS; k++)
+		if ((k < GF_TF_COUNT ? set->task >> k & 1 : k - GF_TF_COUNT < set->paths) && !s->col[k])
 			s->col[k] = calloc(s->cap, sizeof(double));
 	for (uint32_t k = 0; k < GF_SF_COUNT; k++)
 		if ((set->str & GF_BIT(k)) && !s->str[k])
 			s->str[k] = calloc(s->cap, sizeof(struct gf_strref));
+	return 0;
+}
+
+KIT int fake_set_paths(struct gf_target *t, const char *const *path, size_t n, struct gf_err *err)
+{
+	struct fake *f = (struct fake *)t;
+
+	f->paths_set++;
+	if (f->fail_paths)
+		return gf_err_set(err, EIO, "the fake target has no such paths");
+	f->paths = n;
+	for (size_t k = 0; k < n; k++)
+		snprintf(f->path[k], sizeof f->path[k], "%s", path[k]);
 	return 0;
 }
 
@@ -72,7 +88,7 @@ KIT void fake_destroy(struct gf_target *t)
 	free(s->parent);
 	free(s->comm);
 	free(s->uid);
-	for (uint32_t k = 0; k < GF_TF_COUNT; k++)
+	for (uint32_t k = 0; k < GF_COLS; k++)
 		free(s->col[k]);
 	for (uint32_t k = 0; k < GF_SF_COUNT; k++)
 		free(s->str[k]);
@@ -83,6 +99,7 @@ KIT struct fake *fake_new(uint32_t cap)
 {
 	static const struct gf_target_ops ops = {
 		.kind = "fake", .sample = fake_sample, .set_fields = fake_set_fields, .destroy = fake_destroy,
+		.set_paths = fake_set_paths,
 	};
 	struct fake *f = calloc(1, sizeof *f);
 	struct gf_sample *s = &f->t.sample;
@@ -159,6 +176,21 @@ KIT void ldf(struct kit *k, uint32_t d, uint32_t field)
 {
 	k->e.fields.task |= GF_BIT(field);
 	op(k, GF_OP_LDF, d, 0, 0, field);
+}
+
+/* A kernel path's value; its number grows with each new one. The image's target must have kernel memory. */
+KIT void ldp(struct kit *k, uint32_t d, uint32_t number)
+{
+	uint32_t n;
+
+	while (k->e.fields.paths <= number) {
+		char text[64];
+		snprintf(text, sizeof text, "task->mm->member_%u[%u]", k->e.fields.paths, number);
+		uint32_t off = gf_emit_str(&k->e, text);
+		((struct gf_path *)gf_emit_add(&k->e, GF_SEC_PATH, &n))->text = off;
+		k->e.fields.paths++;
+	}
+	op(k, GF_OP_LDF, d, 0, 0, GF_TF_COUNT + number);
 }
 
 KIT void ldh(struct kit *k, uint32_t d, uint32_t field)

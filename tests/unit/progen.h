@@ -86,7 +86,10 @@ KIT void gen_load(struct progen *g)
 		break;
 	case 4:
 		if (task) {
-			ldf(k, d, rnd(g, 8));
+			if (rnd(g, 4))
+				ldf(k, d, rnd(g, 8));
+			else
+				ldp(k, d, rnd(g, 4));
 			break;
 		}
 		/* fall through */
@@ -293,6 +296,22 @@ KIT void gen_tick_prog(struct progen *g)
 	}
 }
 
+/* limit to a fixed amount or to what a program says, restore, or thaw. */
+KIT void gen_limit(struct progen *g, struct gf_step *s, uint32_t number)
+{
+	uint32_t how = rnd(g, 4);
+
+	s->action = (uint8_t)(how == 3 ? GF_ACT_THAW : GF_ACT_LIMIT);
+	s->arg = 0;
+	if (how == 3)
+		return;
+	s->limit = (uint8_t)(1 + rnd(g, GF_LIMIT_COUNT - 1));
+	if (how == 2)
+		s->value = number;
+	else
+		s->amount = how ? -1.0 : (double)rnd(g, 1000);
+}
+
 KIT void gen_rule(struct progen *g)
 {
 	struct kit *k = &g->k;
@@ -334,6 +353,8 @@ KIT void gen_rule(struct progen *g)
 		s->where = rnd(g, 2) ? progs[i][0] : GF_NONE;
 		if (s->pick == GF_PICK_LARGEST || s->pick == GF_PICK_SMALLEST)
 			s->key = progs[i][1];
+		if (!rnd(g, 4))
+			gen_limit(g, s, progs[i][1]);
 	}
 	k->e.fields.task |= GF_BIT(GF_TF_PGRP) | GF_BIT(GF_TF_SESSION);
 	k->e.fields.str |= (uint32_t)GF_BIT(GF_SF_CGROUP);
@@ -347,6 +368,7 @@ KIT struct gf_image_header *progen_image(struct progen *g, uint64_t seed, int wi
 
 	memset(g, 0, sizeof *g);
 	kit_init(&g->k);
+	g->k.e.target = GF_TARGET_VM;
 	g->rng = seed * 0x9e3779b97f4a7c15ull + 1;
 	g->windows = windows;
 	g->jumps = 1;
@@ -384,7 +406,7 @@ KIT void progen_table(struct progen *g, struct fake *f)
 			s->flags[row] = (uint8_t)(GF_ROW_VALID | (2u << rnd(g, 6)));
 		if (!rnd(g, 4))
 			s->parent[row] = rnd(g, 3) ? rnd(g, s->cap + 40) : GF_NONE;
-		for (uint32_t c = 0; c < GF_TF_COUNT; c++)
+		for (uint32_t c = 0; c < GF_COLS; c++)
 			if (s->col[c] && rnd(g, 2))
 				s->col[c][row] = rnd_value(g);
 		for (uint32_t c = 0; c < GF_SF_COUNT; c++) {

@@ -77,8 +77,9 @@ KIT void task(struct world *w, uint32_t row, const char *name, double rss)
 
 	fake_task(w->f, row);
 	snprintf(s->comm[row], GF_COMM_LEN, "%s", name);
-	for (uint32_t k = 0; k < GF_TF_COUNT; k++)
-		s->col[k][row] = gf_unknown();
+	for (uint32_t k = 0; k < GF_COLS; k++)
+		if (s->col[k])
+			s->col[k][row] = gf_unknown();
 	for (uint32_t k = 0; k < GF_SF_COUNT; k++)
 		set_string(w, row, k, NULL);
 	set_string(w, row, GF_SF_COMM, s->comm[row]);
@@ -95,9 +96,9 @@ KIT void gone(struct world *w, uint32_t row)
 }
 
 /* The policy in a world without tasks. Warnings are nobody's business here, errors are. */
-KIT void begin_with(struct world *w, const char *policy, uint32_t budget)
+KIT void begin_for(struct world *w, const char *policy, uint32_t budget, enum gf_target_kind target)
 {
-	const struct gf_compile_opts co = { .target = GF_TARGET_HOST, .period_ns = S };
+	const struct gf_compile_opts co = { .target = target, .period_ns = S };
 	const struct gf_engine_opts eo = { .period_ns = S, .budget_n = budget, .budget_window_ns = 60 * S };
 	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
 	struct gf_fieldset all = { .task = ~0ull, .str = ~0u };
@@ -116,6 +117,11 @@ KIT void begin_with(struct world *w, const char *policy, uint32_t budget)
 	gf_diags_deinit(&diags);
 	if (gf_engine_create(&w->f->t, w->img, &eo, &w->e, &err))
 		fail_msg("%s: %s", policy, err.text);
+}
+
+KIT void begin_with(struct world *w, const char *policy, uint32_t budget)
+{
+	begin_for(w, policy, budget, GF_TARGET_HOST);
 }
 
 KIT void begin(struct world *w, const char *policy)
@@ -140,10 +146,15 @@ KIT const struct gf_event *event_of(const struct world *w, int kind)
 
 KIT void say(struct world *w, const struct gf_verdict *v)
 {
-	static const char *const name[GF_ACT_COUNT] = { "", "RENICE", "LOG", "NOTIFY", "RUN" };
+	static const char *const name[GF_ACT_COUNT] = { "", "RENICE", "LOG", "NOTIFY", "RUN", "FREEZE", "THAW", "LIMIT", "RESET", "NMI" };
 	const char *what = v->action == GF_ACT_SIGNAL ? sigabbrev_np(v->arg) : name[v->action];
 	size_t n = strlen(w->said);
+	char limit[64];
 
+	if (v->action == GF_ACT_LIMIT) {
+		snprintf(limit, sizeof limit, "LIMIT %s %g", gf_limit_info((enum gf_limit_kind)v->limit)->name, v->amount);
+		what = limit;
+	}
 	snprintf(w->said + n, sizeof w->said - n, "%s%s%s%s%s", n ? ", " : "", what, v->pid ? " " : "",
 		 v->pid ? w->f->t.sample.comm[v->row] : "", v->flags & GF_VERDICT_OBSERVE ? " (observed)" : "");
 }
