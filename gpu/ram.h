@@ -47,9 +47,9 @@ GF_INLINE uint64_t gf_load(const uint8_t *p, uint32_t size)
 {
 	switch (size) {
 	case 1: return *(const volatile uint8_t *)p;
-	case 2: return *(const volatile uint16_t *)(const void *)p;
-	case 4: return *(const volatile uint32_t *)(const void *)p;
-	default: return *(const volatile uint64_t *)(const void *)p;
+	case 2: return *(const volatile gf_u16_any *)(const void *)p;
+	case 4: return *(const volatile gf_u32_any *)(const void *)p;
+	default: return *(const volatile gf_u64_any *)(const void *)p;
 	}
 }
 

@@ -33,7 +33,13 @@ void gf_ramfile_close(struct gf_ramfile *f);
 
 const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f);
 bool gf_ramfile_lost(const struct gf_ramfile *f); /* a part of it is gone */
-/* Ranges of guest physical memory that hold data at all (a sparse file's holes left out), ascending; up to n. */
+/* Ranges of guest physical memory that hold data at all (a sparse file's holes left out: reading them would fill
+ * them), ascending; up to n, the last of which then holds all the rest. */
 size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, size_t n);
+/* The first such range that ends behind gpa, cut to start there at the earliest. False: no more. */
+bool gf_ramfile_next(const struct gf_ramfile *f, uint64_t gpa, struct gf_ram_piece *ret);
+/* Text of the VMCOREINFO note that an ELF core carries, not ended by NUL; NULL if none. */
+const char *gf_ramfile_vmcoreinfo(const struct gf_ramfile *f, size_t *ret_len);
+const char *gf_ramfile_what(const struct gf_ramfile *f); /* for messages */
 
 #endif

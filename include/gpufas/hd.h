@@ -24,6 +24,17 @@
 #define GF_RESTRICT restrict
 #endif
 
+/* Numbers that need not be aligned. The memory of a dump lies in its file wherever that may be; only CPUs read it. */
+#if defined(__CUDACC__)
+typedef uint16_t gf_u16_any;
+typedef uint32_t gf_u32_any;
+typedef uint64_t gf_u64_any;
+#else
+typedef uint16_t __attribute__((aligned(1), may_alias)) gf_u16_any;
+typedef uint32_t __attribute__((aligned(1), may_alias)) gf_u32_any;
+typedef uint64_t __attribute__((aligned(1), may_alias)) gf_u64_any;
+#endif
+
 #ifdef __cplusplus
 #define GF_STATIC_ASSERT(c, m) static_assert(c, m)
 #else

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+#include "targets/ramfile_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+#define GPA_MAX (1ull << 52) /* x86-64 has no more physical address bits */
+
+static int by_gpa(const void *a, const void *b)
+{
+	const struct gf_ram_piece *x = a, *y = b;
+
+	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
+}
+
+static int check_pieces(const char *what, uint64_t size, struct gf_ram_piece *p, size_t n, struct gf_err *err)
+{
+	qsort(p, n, sizeof *p, by_gpa);
+	for (size_t i = 0; i < n; i++) {
+		if (!p[i].size || p[i].gpa >= GPA_MAX || p[i].size > GPA_MAX - p[i].gpa)
+			return gf_err_set(err, EINVAL, "%s: the layout has a piece of %" PRIu64 " bytes at guest address 0x%" PRIx64
+					  ", which no machine has: give it as GPA:SIZE@OFFSET", what, p[i].size, p[i].gpa);
+		if (p[i].off > size || p[i].size > size - p[i].off)
+			return gf_err_set(err, EINVAL, "%s: the layout says that there are bytes 0x%" PRIx64 "-0x%" PRIx64
+					  ", but the file ends at 0x%" PRIx64 ": it is cut short, or the layout is another machine's", what,
+					  p[i].off, p[i].off + p[i].size, size);
+		if (i && p[i].gpa - p[i - 1].gpa < p[i - 1].size)
+			return gf_err_set(err, EINVAL, "%s: the layout has two pieces at guest address 0x%" PRIx64, what, p[i].gpa);
+	}
+	return 0;
+}
+
+/* Huge pages can only be mapped whole. */
+static uint64_t block_of(int fd)
+{
+	struct statfs s;
+
+	return fstatfs(fd, &s) == 0 && (unsigned long)s.f_type == HUGETLBFS_MAGIC && s.f_bsize > (long)PAGE ? (uint64_t)s.f_bsize : PAGE;
+}
+
+static int map_file(struct gf_ramfile *f, size_t n, bool writable, struct gf_err *err)
+{
+	uint64_t block = block_of(f->fd), lo = UINT64_MAX, hi = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		lo = GF_MIN(lo, f->piece[i].off);
+		hi = GF_MAX(hi, f->piece[i].off + f->piece[i].size);
+	}
+	lo -= lo % block;
+	f->map_len = (size_t)((hi - lo + block - 1) / block * block);
+	f->map = mmap(NULL, f->map_len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_NORESERVE, f->fd, (off_t)lo);
+	if (f->map == MAP_FAILED) {
+		int e = errno;
+
+		f->map = NULL;
+		return gf_err_set(err, e, "%s: cannot map it%s: %s", f->what, writable ? " for writing" : "", strerror(e));
+	}
+	/* A core of ours need not hold the guest, nor a child share it. */
+	madvise(f->map, f->map_len, MADV_DONTDUMP);
+	madvise(f->map, f->map_len, MADV_DONTFORK);
+	for (size_t i = 0; i < n; i++)
+		f->ram.seg[i] = (struct gf_ram_seg){ f->piece[i].gpa, f->piece[i].size, f->map + (f->piece[i].off - lo) };
+	f->ram.n = (uint32_t)n;
+	f->ram.writable = writable;
+	return gf_sigbus_guard(f->map, f->map_len, (size_t)block, f->fd, lo, &f->lost, &f->guard, err);
+}
+
+int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		       struct gf_ramfile **ret, struct gf_err *err)
+{
+	struct gf_ramfile *f;
+	struct gf_ram_piece first;
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return gf_err_set(err, errno, "%s: %s", what, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return gf_err_set(err, EINVAL, "%s: not a file that memory can be in: give a RAM file, a memfd or a dump", what);
+	if (!st.st_size)
+		return gf_err_set(err, ENODATA, "%s is empty: is the virtual machine that it belongs to running?", what);
+	if (!n || n > GF_RAM_SEGS)
+		return gf_err_set(err, EINVAL, "%s: %zu pieces of memory, of which there can be 1 to %u", what, n, GF_RAM_SEGS);
+	f = calloc(1, sizeof *f);
+	if (!f)
+		return gf_err_set(err, ENOMEM, "%s: no memory", what);
+	snprintf(f->what, sizeof f->what, "%s", what);
+	memcpy(f->piece, piece, n * sizeof *piece);
+	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	r = f->fd < 0 ? gf_err_set(err, errno, "%s: %s", what, strerror(errno)) : 0;
+	if (!r)
+		r = check_pieces(what, (uint64_t)st.st_size, f->piece, n, err);
+	if (!r)
+		r = map_file(f, n, writable, err);
+	if (!r && !gf_ramfile_next(f, 0, &first))
+		r = gf_err_set(err, ENODATA, "%s holds nothing but zeros: the guest has not started yet, or its memory is elsewhere "
+			       "(QEMU needs share=on)", what);
+	if (r)
+		gf_ramfile_close(f);
+	else
+		*ret = f;
+	return r;
+}
+
+int gf_ramfile_map(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		   struct gf_ramfile **ret, struct gf_err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((piece[i].gpa | piece[i].size | piece[i].off) % PAGE)
+			return gf_err_set(err, EINVAL, "%s: the layout's addresses, sizes and offsets must be multiples of 4096; 0x%" PRIx64
+					  ":0x%" PRIx64 "@0x%" PRIx64 " is not", what, piece[i].gpa, piece[i].size, piece[i].off);
+	return gf_ramfile_map_any(fd, what, piece, n, writable, ret, err);
+}
+
+static int open_fd(int fd, const char *path, const struct gf_ram_piece *piece, size_t n, bool writable,
+		   struct gf_ramfile **ret, struct gf_err *err)
+{
+	struct gf_ram_piece whole = { 0 };
+	uint8_t head[64];
+	struct stat st;
+	ssize_t len;
+
+	if (n)
+		return gf_ramfile_map(fd, path, piece, n, writable, ret, err);
+	if (fstat(fd, &st) < 0)
+		return gf_err_set(err, errno, "%s: %s", path, strerror(errno));
+	len = S_ISREG(st.st_mode) ? pread(fd, head, sizeof head, 0) : 0; /* EINVAL on hugetlbfs of old: raw, then */
+	if (len > 0 && gf_ramfile_is_elf(head, (size_t)len))
+		return gf_ramfile_open_elf(fd, path, writable, ret, err);
+	if (st.st_size > (2ll << 30))
+		return gf_ramfile_guess(fd, path, (uint64_t)st.st_size, writable, ret, err);
+	whole.size = (uint64_t)st.st_size & ~(uint64_t)(PAGE - 1);
+	if (st.st_size && !whole.size)
+		return gf_err_set(err, EINVAL, "%s: %lld bytes are not the memory of a machine", path, (long long)st.st_size);
+	return gf_ramfile_map(fd, path, &whole, 1, writable, ret, err);
+}
+
+int gf_ramfile_open(const char *path, const struct gf_ram_piece *piece, size_t n, bool writable,
+		    struct gf_ramfile **ret, struct gf_err *err)
+{
+	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK), r;
+
+	if (fd < 0)
+		return gf_err_set(err, errno, "cannot open %s%s: %s", path, writable ? " for writing" : "", strerror(errno));
+	r = open_fd(fd, path, piece, n, writable, ret, err);
+	close(fd);
+	return r;
+}
+
+void gf_ramfile_close(struct gf_ramfile *f)
+{
+	if (!f)
+		return;
+	gf_sigbus_unguard(f->guard);
+	if (f->map)
+		munmap(f->map, f->map_len);
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f->vmcoreinfo);
+	free(f);
+}
+
+const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f)
+{
+	return &f->ram;
+}
+
+bool gf_ramfile_lost(const struct gf_ramfile *f)
+{
+	return atomic_load(&f->lost);
+}
+
+const char *gf_ramfile_vmcoreinfo(const struct gf_ramfile *f, size_t *ret_len)
+{
+	*ret_len = f->vmcoreinfo_len;
+	return f->vmcoreinfo;
+}
+
+const char *gf_ramfile_what(const struct gf_ramfile *f)
+{
+	return f->what;
+}
+
+/* Where the file has data within a piece from byte `at` of it on: offsets in the piece. */
+static bool data_in(const struct gf_ramfile *f, const struct gf_ram_piece *p, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+{
+	off_t from = lseek(f->fd, (off_t)(p->off + at), SEEK_DATA), to;
+
+	if (from < 0 && errno == ENXIO)
+		return false; /* a hole up to the end */
+	if (from < 0 || (uint64_t)from < p->off + at) { /* a file system without holes */
+		*ret_from = at;
+		*ret_to = p->size;
+		return true;
+	}
+	if ((uint64_t)from - p->off >= p->size)
+		return false;
+	to = lseek(f->fd, from, SEEK_HOLE);
+	*ret_from = (uint64_t)from - p->off;
+	*ret_to = to < 0 ? p->size : GF_MIN((uint64_t)to - p->off, p->size);
+	return *ret_to > *ret_from;
+}
+
+bool gf_ramfile_next(const struct gf_ramfile *f, uint64_t gpa, struct gf_ram_piece *ret)
+{
+	for (uint32_t i = 0; i < f->ram.n; i++) {
+		const struct gf_ram_piece *p = &f->piece[i];
+		uint64_t from, to;
+
+		if (gpa >= p->gpa + p->size)
+			continue;
+		if (!data_in(f, p, gpa > p->gpa ? gpa - p->gpa : 0, &from, &to))
+			continue;
+		*ret = (struct gf_ram_piece){ p->gpa + from, to - from, p->off + from };
+		return true;
+	}
+	return false;
+}
+
+size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, size_t n)
+{
+	struct gf_ram_piece p;
+	uint64_t gpa = 0;
+	size_t k = 0;
+
+	while (k < n && gf_ramfile_next(f, gpa, &p)) {
+		const struct gf_ram_piece *last = &f->piece[f->ram.n - 1];
+
+		buf[k++] = p;
+		gpa = p.gpa + p.size;
+		if (k == n && gf_ramfile_next(f, gpa, &p))
+			buf[k - 1].size = last->gpa + last->size - buf[k - 1].gpa;
+	}
+	return k;
+}

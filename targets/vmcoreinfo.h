@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * VMCOREINFO: what a kernel says of itself for crash dumps (kernel/vmcore_info.c; Documentation/admin-guide/kdump/
+ * vmcoreinfo.rst), lines of KEY=VALUE in an ELF note at the start of a page. Anybody in a guest can write one like it.
+ */
+#ifndef GPUFAS_VMCOREINFO_H
+#define GPUFAS_VMCOREINFO_H
+
+#include "gpu/kmem.h"
+#include "targets/ramfile.h"
+
+#define GF_VMCOREINFO_MAX 8192u /* bytes of text taken at most; kernels up to 6.18 reserve 4096 */
+
+struct gf_vmcoreinfo {
+	uint64_t gpa; /* of the note; ~0: from a core's headers */
+	char release[128];
+	/* Addresses, 0 where not told. */
+	uint64_t swapper_pg_dir, stext;
+	uint64_t names, num_syms, token_table, token_index, offsets, relative_base;
+	uint64_t phys_base; /* may be "negative" */
+	uint64_t kaslr;     /* ~0: not told */
+	uint64_t sme_mask;
+	uint32_t levels;    /* 4 or 5 */
+};
+
+/* 0, or -EBADMSG: not of an x86-64 Linux. */
+int gf_vmcoreinfo_parse(const char *text, size_t len, struct gf_vmcoreinfo *ret);
+/* The next note that can be parsed at or after *gpa (start with 0), which is moved on behind it: 0, or -ENOENT. */
+int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, struct gf_vmcoreinfo *ret);
+
+#endif
