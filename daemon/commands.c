@@ -54,32 +54,54 @@ static bool get_bool(struct gf_client *c, json_t *rq, const char *key, bool *ret
 	return true;
 }
 
-static bool target_ok(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+/* The target that a request names, or the first; NULL with the answer given. */
+static struct gf_watch *target_of(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	const char *name = NULL;
+	const char *name = NULL, *names[GF_CONFIG_MAX_TARGETS];
+	char list[512] = "";
+	size_t o = 0;
 
 	if (!get_str(c, rq, "target", &name))
-		return false;
-	if (!name || !strcmp(name, d->config->target_name))
-		return true;
-	gf_client_fail(c, NULL, "there is no target \"%s\"; the daemon watches \"%s\"", name, d->config->target_name);
-	return false;
+		return NULL;
+	struct gf_watch *w = gf_watch_find(d, name);
+	if (w)
+		return w;
+	for (size_t i = 0; i < d->watches; i++) {
+		names[i] = d->watch[i].name;
+		if (o < sizeof list)
+			o += (size_t)snprintf(list + o, sizeof list - o, "%s\"%s\"", i ? ", " : "", names[i]);
+	}
+	const char *near = gf_nearest(name, names, d->watches);
+	if (near && d->watches > 1)
+		gf_client_fail(c, NULL, "there is no target \"%s\"; did you mean \"%s\"?", name, near);
+	else
+		gf_client_fail(c, NULL, "there is no target \"%s\"; the daemon watches %s", name, list);
+	return NULL;
 }
 
-static void fail_rule(struct gf_daemon *d, struct gf_client *c, const char *rule)
+/* Whether the request names one. */
+static bool names_target(json_t *rq)
 {
-	const struct gf_image_header *img = d->policy->img;
+	return json_is_string(json_object_get(rq, "target"));
+}
+
+static void fail_rule(const struct gf_watch *w, struct gf_client *c, const char *rule)
+{
+	const struct gf_image_header *img = w->policy->img;
 	const struct gf_rule *r = GF_SEC(struct gf_rule, img, GF_SEC_RULE);
 	uint32_t n = img->sec[GF_SEC_RULE].count;
 	const char **names = calloc(n + 1, sizeof *names);
+	char of[80] = "";
 
 	for (uint32_t i = 0; names && i < n; i++)
 		names[i] = gf_image_str(img, r[i].name);
+	if (w->daemon->watches > 1)
+		snprintf(of, sizeof of, " for target %s", w->name);
 	const char *near = names ? gf_nearest(rule, names, n) : NULL;
 	if (near)
-		gf_client_fail(c, NULL, "there is no rule \"%s\"; did you mean \"%s\"?", rule, near);
+		gf_client_fail(c, NULL, "there is no rule \"%s\"%s; did you mean \"%s\"?", rule, of, near);
 	else
-		gf_client_fail(c, NULL, "there is no rule \"%s\"", rule);
+		gf_client_fail(c, NULL, "there is no rule \"%s\"%s", rule, of);
 	free(names);
 }
 
@@ -107,20 +129,25 @@ static void cmd_status(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 
 static void cmd_rules(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
+	struct gf_watch *w = target_of(d, c, rq);
 	struct gf_jbuf b = { 0 };
 
-	(void)rq;
+	if (!w)
+		return;
 	gf_jbuf_open(&b, '{');
+	gf_jbuf_kstr(&b, "target", w->name);
 	gf_jbuf_key(&b, "rules");
-	gf_daemon_rules_json(d, NULL, &b);
+	gf_watch_rules_json(w, NULL, &b);
 	gf_jbuf_close(&b, '}');
 	gf_client_answer(c, &b);
 }
 
 static void cmd_ps(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	if (target_ok(d, c, rq))
-		gf_daemon_ps(d, c);
+	struct gf_watch *w = target_of(d, c, rq);
+
+	if (w)
+		gf_watch_ps(w, c);
 }
 
 static bool put_event(void *arg, const char *json, size_t n)
@@ -132,22 +159,25 @@ static bool put_event(void *arg, const char *json, size_t n)
 static void cmd_events(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
 	int64_t last = 20, since = -1;
-	const char *rule = NULL;
+	struct gf_reporter_filter f = { .target = -1 };
+	struct gf_watch *w = NULL;
 	bool follow = false;
 	struct gf_jbuf b = { 0 };
 
 	if (!get_int(c, rq, "last", 0, 1000000, &last) || !get_int(c, rq, "since_seq", 0, INT64_MAX, &since) ||
-	    !get_bool(c, rq, "follow", &follow) || !get_str(c, rq, "rule", &rule))
+	    !get_bool(c, rq, "follow", &follow) || !get_str(c, rq, "rule", &f.rule) || !(w = target_of(d, c, rq)))
 		return;
+	if (names_target(rq))
+		f.target = (int)w->index;
 	uint64_t pos = since >= 0 ? gf_reporter_since(d->reporter, (uint64_t)since) :
-		gf_reporter_last(d->reporter, (size_t)last, rule);
+		gf_reporter_last(d->reporter, (size_t)last, &f);
 	gf_jbuf_open(&b, '{');
 	gf_jbuf_key(&b, "events");
 	gf_jbuf_open(&b, '[');
-	pos = gf_reporter_read(d->reporter, pos, rule, GF_REPORTER_KEPT, put_event, &b, NULL);
+	pos = gf_reporter_read(d->reporter, pos, &f, GF_REPORTER_KEPT, put_event, &b, NULL);
 	gf_jbuf_close(&b, ']');
 	gf_jbuf_close(&b, '}');
-	if (follow && gf_client_follow(c, pos, rule)) {
+	if (follow && gf_client_follow(c, pos, &f)) {
 		gf_jbuf_deinit(&b);
 		gf_client_fail(c, NULL, "the daemon is out of memory");
 		return;
@@ -160,16 +190,25 @@ static void cmd_explain(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	int64_t seq = 0;
 	const char *rule = NULL;
 	struct gf_jbuf b = { 0 }, r = { 0 };
+	struct gf_watch *w = target_of(d, c, rq);
 
-	if (!get_int(c, rq, "event", 1, INT64_MAX, &seq) || !get_str(c, rq, "rule", &rule))
+	if (!w || !get_int(c, rq, "event", 1, INT64_MAX, &seq) || !get_str(c, rq, "rule", &rule))
 		return;
 	if (!seq == !rule) {
 		gf_client_fail(c, NULL, "explain wants either \"event\" or \"rule\"");
 		return;
 	}
+	/* a rule that no target was named for: the first target that has it */
+	for (size_t i = 0; rule && !names_target(rq) && i < d->watches; i++)
+		if (gf_policy_has(d->watch[i].policy, rule)) {
+			w = &d->watch[i];
+			break;
+		}
 	gf_jbuf_open(&b, '{');
+	if (rule)
+		gf_jbuf_kstr(&b, "target", w->name);
 	gf_jbuf_key(&b, seq ? "event" : "rule");
-	bool found = seq ? gf_reporter_find(d->reporter, (uint64_t)seq, &b) : gf_daemon_rules_json(d, rule, &r) > 0;
+	bool found = seq ? gf_reporter_find(d->reporter, (uint64_t)seq, &b) : gf_watch_rules_json(w, rule, &r) > 0;
 	if (found && !seq) /* an array of one */
 		gf_jbuf_json(&b, r.p + 1, r.n - 2);
 	b.failed |= r.failed;
@@ -181,7 +220,7 @@ static void cmd_explain(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	}
 	gf_jbuf_deinit(&b);
 	if (rule)
-		fail_rule(d, c, rule);
+		fail_rule(w, c, rule);
 	else
 		gf_client_fail(c, NULL, "event %lld is not kept; the last %u events are%s%s", (long long)seq, GF_REPORTER_KEPT,
 			       d->audit ? ", older ones may be in " : "", d->audit ? d->config->audit_path : "");
@@ -208,11 +247,43 @@ static void cmd_reload(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	gf_daemon_reload(d, gf_client_defer(c));
 }
 
+static void observe_json(const struct gf_daemon *d, bool on, struct gf_jbuf *b)
+{
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kbool(b, "observe", on);
+	if (d->watches > 1) {
+		gf_jbuf_key(b, "targets");
+		gf_jbuf_open(b, '[');
+		for (size_t i = 0; i < d->watches; i++) {
+			gf_jbuf_open(b, '{');
+			gf_jbuf_kstr(b, "name", d->watch[i].name);
+			gf_jbuf_kbool(b, "observe", d->watch[i].observe);
+			gf_jbuf_close(b, '}');
+		}
+		gf_jbuf_close(b, ']');
+	}
+	gf_jbuf_close(b, '}');
+}
+
+/* Which targets a switch is for: the one that is named; else all, but that acting is not switched on for
+ * one whose own mode in gpufas.yaml is observe: that wants its name. */
+static bool switches(const struct gf_watch *w, const struct gf_watch *named, bool on)
+{
+	if (named)
+		return w == named;
+	return on || w->config->mode != GF_MODE_OBSERVE;
+}
+
 static void cmd_observe(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
+	struct gf_watch *named = target_of(d, c, rq);
 	bool on = d->observe;
 	struct gf_jbuf b = { 0 };
 
+	if (!named)
+		return;
+	if (!names_target(rq))
+		named = NULL;
 	if (!json_object_get(rq, "on")) {
 		gf_client_fail(c, NULL, "observe wants \"on\": true or false");
 		return;
@@ -223,14 +294,21 @@ static void cmd_observe(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 		gf_client_fail(c, NULL, "the daemon was started with --observe, and stays so");
 		return;
 	}
-	if (on != d->observe)
-		gf_reporter_say(d->reporter, "%s by uid %u over the control socket",
-				on ? "observe mode switched on" : "observe mode switched off, so that rules act,", gf_client_uid(c));
-	d->observe = on;
-	gf_engine_set_observe(d->engine, on);
-	gf_jbuf_open(&b, '{');
-	gf_jbuf_kbool(&b, "observe", on);
-	gf_jbuf_close(&b, '}');
+	if (!on && named && named->config->kind == GF_TARGET_IMAGE) {
+		gf_client_fail(c, NULL, "\"%s\" is an image: it is never acted on", named->name);
+		return;
+	}
+	for (size_t i = 0; i < d->watches; i++) {
+		struct gf_watch *w = &d->watch[i];
+		if (w->observe == on || !switches(w, named, on))
+			continue;
+		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "%s by uid %u over the control socket",
+				   on ? "observe mode switched on" : "observe mode switched off, so that rules act,", gf_client_uid(c));
+		gf_watch_observe(w, on);
+	}
+	if (!named)
+		d->observe = on;
+	observe_json(d, on, &b);
 	gf_client_answer(c, &b);
 }
 
@@ -258,64 +336,89 @@ static int start_of(int32_t pid, uint64_t *ret_ns, char *comm, size_t n)
 	return 0;
 }
 
-static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+/* Number of a signal by its name or number as text, or 0. */
+static int signal_number(const char *sig)
 {
-	struct gf_verdict v = { .action = GF_ACT_SIGNAL, .rule = GF_NONE, .row = GF_NONE };
-	int64_t pid = 0;
-	const char *sig = NULL;
-	char name[32], comm[80] = "";
-	struct gf_jbuf b = { 0 };
-
-	if (!target_ok(d, c, rq) || !get_int(c, rq, "pid", 1, 4194304, &pid) || !get_str(c, rq, "signal", &sig))
-		return;
-	if (!pid || !sig) {
-		gf_client_fail(c, NULL, "signal wants \"pid\" and \"signal\"");
-		return;
-	}
-	v.pid = (int32_t)pid;
 	char *end = NULL;
 	long number = *sig >= '0' && *sig <= '9' ? strtol(sig, &end, 10) : 0;
-	v.arg = !end ? gf_signal_number(sig) : *end || number > 64 ? 0 : (int)number;
-	if (!v.arg || !gf_signal_name(v.arg)) {
-		gf_client_fail(c, NULL, "there is no signal \"%s\"", sig);
-		return;
-	}
-	gf_signal_text(v.arg, name, sizeof name);
-	if (d->observe) {
-		gf_client_fail(c, NULL, "the daemon is in observe mode: it sends no signals");
-		return;
-	}
-	int r = start_of(v.pid, &v.start_ns, comm, sizeof comm);
+	int n = !end ? gf_signal_number(sig) : *end || number > 64 ? 0 : (int)number;
+
+	return n && gf_signal_name(n) ? n : 0;
+}
+
+static void signal_host(struct gf_watch *w, struct gf_client *c, struct gf_verdict *v, const char *name)
+{
+	char comm[80] = "";
+	struct gf_jbuf b = { 0 };
+	int r = start_of(v->pid, &v->start_ns, comm, sizeof comm);
+
 	if (!r)
-		r = gf_act(&v, NULL);
+		r = gf_act(v, NULL);
 	if (r) {
-		gf_client_fail(c, NULL, "%s is not sent to pid %d: %s", name, v.pid,
+		gf_client_fail(c, NULL, "%s is not sent to pid %d: %s", name, v->pid,
 			       r == -ESRCH ? "there is no such process" : r == -ESTALE ? "another process has the pid now" :
 			       r == -EPERM ? "this process may never be touched, or not by the daemon" : strerror(-r));
 		return;
 	}
-	gf_reporter_say(d->reporter, "%s sent to %s (pid %d) for uid %u over the control socket", name, comm, v.pid, gf_client_uid(c));
+	gf_reporter_say_of(w->daemon->reporter, w->index, LOG_NOTICE, "%s sent to %s (pid %d) for uid %u over the control socket",
+			   name, comm, v->pid, gf_client_uid(c));
 	gf_jbuf_open(&b, '{');
-	gf_jbuf_kint(&b, "pid", v.pid);
+	gf_jbuf_kint(&b, "pid", v->pid);
 	gf_jbuf_kstr(&b, "signal", name);
 	gf_jbuf_kstr(&b, "result", "sent");
 	gf_jbuf_close(&b, '}');
 	gf_client_answer(c, &b);
 }
 
+static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+{
+	struct gf_verdict v = { .action = GF_ACT_SIGNAL, .rule = GF_NONE, .row = GF_NONE };
+	struct gf_watch *w = target_of(d, c, rq);
+	int64_t pid = 0;
+	const char *sig = NULL;
+	char name[32];
+
+	if (!w || !get_int(c, rq, "pid", 1, 4194304, &pid) || !get_str(c, rq, "signal", &sig))
+		return;
+	if (!pid || !sig) {
+		gf_client_fail(c, NULL, "signal wants \"pid\" and \"signal\"");
+		return;
+	}
+	v.pid = (int32_t)pid;
+	v.arg = signal_number(sig);
+	if (!v.arg) {
+		gf_client_fail(c, NULL, "there is no signal \"%s\"", sig);
+		return;
+	}
+	gf_signal_text(v.arg, name, sizeof name);
+	if (w->observe)
+		gf_client_fail(c, NULL, d->watches > 1 ? "target %s is in observe mode: no signals are sent there" :
+			       "the daemon is in observe mode: it sends no signals", w->name);
+	else
+		signal_host(w, c, &v, name);
+}
+
 /* Views are computed only while somebody looks. Who asks after a quiet time waits
  * for the next tick rather than being told "unknown". True: put off. */
 static bool wait_for_views(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), fp;
-	bool fresh = d->views_asked_ns && now - d->views_asked_ns < 4000000000u;
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), due = 0, fp;
+	const char *name = json_string_value(json_object_get(rq, "target"));
 
-	gf_engine_rules(d->engine, NULL, 0, &fp);
-	d->views_asked_ns = now;
-	/* all who wait, wait for the same moment; no room to wait: they came, asked and went */
-	if ((fresh && !d->laters) || d->laters == GF_CTL_MAX_CLIENTS)
+	for (size_t i = 0; i < d->watches; i++) {
+		struct gf_watch *w = &d->watch[i];
+		if (name && strcmp(w->name, name))
+			continue;
+		bool fresh = w->views_asked_ns && now - w->views_asked_ns < 4000000000u;
+		gf_engine_rules(w->engine, NULL, 0, &fp);
+		if (!fresh)
+			w->views_fresh_ns = now + GF_MIN(w->period_ns, 1000000000u) + 30000000u;
+		w->views_asked_ns = now;
+		due = GF_MAX(due, w->views_fresh_ns);
+	}
+	/* no room to wait: they came, asked and went */
+	if (due <= now || d->laters == GF_CTL_MAX_CLIENTS)
 		return false;
-	uint64_t due = d->laters ? d->later[0].due_ns : now + GF_MIN(d->config->period_ns, 1000000000u) + 30000000u;
 	d->later[d->laters++] = (struct gf_later){ gf_client_defer(c), due, json_incref(rq) };
 	return true;
 }
@@ -354,22 +457,30 @@ void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *
 
 void gf_daemon_later_due(struct gf_daemon *d)
 {
-	if (!d->laters || gf_daemon_clock(CLOCK_MONOTONIC) < d->later[0].due_ns)
-		return;
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
+	size_t kept = 0;
+
 	for (size_t i = 0; i < d->laters; i++) {
-		struct gf_client *c = gf_control_client(d->control, d->later[i].client);
+		struct gf_later l = d->later[i];
+		if (l.due_ns > now) {
+			d->later[kept++] = l;
+			continue;
+		}
+		struct gf_client *c = gf_control_client(d->control, l.client);
 		if (c)
-			run_command(d, c, json_string_value(json_object_get(d->later[i].request, "cmd")), d->later[i].request, false);
-		json_decref(d->later[i].request);
+			run_command(d, c, json_string_value(json_object_get(l.request, "cmd")), l.request, false);
+		json_decref(l.request);
 	}
-	d->laters = 0;
+	d->laters = kept;
 }
 
 int gf_daemon_later_timeout(struct gf_daemon *d)
 {
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), due = UINT64_MAX;
 
+	for (size_t i = 0; i < d->laters; i++)
+		due = GF_MIN(due, d->later[i].due_ns);
 	if (!d->laters)
 		return -1;
-	return d->later[0].due_ns <= now ? 0 : (int)((d->later[0].due_ns - now) / 1000000) + 1;
+	return due <= now ? 0 : (int)((due - now) / 1000000) + 1;
 }

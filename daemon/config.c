@@ -7,19 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/yamltree.h"
+#include "daemon/config_int.h"
 #include "gpufas/control.h"
-
-struct ctx {
-	struct gf_config *c;
-	struct gf_diags *diags;
-	bool nomem;
-};
-
-struct key {
-	const char *name;
-	void (*take)(struct ctx *x, const struct gf_ynode *n);
-};
 
 int gf_strlist_add(struct gf_strlist *l, const char *s)
 {
@@ -44,8 +33,7 @@ void gf_strlist_deinit(struct gf_strlist *l)
 	*l = (struct gf_strlist){ 0 };
 }
 
-__attribute__((format(printf, 4, 5)))
-static void error(struct ctx *x, const struct gf_ynode *n, const char *hint, const char *fmt, ...)
+void gf_cfg_error(struct gf_cfg *x, const struct gf_ynode *n, const char *hint, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -56,7 +44,7 @@ static void error(struct ctx *x, const struct gf_ynode *n, const char *hint, con
 	gf_diag_add(x->diags, GF_SEV_ERROR, "C004", n->span, hint, "%s", text);
 }
 
-static void set(struct ctx *x, char **where, const char *s)
+void gf_cfg_set(struct gf_cfg *x, char **where, const char *s)
 {
 	char *d = strdup(s);
 
@@ -68,15 +56,29 @@ static void set(struct ctx *x, char **where, const char *s)
 	*where = d;
 }
 
-/* A map: every key is one that we know. NULL (a section left empty) is a map without keys. */
-static void walk(struct ctx *x, const struct gf_ynode *n, const char *what, const struct key *keys, size_t count)
+void gf_cfg_unknown_key(struct gf_cfg *x, const struct gf_ynode *k, const char *what, const char *const *names, size_t count)
+{
+	const char *near = gf_nearest(k->key->text, names, count);
+	char hint[200] = "";
+
+	if (near) {
+		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
+	} else {
+		size_t o = (size_t)snprintf(hint, sizeof hint, "known keys: ");
+		for (size_t i = 0; i < count && o < sizeof hint; i++)
+			o += (size_t)snprintf(hint + o, sizeof hint - o, "%s%s", i ? ", " : "", names[i]);
+	}
+	gf_cfg_error(x, k->key, hint, "unknown key \"%s\" in %s", k->key->text, what);
+}
+
+void gf_cfg_walk(struct gf_cfg *x, const struct gf_ynode *n, const char *what, const struct gf_cfg_key *keys, size_t count)
 {
 	const char *names[32];
 
 	if (n->kind == GF_Y_NULL)
 		return;
 	if (n->kind != GF_Y_MAP) {
-		error(x, n, NULL, "%s must be a map of keys and values", what);
+		gf_cfg_error(x, n, NULL, "%s must be a map of keys and values", what);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -85,36 +87,25 @@ static void walk(struct ctx *x, const struct gf_ynode *n, const char *what, cons
 		size_t i = 0;
 		while (i < count && strcmp(keys[i].name, k->key->text))
 			i++;
-		if (i < count) {
+		if (i < count)
 			keys[i].take(x, k);
-			continue;
-		}
-		const char *near = gf_nearest(k->key->text, names, count);
-		char hint[160] = "";
-		if (near) {
-			snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
-		} else {
-			size_t o = (size_t)snprintf(hint, sizeof hint, "known keys: ");
-			for (i = 0; i < count && o < sizeof hint; i++)
-				o += (size_t)snprintf(hint + o, sizeof hint - o, "%s%s", i ? ", " : "", names[i]);
-		}
-		error(x, k->key, hint, "unknown key \"%s\" in %s", k->key->text, what);
+		else
+			gf_cfg_unknown_key(x, k, what, names, count);
 	}
 }
-#define WALK(x, n, what, keys) walk(x, n, what, keys, sizeof(keys) / sizeof *(keys))
 
-static const char *text_of(struct ctx *x, const struct gf_ynode *n, const char *what)
+const char *gf_cfg_text(struct gf_cfg *x, const struct gf_ynode *n, const char *what)
 {
 	if (n->kind == GF_Y_SCALAR)
 		return n->text;
-	error(x, n, NULL, "%s must be a single value", what);
+	gf_cfg_error(x, n, NULL, "%s must be a single value", what);
 	return NULL;
 }
 
 /* One of words; its number, or -1 with an error. */
-static int choice(struct ctx *x, const struct gf_ynode *n, const char *what, const char *const *words, size_t count)
+int gf_cfg_choice(struct gf_cfg *x, const struct gf_ynode *n, const char *what, const char *const *words, size_t count)
 {
-	const char *s = text_of(x, n, what);
+	const char *s = gf_cfg_text(x, n, what);
 	char hint[160];
 	size_t o = 0;
 
@@ -131,23 +122,23 @@ static int choice(struct ctx *x, const struct gf_ynode *n, const char *what, con
 		for (size_t i = 0; i < count && o < sizeof hint; i++)
 			o += (size_t)snprintf(hint + o, sizeof hint - o, "%s%s", i ? ", " : "", words[i]);
 	}
-	error(x, n, hint, "%s cannot be \"%s\"", what, s);
+	gf_cfg_error(x, n, hint, "%s cannot be \"%s\"", what, s);
 	return -1;
 }
 
-static bool boolean(struct ctx *x, const struct gf_ynode *n, const char *what, bool *ret)
+static bool boolean(struct gf_cfg *x, const struct gf_ynode *n, const char *what, bool *ret)
 {
 	static const char *const words[] = { "no", "yes", "false", "true", "off", "on" };
-	int i = choice(x, n, what, words, 6);
+	int i = gf_cfg_choice(x, n, what, words, 6);
 
 	if (i >= 0)
 		*ret = i & 1;
 	return i >= 0;
 }
 
-static bool integer(struct ctx *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi, uint64_t *ret)
+bool gf_cfg_integer(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi, uint64_t *ret)
 {
-	const char *s = text_of(x, n, what);
+	const char *s = gf_cfg_text(x, n, what);
 	char *end;
 
 	if (!s)
@@ -155,11 +146,11 @@ static bool integer(struct ctx *x, const struct gf_ynode *n, const char *what, u
 	errno = 0;
 	unsigned long long v = strtoull(s, &end, 10);
 	if (!isdigit((unsigned char)*s) || *end) {
-		error(x, n, NULL, "%s must be a whole number, not \"%s\"", what, s);
+		gf_cfg_error(x, n, NULL, "%s must be a whole number, not \"%s\"", what, s);
 		return false;
 	}
 	if (errno || v < lo || v > hi) {
-		error(x, n, NULL, "%s must be from %llu to %llu", what, (unsigned long long)lo, (unsigned long long)hi);
+		gf_cfg_error(x, n, NULL, "%s must be from %llu to %llu", what, (unsigned long long)lo, (unsigned long long)hi);
 		return false;
 	}
 	*ret = v;
@@ -218,211 +209,165 @@ int gf_config_size(const char *text, uint64_t *ret_bytes, struct gf_err *err)
 	return quantity(text, sizes, sizeof sizes / sizeof *sizes, "16MiB", ret_bytes, err);
 }
 
-static bool duration(struct ctx *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi,
+bool gf_cfg_duration(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi,
 		     const char *range, uint64_t *ret)
 {
-	const char *s = text_of(x, n, what);
+	const char *s = gf_cfg_text(x, n, what);
 	struct gf_err err;
 	uint64_t v;
 
 	if (!s)
 		return false;
 	if (gf_config_duration(s, &v, &err)) {
-		error(x, n, NULL, "%s: %s", what, err.text);
+		gf_cfg_error(x, n, NULL, "%s: %s", what, err.text);
 		return false;
 	}
 	if (v < lo || v > hi) {
-		error(x, n, NULL, "%s must be %s", what, range);
+		gf_cfg_error(x, n, NULL, "%s must be %s", what, range);
 		return false;
 	}
 	*ret = v;
 	return true;
 }
 
-static void path(struct ctx *x, const struct gf_ynode *n, const char *what, char **ret)
+void gf_cfg_path(struct gf_cfg *x, const struct gf_ynode *n, const char *what, char **ret)
 {
-	const char *s = text_of(x, n, what);
+	const char *s = gf_cfg_text(x, n, what);
 
 	if (!s)
 		return;
 	if (*s != '/')
-		error(x, n, "the daemon's working directory is /", "%s must be an absolute path", what);
+		gf_cfg_error(x, n, "the daemon's working directory is /", "%s must be an absolute path", what);
 	else if (strlen(s) > 4000)
-		error(x, n, NULL, "%s is too long for a path", what);
+		gf_cfg_error(x, n, NULL, "%s is too long for a path", what);
 	else
-		set(x, ret, s);
+		gf_cfg_set(x, ret, s);
 }
 
-static void paths(struct ctx *x, const struct gf_ynode *n, const char *what, struct gf_strlist *ret)
+void gf_cfg_paths(struct gf_cfg *x, const struct gf_ynode *n, const char *what, struct gf_strlist *ret)
 {
 	gf_strlist_deinit(ret);
 	if (n->kind == GF_Y_NULL)
 		return;
 	if (n->kind != GF_Y_SEQ) {
-		error(x, n, "write [/a, /b]", "%s must be a list of paths", what);
+		gf_cfg_error(x, n, "write [/a, /b]", "%s must be a list of paths", what);
 		return;
 	}
 	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
 		char *p = NULL;
-		path(x, k, what, &p);
+		gf_cfg_path(x, k, what, &p);
 		if (p && gf_strlist_add(ret, p))
 			x->nomem = true;
 		free(p);
 	}
 }
 
-/* ---- one function a key ---------------------------------------------------- */
-
-static void take_period(struct ctx *x, const struct gf_ynode *n)
+void gf_cfg_socket(struct gf_cfg *x, const struct gf_ynode *n, const char *what, char **ret)
 {
-	duration(x, n, "period", 1000000, 60000000000ull, "from 1ms to 1min", &x->c->period_ns);
+	gf_cfg_path(x, n, what, ret);
+	if (*ret && strlen(*ret) > 107)
+		gf_cfg_error(x, n, NULL, "%s is longer than the 107 bytes that a socket's path may have", what);
 }
 
-static void take_mode(struct ctx *x, const struct gf_ynode *n)
+/* ---- one function a key ---------------------------------------------------- */
+
+static void take_period(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_duration(x, n, "period", 1000000, 60000000000ull, "from 1ms to 1min", &x->c->period_ns);
+}
+
+static void take_mode(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const char *const words[] = { "enforce", "observe" };
-	int i = choice(x, n, "mode", words, 2);
+	int i = gf_cfg_choice(x, n, "mode", words, 2);
 	if (i >= 0)
 		x->c->observe = i == 1;
 }
 
-static void take_engine_kind(struct ctx *x, const struct gf_ynode *n)
+static void take_engine_kind(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const char *const words[] = { "auto", "cpu", "gpu" };
-	int i = choice(x, n, "engine.kind", words, 3);
+	int i = gf_cfg_choice(x, n, "engine.kind", words, 3);
 	if (i >= 0)
 		x->c->engine = (enum gf_engine_kind)i;
 }
 
-static void take_realtime(struct ctx *x, const struct gf_ynode *n)
+static void take_realtime(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	uint64_t v;
 	bool on;
 
 	if (n->kind == GF_Y_SCALAR && isdigit((unsigned char)*n->text)) {
-		if (integer(x, n, "engine.realtime", 1, 99, &v))
+		if (gf_cfg_integer(x, n, "engine.realtime", 1, 99, &v))
 			x->c->rt_priority = (int)v;
 	} else if (boolean(x, n, "engine.realtime", &on)) {
 		x->c->rt_priority = on ? GF_CONFIG_RT_PRIORITY : 0;
 	}
 }
 
-static void take_mlock(struct ctx *x, const struct gf_ynode *n)
+static void take_mlock(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	boolean(x, n, "engine.mlock", &x->c->mlock);
 }
 
-static void take_engine(struct ctx *x, const struct gf_ynode *n)
+static void take_engine(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const struct key keys[] = {
+	static const struct gf_cfg_key keys[] = {
 		{ "kind", take_engine_kind }, { "realtime", take_realtime }, { "mlock", take_mlock },
 	};
-	WALK(x, n, "engine", keys);
+	GF_CFG_WALK(x, n, "engine", keys);
 }
 
-static void take_target_name(struct ctx *x, const struct gf_ynode *n)
+static void take_directories(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	const char *s = text_of(x, n, "the target's name");
-
-	if (!s)
-		return;
-	if (!*s || strlen(s) > 63 || strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != strlen(s))
-		error(x, n, "letters, digits, dots, dashes and underscores; at most 63", "\"%s\" cannot be a target's name", s);
-	else
-		set(x, &x->c->target_name, s);
+	gf_cfg_paths(x, n, "policy.directories", &x->c->dirs);
 }
 
-static void take_target_kind(struct ctx *x, const struct gf_ynode *n)
+static void take_files(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const char *const words[] = { "host", "vm", "image", "trace" };
-	int i = choice(x, n, "the target's kind", words, 4);
-	if (i > 0)
-		error(x, n, NULL, "the kind \"%s\" is not available in this version; only \"host\" is", words[i]);
+	gf_cfg_paths(x, n, "policy.files", &x->c->files);
 }
 
-static void take_sampler(struct ctx *x, const struct gf_ynode *n)
+static void take_policy(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const char *const words[] = { "auto", "bpf", "proc" };
-	int i = choice(x, n, "the target's sampler", words, 3);
-	if (i >= 0)
-		x->c->sampler = (enum gf_host_sampler)i;
+	static const struct gf_cfg_key keys[] = { { "directories", take_directories }, { "files", take_files } };
+	GF_CFG_WALK(x, n, "policy", keys);
 }
 
-static void take_max_tasks(struct ctx *x, const struct gf_ynode *n)
+static void take_actions(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	uint64_t v;
-	if (integer(x, n, "the target's max-tasks", 128, 4194304, &v))
-		x->c->max_tasks = (uint32_t)v;
-}
-
-static void take_targets(struct ctx *x, const struct gf_ynode *n)
-{
-	static const struct key keys[] = {
-		{ "name", take_target_name }, { "kind", take_target_kind },
-		{ "sampler", take_sampler }, { "max-tasks", take_max_tasks },
-	};
-
-	if (n->kind != GF_Y_SEQ || !n->kid) {
-		error(x, n, "write \"targets:\", and below it \"  - name: this-machine\"", "targets must be a list with one target");
-		return;
-	}
-	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
-		WALK(x, k, "a target", keys);
-		if (k != n->kid)
-			error(x, k, NULL, "a second target is not available in this version");
-	}
-}
-
-static void take_directories(struct ctx *x, const struct gf_ynode *n)
-{
-	paths(x, n, "policy.directories", &x->c->dirs);
-}
-
-static void take_files(struct ctx *x, const struct gf_ynode *n)
-{
-	paths(x, n, "policy.files", &x->c->files);
-}
-
-static void take_policy(struct ctx *x, const struct gf_ynode *n)
-{
-	static const struct key keys[] = { { "directories", take_directories }, { "files", take_files } };
-	WALK(x, n, "policy", keys);
-}
-
-static void take_actions(struct ctx *x, const struct gf_ynode *n)
-{
-	uint64_t v;
-	if (integer(x, n, "budget.actions", 0, 256, &v))
+	if (gf_cfg_integer(x, n, "budget.actions", 0, 256, &v))
 		x->c->budget_n = (uint32_t)v;
 }
 
-static void take_per(struct ctx *x, const struct gf_ynode *n)
+static void take_per(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	duration(x, n, "budget.per", 1000000000ull, 86400000000000ull, "from 1s to 1d", &x->c->budget_window_ns);
+	gf_cfg_duration(x, n, "budget.per", 1000000000ull, 86400000000000ull, "from 1s to 1d", &x->c->budget_window_ns);
 }
 
-static void take_budget(struct ctx *x, const struct gf_ynode *n)
+static void take_budget(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const struct key keys[] = { { "actions", take_actions }, { "per", take_per } };
-	WALK(x, n, "budget", keys);
+	static const struct gf_cfg_key keys[] = { { "actions", take_actions }, { "per", take_per } };
+	GF_CFG_WALK(x, n, "budget", keys);
 }
 
-static void take_hook(struct ctx *x, const struct gf_ynode *n)
+static void take_hook(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	struct gf_config *c = x->c;
 	const char *name = n->key->text;
 
 	if (!*name || strlen(name) > 63 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(name)) {
-		error(x, n->key, "letters, digits, dashes and underscores; at most 63", "\"%s\" cannot be a hook's name", name);
+		gf_cfg_error(x, n->key, "letters, digits, dashes and underscores; at most 63", "\"%s\" cannot be a hook's name", name);
 		return;
 	}
 	if (n->kind != GF_Y_SEQ || !n->kid) {
-		error(x, n, "write [/usr/local/bin/page, \"--urgent\"]: a program and its arguments; there is no shell",
+		gf_cfg_error(x, n, "write [/usr/local/bin/page, \"--urgent\"]: a program and its arguments; there is no shell",
 		      "the hook \"%s\" must be a list", name);
 		return;
 	}
 	if (c->hooks == GF_CONFIG_MAX_HOOKS) {
-		error(x, n->key, NULL, "more than %d hooks", GF_CONFIG_MAX_HOOKS);
+		gf_cfg_error(x, n->key, NULL, "more than %d hooks", GF_CONFIG_MAX_HOOKS);
 		return;
 	}
 	struct gf_config_hook *v = realloc(c->hook, (c->hooks + 1) * sizeof *v);
@@ -435,11 +380,11 @@ static void take_hook(struct ctx *x, const struct gf_ynode *n)
 	*h = (struct gf_config_hook){ .name = strdup(name) };
 	x->nomem |= !h->name;
 	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
-		const char *s = k->kind == GF_Y_NULL ? k->text : text_of(x, k, "an argument of a hook");
+		const char *s = k->kind == GF_Y_NULL ? k->text : gf_cfg_text(x, k, "an argument of a hook");
 		if (s && k == n->kid && *s != '/')
-			error(x, k, NULL, "the hook's program must be an absolute path");
+			gf_cfg_error(x, k, NULL, "the hook's program must be an absolute path");
 		if (h->argv.n == GF_CONFIG_MAX_ARGV) {
-			error(x, k, NULL, "more than %d arguments", GF_CONFIG_MAX_ARGV);
+			gf_cfg_error(x, k, NULL, "more than %d arguments", GF_CONFIG_MAX_ARGV);
 			break;
 		}
 		if (s && gf_strlist_add(&h->argv, s))
@@ -447,102 +392,100 @@ static void take_hook(struct ctx *x, const struct gf_ynode *n)
 	}
 }
 
-static void take_hooks(struct ctx *x, const struct gf_ynode *n)
+static void take_hooks(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	if (n->kind == GF_Y_NULL)
 		return;
 	if (n->kind != GF_Y_MAP) {
-		error(x, n, NULL, "hooks must be a map of names and lists");
+		gf_cfg_error(x, n, NULL, "hooks must be a map of names and lists");
 		return;
 	}
 	for (const struct gf_ynode *k = n->kid; k; k = k->next)
 		take_hook(x, k);
 }
 
-static void take_audit_path(struct ctx *x, const struct gf_ynode *n)
+static void take_audit_path(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	if (n->kind == GF_Y_NULL || (n->kind == GF_Y_SCALAR && (!*n->text || (n->plain && !strcmp(n->text, "no")))))
-		set(x, &x->c->audit_path, "");
+		gf_cfg_set(x, &x->c->audit_path, "");
 	else
-		path(x, n, "audit.path", &x->c->audit_path);
+		gf_cfg_path(x, n, "audit.path", &x->c->audit_path);
 }
 
-static void take_max_size(struct ctx *x, const struct gf_ynode *n)
+static void take_max_size(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	const char *s = text_of(x, n, "audit.max-size");
+	const char *s = gf_cfg_text(x, n, "audit.max-size");
 	struct gf_err err;
 	uint64_t v;
 
 	if (!s)
 		return;
 	if (gf_config_size(s, &v, &err))
-		error(x, n, NULL, "audit.max-size: %s", err.text);
+		gf_cfg_error(x, n, NULL, "audit.max-size: %s", err.text);
 	else if (v < (64u << 10) || v > (1ull << 40))
-		error(x, n, NULL, "audit.max-size must be from 64KiB to 1TiB");
+		gf_cfg_error(x, n, NULL, "audit.max-size must be from 64KiB to 1TiB");
 	else
 		x->c->audit_max_size = v;
 }
 
-static void take_keep(struct ctx *x, const struct gf_ynode *n)
+static void take_keep(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	uint64_t v;
-	if (integer(x, n, "audit.keep", 0, 100, &v))
+	if (gf_cfg_integer(x, n, "audit.keep", 0, 100, &v))
 		x->c->audit_keep = (uint32_t)v;
 }
 
-static void take_audit(struct ctx *x, const struct gf_ynode *n)
+static void take_audit(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const struct key keys[] = {
+	static const struct gf_cfg_key keys[] = {
 		{ "path", take_audit_path }, { "max-size", take_max_size }, { "keep", take_keep },
 	};
-	WALK(x, n, "audit", keys);
+	GF_CFG_WALK(x, n, "audit", keys);
 }
 
-static void take_socket(struct ctx *x, const struct gf_ynode *n)
+static void take_socket(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	path(x, n, "control.socket", &x->c->socket);
-	if (strlen(x->c->socket) > 107)
-		error(x, n, NULL, "control.socket is longer than the 107 bytes that a socket's path may have");
+	gf_cfg_socket(x, n, "control.socket", &x->c->socket);
 }
 
-static void take_group(struct ctx *x, const struct gf_ynode *n)
+static void take_group(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	const char *s = n->kind == GF_Y_NULL ? "" : text_of(x, n, "control.group");
+	const char *s = n->kind == GF_Y_NULL ? "" : gf_cfg_text(x, n, "control.group");
 	if (s)
-		set(x, &x->c->group, s);
+		gf_cfg_set(x, &x->c->group, s);
 }
 
-static void take_socket_mode(struct ctx *x, const struct gf_ynode *n)
+static void take_socket_mode(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	const char *s = text_of(x, n, "control.mode");
+	const char *s = gf_cfg_text(x, n, "control.mode");
 	char *end;
 
 	if (!s)
 		return;
 	unsigned long v = strtoul(s, &end, 8);
 	if (!isdigit((unsigned char)*s) || *end || v > 0777 || (v & 0600) != 0600)
-		error(x, n, "write for example 0660; the daemon itself needs 0600", "control.mode \"%s\" is not a file mode", s);
+		gf_cfg_error(x, n, "write for example 0660; the daemon itself needs 0600", "control.mode \"%s\" is not a file mode", s);
 	else
 		x->c->socket_mode = (mode_t)v;
 }
 
-static void take_control(struct ctx *x, const struct gf_ynode *n)
+static void take_control(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const struct key keys[] = {
+	static const struct gf_cfg_key keys[] = {
 		{ "socket", take_socket }, { "group", take_group }, { "mode", take_socket_mode },
 	};
-	WALK(x, n, "control", keys);
+	GF_CFG_WALK(x, n, "control", keys);
 }
 
-static void take_level(struct ctx *x, const struct gf_ynode *n)
+static void take_level(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const char *const words[] = { "error", "warning", "notice", "info", "debug" };
-	int i = choice(x, n, "log.level", words, 5);
+	int i = gf_cfg_choice(x, n, "log.level", words, 5);
 	if (i >= 0)
 		x->c->log_level = LOG_ERR + i;
 }
 
-static void take_journal(struct ctx *x, const struct gf_ynode *n)
+static void take_journal(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	bool on;
 
@@ -552,10 +495,10 @@ static void take_journal(struct ctx *x, const struct gf_ynode *n)
 		x->c->journal = on ? GF_LOG_JOURNAL_YES : GF_LOG_JOURNAL_NO;
 }
 
-static void take_log(struct ctx *x, const struct gf_ynode *n)
+static void take_log(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const struct key keys[] = { { "level", take_level }, { "journal", take_journal } };
-	WALK(x, n, "log", keys);
+	static const struct gf_cfg_key keys[] = { { "level", take_level }, { "journal", take_journal } };
+	GF_CFG_WALK(x, n, "log", keys);
 }
 
 int gf_config_default(struct gf_config **ret)
@@ -567,8 +510,11 @@ int gf_config_default(struct gf_config **ret)
 	c->period_ns = 100000000;
 	c->rt_priority = GF_CONFIG_RT_PRIORITY;
 	c->mlock = true;
-	c->target_name = strdup("this-machine");
-	c->max_tasks = 32768;
+	c->target = calloc(1, sizeof *c->target);
+	if (c->target) {
+		c->targets = 1;
+		*c->target = (struct gf_config_target){ .name = strdup("this-machine"), .max_tasks = 32768 };
+	}
 	c->budget_n = 10;
 	c->budget_window_ns = 60000000000ull;
 	c->audit_path = strdup(GF_CONFIG_AUDIT);
@@ -579,7 +525,7 @@ int gf_config_default(struct gf_config **ret)
 	c->socket_mode = 0660;
 	c->log_level = LOG_INFO;
 	c->builtin = true;
-	if (!c->target_name || !c->audit_path || !c->socket || !c->group || gf_strlist_add(&c->dirs, GF_CONFIG_POLICY_DIR)) {
+	if (!c->target || !c->target->name || !c->audit_path || !c->socket || !c->group || gf_strlist_add(&c->dirs, GF_CONFIG_POLICY_DIR)) {
 		gf_config_free(c);
 		return -ENOMEM;
 	}
@@ -598,7 +544,9 @@ void gf_config_free(struct gf_config *c)
 	free(c->hook);
 	gf_strlist_deinit(&c->dirs);
 	gf_strlist_deinit(&c->files);
-	free(c->target_name);
+	for (size_t i = 0; i < c->targets; i++)
+		gf_cfg_target_deinit(&c->target[i]);
+	free(c->target);
 	free(c->audit_path);
 	free(c->socket);
 	free(c->group);
@@ -607,12 +555,12 @@ void gf_config_free(struct gf_config *c)
 
 int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct gf_config **ret)
 {
-	static const struct key keys[] = {
+	static const struct gf_cfg_key keys[] = {
 		{ "period", take_period }, { "mode", take_mode }, { "engine", take_engine },
-		{ "targets", take_targets }, { "policy", take_policy }, { "budget", take_budget },
+		{ "targets", gf_cfg_targets }, { "policy", take_policy }, { "budget", take_budget },
 		{ "hooks", take_hooks }, { "audit", take_audit }, { "control", take_control }, { "log", take_log },
 	};
-	struct ctx x = { .diags = diags };
+	struct gf_cfg x = { .diags = diags };
 	struct gf_ynode *root;
 	int r = gf_ytree_parse(src, diags, &root);
 
@@ -621,7 +569,7 @@ int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct 
 	r = gf_config_default(&x.c);
 	if (!r) {
 		x.c->builtin = false;
-		WALK(&x, root, "the configuration", keys);
+		GF_CFG_WALK(&x, root, "the configuration", keys);
 		r = x.nomem ? -ENOMEM : diags->errors ? -EINVAL : 0;
 	}
 	gf_ytree_free(root);
@@ -637,8 +585,7 @@ void gf_config_restart_needed(const struct gf_config *now, const struct gf_confi
 	const struct { bool differs; const char *name; } v[] = {
 		{ now->period_ns != next->period_ns, "period" },
 		{ now->engine != next->engine || now->rt_priority != next->rt_priority || now->mlock != next->mlock, "engine" },
-		{ strcmp(now->target_name, next->target_name) || now->sampler != next->sampler ||
-			  now->max_tasks != next->max_tasks, "targets" },
+		{ gf_cfg_targets_differ(now, next), "targets" },
 		{ now->budget_n != next->budget_n || now->budget_window_ns != next->budget_window_ns, "budget" },
 		{ strcmp(now->audit_path, next->audit_path) || now->audit_max_size != next->audit_max_size ||
 			  now->audit_keep != next->audit_keep, "audit" },

@@ -12,7 +12,7 @@
 
 #include "compiler/source.h"
 #include "daemon/log.h"
-#include "targets/target.h"
+#include "targets/vm.h"
 
 #define GF_CONFIG_PATH "/etc/gpufas/gpufas.yaml"
 #define GF_CONFIG_POLICY_DIR "/etc/gpufas/policy.d"
@@ -20,6 +20,8 @@
 #define GF_CONFIG_RT_PRIORITY 50
 #define GF_CONFIG_MAX_HOOKS 64
 #define GF_CONFIG_MAX_ARGV 64
+#define GF_CONFIG_MAX_TARGETS 64
+#define GF_CONFIG_MAX_PIECES 16 /* of a target's RAM */
 
 enum gf_engine_kind { GF_ENGINE_AUTO, GF_ENGINE_CPU, GF_ENGINE_GPU };
 
@@ -33,15 +35,32 @@ struct gf_config_hook {
 	struct gf_strlist argv; /* v[n] is NULL */
 };
 
+enum gf_mode { GF_MODE_DEFAULT, GF_MODE_ENFORCE, GF_MODE_OBSERVE };
+
+struct gf_config_target {
+	char *name;
+	enum gf_target_kind kind;    /* HOST, VM or IMAGE */
+	enum gf_mode mode;           /* DEFAULT: as all; an image never acts */
+	uint64_t period_ns;          /* 0: as all */
+	uint32_t max_tasks;
+	enum gf_host_sampler sampler;/* host */
+	char *qmp, *ram;             /* vm: one of them; image: ram is its file */
+	struct gf_ram_piece piece[GF_CONFIG_MAX_PIECES]; /* of ram */
+	size_t pieces;               /* 0: found out */
+	enum gf_kick kick;           /* vm */
+	char *kick_path;
+	bool own_policy;             /* dirs and files are its own: not those of all */
+	struct gf_strlist dirs, files;
+};
+
 struct gf_config {
 	uint64_t period_ns;
 	bool observe;
 	enum gf_engine_kind engine;
 	int rt_priority; /* 0: ordinary */
 	bool mlock;
-	char *target_name;
-	enum gf_host_sampler sampler;
-	uint32_t max_tasks;
+	struct gf_config_target *target; /* at least one; names differ */
+	size_t targets;
 	struct gf_strlist dirs, files;
 	uint32_t budget_n;
 	uint64_t budget_window_ns;
@@ -64,6 +83,14 @@ void gf_config_free(struct gf_config *c);
 /* Reads the text of a configuration over the defaults. What is wrong goes to
  * diags with places in src; -EINVAL when there are errors, -ENOMEM. */
 int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct gf_config **ret);
+
+/* The target of this name, or NULL. */
+const struct gf_config_target *gf_config_target(const struct gf_config *c, const char *name);
+/* Its period, and whether it is to observe only, with what holds for all. */
+uint64_t gf_config_target_period(const struct gf_config *c, const struct gf_config_target *t);
+bool gf_config_target_observe(const struct gf_config *c, const struct gf_config_target *t);
+/* "host", "vm", "image" */
+const char *gf_config_kind(enum gf_target_kind kind);
 
 /* "100ms", "1.5 GiB": number and unit, the units of the policy language. 0 or
  * -EINVAL with a sentence in err. */

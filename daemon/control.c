@@ -24,7 +24,8 @@ struct gf_client {
 	size_t out_done;
 	bool eof, dead, closing, deferred, follow;
 	uint64_t pos;
-	char *rule;
+	char *rule; /* the filter's */
+	struct gf_reporter_filter filter;
 	int64_t active_ms;
 };
 
@@ -111,14 +112,15 @@ struct gf_client *gf_control_client(struct gf_control *s, uint64_t id)
 	return NULL;
 }
 
-int gf_client_follow(struct gf_client *c, uint64_t pos, const char *rule)
+int gf_client_follow(struct gf_client *c, uint64_t pos, const struct gf_reporter_filter *f)
 {
-	char *r = rule ? strdup(rule) : NULL;
+	char *rule = f && f->rule ? strdup(f->rule) : NULL;
 
-	if (rule && !r)
+	if (f && f->rule && !rule)
 		return -ENOMEM;
 	free(c->rule);
-	c->rule = r;
+	c->rule = rule;
+	c->filter = (struct gf_reporter_filter){ .rule = rule, .target = f ? f->target : -1 };
 	c->pos = pos;
 	c->follow = true;
 	return 0;
@@ -326,7 +328,7 @@ static void follow(struct gf_client *c)
 		gf_jbuf_raw(b, "\n", 1);
 		c->pos = pos += lost;
 	}
-	c->pos = gf_reporter_read(r, pos, c->rule, GF_REPORTER_KEPT, put_event, c, NULL);
+	c->pos = gf_reporter_read(r, pos, &c->filter, GF_REPORTER_KEPT, put_event, c, NULL);
 	if (c->out.failed)
 		c->dead = true;
 }

@@ -51,8 +51,8 @@ void gf_client_fail(struct gf_client *c, const char *diags, const char *fmt, ...
 /* The answer comes later: returns a number to find the client by, if it is still there. */
 uint64_t gf_client_defer(struct gf_client *c);
 struct gf_client *gf_control_client(struct gf_control *s, uint64_t id); /* or NULL */
-/* Sends events after the reporter's position pos (of rule, or NULL) from now on. -ENOMEM. */
-int gf_client_follow(struct gf_client *c, uint64_t pos, const char *rule);
+/* Sends events after the reporter's position pos from now on, those that the filter (or NULL) lets through. -ENOMEM. */
+int gf_client_follow(struct gf_client *c, uint64_t pos, const struct gf_reporter_filter *f);
 
 uid_t gf_client_uid(const struct gf_client *c);
 /* May it change things: uid 0 or the daemon's own. */

@@ -30,24 +30,43 @@ struct gf_options {
 	struct gf_strlist policy;/* instead of the configured ones */
 };
 
+/* One target and all that it takes to watch it. */
+struct gf_watch {
+	struct gf_daemon *daemon;
+	uint32_t index;           /* in events */
+	const struct gf_config_target *config;
+	const char *name;
+	uint64_t period_ns;
+	bool observe;
+	struct gf_policies *policies;
+	struct gf_policy *policy; /* in force */
+	struct gf_target *target;
+	struct gf_engine *engine;
+	struct gf_actuator *actuator; /* host */
+	struct gf_view *view;     /* for ps; made when asked for */
+	uint64_t ps_client[GF_CTL_MAX_CLIENTS]; /* who waits for it */
+	size_t ps_clients;
+	uint64_t views_asked_ns;  /* rule views are computed while somebody asks for them */
+	uint64_t views_fresh_ns;  /* from then on they are of ticks after the first question */
+};
+
 /* A reload under way: made by main, worked on by the worker, read by main after done_fd. */
 struct gf_reload {
 	const struct gf_options *options;
 	const struct gf_config *now;    /* in force while the worker runs */
-	struct gf_engine *engine;
-	struct gf_policies *policies;
+	const struct gf_watch *watch;   /* whose policies the worker only reads */
+	size_t watches;
 	struct gf_hooks *hooks;
-	struct gf_policy *old;
 	int done_fd;                    /* eventfd */
 	/* result */
 	int error;                      /* 0 or -errno */
 	struct gf_config *config;
-	struct gf_policy *policy;
-	uint32_t kept;
+	struct gf_policy **policy;      /* [watches] */
+	uint32_t *kept;                 /* [watches] */
 	struct gf_policy_report report;
 };
 
-/* A request that waits for the engine to have computed rule views. */
+/* A request that waits for engines to have computed rule views. */
 struct gf_later {
 	uint64_t client, due_ns;
 	json_t *request;
@@ -57,23 +76,18 @@ struct gf_daemon {
 	struct gf_options options;
 	struct gf_config *config;
 	const char *engine_why;
-	bool observe;
-	struct gf_policies *policies;
-	struct gf_policy *policy; /* in force */
-	struct gf_target *target;
-	struct gf_engine *engine;
-	struct gf_actuator *actuator;
+	bool running;             /* started whole */
+	bool observe;             /* what targets without a mode of their own do */
+	struct gf_watch *watch;
+	size_t watches;
 	struct gf_reporter *reporter;
 	struct gf_audit *audit;
 	struct gf_hooks *hooks;
 	struct gf_control *control;
 	struct gf_notify notify;
-	struct gf_view *view;     /* for ps; made when asked for */
-	uint64_t ps_client[GF_CTL_MAX_CLIENTS]; /* who waits for it */
-	size_t ps_clients;
+	int ps_fd;                /* eventfd: some view has an answer */
 	struct gf_later later[GF_CTL_MAX_CLIENTS];
 	size_t laters;
-	uint64_t views_asked_ns;  /* rule views are computed while somebody asks for them */
 	uint64_t started_ns;      /* CLOCK_MONOTONIC */
 	/* reloads */
 	struct gf_reload *reload; /* running, or NULL */
@@ -93,6 +107,20 @@ int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, st
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err);
 void gf_daemon_stop(struct gf_daemon *d);
 
+/* watch.c: one target after another. */
+/* Of n targets of c, which must stay: policies, then targets and engines that do not run yet. */
+int gf_watches_create(struct gf_daemon *d, struct gf_err *err);
+int gf_watches_start(struct gf_daemon *d, struct gf_err *err); /* who acts, then the ticks */
+void gf_watches_stop(struct gf_daemon *d);    /* no tick and no action any more; events may still be in the engines */
+void gf_watches_destroy(struct gf_daemon *d);
+struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name); /* NULL: the first; or NULL */
+void gf_watch_observe(struct gf_watch *w, bool observe);
+/* Whether no target is acted on. */
+bool gf_watches_observe(const struct gf_daemon *d);
+uint32_t gf_watches_rules(const struct gf_daemon *d); /* of all targets together */
+/* A gf_reporter_source of w. */
+struct gf_reporter_source gf_watch_source(struct gf_watch *w);
+
 /* commands.c: a gf_control_handler; arg is the daemon. */
 void gf_daemon_command(void *arg, struct gf_client *c, const char *cmd, json_t *request);
 void gf_daemon_later_due(struct gf_daemon *d);     /* answers those whose time has come */
@@ -106,7 +134,7 @@ void gf_daemon_reload_wait(struct gf_daemon *d); /* before stopping */
 /* status.c: parts of answers. */
 void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b);
 /* Rule views as an array; only: the rule of this name alone (NULL: all). Returns how many. */
-uint32_t gf_daemon_rules_json(struct gf_daemon *d, const char *only, struct gf_jbuf *b);
+uint32_t gf_watch_rules_json(struct gf_watch *w, const char *only, struct gf_jbuf *b);
 void gf_host_json(const double *host, struct gf_jbuf *b); /* {field: value} of those known */
 uint64_t gf_daemon_rss(void); /* bytes */
 
@@ -114,9 +142,8 @@ uint64_t gf_daemon_rss(void); /* bytes */
 void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b);
 
 /* view.c: ps. */
-void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c);
-int gf_daemon_ps_fd(const struct gf_daemon *d);  /* readable when there is an answer; -1: nobody has asked */
-void gf_daemon_ps_done(struct gf_daemon *d);     /* when it is: answers who waits */
+void gf_watch_ps(struct gf_watch *w, struct gf_client *c);
+void gf_daemon_ps_done(struct gf_daemon *d);     /* when ps_fd is readable: answers who waits */
 void gf_view_free(struct gf_view *v);
 
 #endif

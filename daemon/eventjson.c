@@ -187,7 +187,7 @@ int gf_event_priority(const struct gf_event *ev, const struct gf_image_header *i
 				return LOG_WARNING;
 		return LOG_NOTICE;
 	case GF_EV_DAEMON:
-		return LOG_NOTICE;
+		return ev->step >= LOG_ERR && ev->step <= LOG_DEBUG ? ev->step : LOG_NOTICE;
 	default:
 		return LOG_INFO;
 	}
@@ -316,7 +316,8 @@ static void victim_json(const struct gf_event *ev, struct gf_jbuf *b)
 	gf_jbuf_kuint(b, "start_ns", ev->start_ns);
 }
 
-void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img, const char *target, struct gf_jbuf *b)
+void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img, const char *target, bool named,
+		   struct gf_jbuf *b)
 {
 	const struct gf_step *s = gf_event_step(ev, img);
 	const char *rule = gf_event_rule(ev, img);
@@ -325,7 +326,8 @@ void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img,
 	gf_jbuf_open(b, '{');
 	gf_jbuf_kuint(b, "seq", ev->seq);
 	gf_jbuf_kstr(b, "time", gf_time_text(ev->wall_ns, t, sizeof t));
-	gf_jbuf_kstr(b, "target", target);
+	if (target)
+		gf_jbuf_kstr(b, "target", target);
 	gf_jbuf_kstr(b, "kind", gf_event_kind_name(ev->kind));
 	if (*rule)
 		gf_jbuf_kstr(b, "rule", rule);
@@ -334,7 +336,7 @@ void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img,
 		gf_jbuf_kstr(b, "action", gf_action_text(img, s, text, sizeof text));
 	}
 	gf_jbuf_kbool(b, "observed", ev->observed);
-	gf_jbuf_kstr(b, "sentence", gf_event_sentence(ev, img, text, sizeof text));
+	gf_jbuf_kstr(b, "sentence", gf_event_sentence_of(ev, img, named ? target : NULL, text, sizeof text));
 	victim_json(ev, b);
 	if (ev->kind == GF_EV_HELD_BACK)
 		gf_jbuf_kstr(b, "held_back", gf_held_back_name(ev->held_back));

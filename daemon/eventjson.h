@@ -14,10 +14,15 @@
  * indices beyond the image are left out, not followed. img: the verified image
  * whose numbers the event uses, or NULL when it is not at hand any more. */
 
-void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img, const char *target, struct gf_jbuf *b);
+/* target: NULL: the daemon as a whole. named: the sentence is to name it, too. */
+void gf_event_json(const struct gf_event *ev, const struct gf_image_header *img, const char *target, bool named,
+		   struct gf_jbuf *b);
 
 /* One line, no control characters, terminated. Returns buf. */
 const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_header *img, char *buf, size_t n);
+/* The same with the target named first (NULL: not). */
+const char *gf_event_sentence_of(const struct gf_event *ev, const struct gf_image_header *img, const char *target,
+				 char *buf, size_t n);
 
 /* The notify template of the event's step, or else of its rule, with the values
  * filled in; "" when there is none. Returns buf. */

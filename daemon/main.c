@@ -118,8 +118,8 @@ static int read_config(const struct gf_options *o, struct gf_config **ret)
 static int check(const struct gf_options *o, const struct gf_config *c)
 {
 	struct gf_policy_report rep = { 0 };
-	struct gf_policy *p = NULL;
-	int r = gf_policy_load(c, &o->policy, &p, &rep);
+	struct gf_policy *v[GF_CONFIG_MAX_TARGETS] = { 0 };
+	int r = gf_policy_load_all(c, c->target, c->targets, &o->policy, v, &rep);
 
 	if (rep.text)
 		fputs(rep.text, stderr);
@@ -130,10 +130,15 @@ static int check(const struct gf_options *o, const struct gf_config *c)
 		r = -ENOTSUP;
 	} else if (r) {
 		fprintf(stderr, "gpufasd: %s\n", rep.err.text);
+	} else if (c->targets == 1) {
+		printf("configuration and policy are right: %u rules in %zu files\n", v[0]->rules, v[0]->files.n);
 	} else {
-		printf("configuration and policy are right: %u rules in %zu files\n", p->rules, p->files.n);
+		printf("configuration and policies are right:\n");
+		for (size_t i = 0; i < c->targets; i++)
+			printf("  %s (%s): %u rules in %zu files\n", c->target[i].name, gf_config_kind(c->target[i].kind), v[i]->rules, v[i]->files.n);
 	}
-	gf_policy_put(p);
+	for (size_t i = 0; i < c->targets; i++)
+		gf_policy_put(v[i]);
 	gf_policy_report_deinit(&rep);
 	return r;
 }
@@ -144,18 +149,23 @@ static int earlier(int a, int b)
 	return a < 0 ? b : b < 0 ? a : GF_MIN(a, b);
 }
 
+/* As old as that of the engine whose heart has not beaten for longest. */
 static void heartbeat(struct gf_daemon *d)
 {
 	struct gf_engine_stats st;
+	uint64_t oldest = UINT64_MAX;
 
 	if (!d->notify.watchdog_ns)
 		return;
-	gf_engine_stats(d->engine, &st);
-	/* With a period that is long beside the watchdog's patience, an engine that
-	 * sleeps until its next tick is well too. */
-	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), period = d->config->period_ns;
-	bool asleep = period > d->notify.watchdog_ns / 4 && now - st.last_tick_ns < period + d->notify.watchdog_ns / 2;
-	gf_notify_heartbeat(&d->notify, asleep && st.last_tick_ns ? now : st.last_tick_ns);
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_engine_stats(d->watch[i].engine, &st);
+		/* With a period that is long beside the watchdog's patience, an engine that
+		 * sleeps until its next tick is well too. */
+		uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC), period = d->watch[i].period_ns;
+		bool asleep = period > d->notify.watchdog_ns / 4 && now - st.last_tick_ns < period + d->notify.watchdog_ns / 2;
+		oldest = GF_MIN(oldest, asleep && st.last_tick_ns ? now : st.last_tick_ns);
+	}
+	gf_notify_heartbeat(&d->notify, oldest);
 }
 
 /* True: stop. */
@@ -182,7 +192,7 @@ static void loop(struct gf_daemon *d, int signals)
 		heartbeat(d);
 		p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = d->reload_fd, .events = POLLIN };
-		p[2] = (struct pollfd){ .fd = gf_daemon_ps_fd(d), .events = POLLIN };
+		p[2] = (struct pollfd){ .fd = d->ps_fd, .events = POLLIN };
 		size_t n = gf_control_prepare(d->control, p + 3);
 		int wait = earlier(earlier(gf_control_timeout(d->control), gf_notify_timeout(&d->notify)), gf_daemon_later_timeout(d));
 		if (poll(p, (nfds_t)(n + 3), wait) < 0) {
@@ -234,7 +244,7 @@ static int run(struct gf_daemon *d)
 		gf_log(LOG_ERR, "gpufasd: %s", err.text[0] ? err.text : strerror(-r));
 		gf_notify(&d->notify, "STATUS=cannot start: %s\nERRNO=%d", err.text, -r);
 	} else {
-		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules, %s mode", d->policy->rules, d->observe ? "observe" : "enforce");
+		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules, %s mode", gf_watches_rules(d), gf_watches_observe(d) ? "observe" : "enforce");
 		loop(d, signals);
 		gf_notify(&d->notify, "STOPPING=1\nSTATUS=stopping");
 	}
@@ -255,7 +265,7 @@ static void keep_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-	struct gf_daemon d = { .reload_fd = -1, .notify = { .fd = -1 } };
+	struct gf_daemon d = { .reload_fd = -1, .ps_fd = -1, .notify = { .fd = -1 } };
 
 	keep_standard_fds();
 	int r = command_line(argc, argv, &d.options);

@@ -60,103 +60,210 @@ static void simple(struct gf_jbuf *b, const char *name, const char *type, const 
 	number(b, v);
 }
 
-static void rules(struct gf_daemon *d, struct gf_jbuf *b)
+/* One value a target. */
+#define EACH(d, b, name_, type, help, value) do { \
+	head(b, name_, type, help); \
+	for (size_t i_ = 0; i_ < (d)->watches; i_++) { \
+		const struct gf_watch *w = &(d)->watch[i_]; \
+		const struct gf_engine_stats *st = &all[i_]; \
+		(void)st, (void)w; \
+		put(b, "%s", name_); \
+		label(b, '{', "target", w->name); \
+		put(b, "}"); \
+		number(b, (double)(value)); \
+	} \
+} while (0)
+
+/* What one target's rules look like now. */
+struct rules {
+	struct gf_rule_view *v;
+	size_t n;
+	struct gf_policy *p; /* that they belong to; NULL: none */
+};
+
+static void rules_get(const struct gf_watch *w, struct rules *ret)
 {
 	uint64_t fp = 0;
-	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
-	size_t n = v ? gf_engine_rules(d->engine, v, GF_MAX_RULES, &fp) : 0;
-	struct gf_policy *p = n ? gf_policies_find(d->policies, fp) : NULL;
 
-	if (p) {
-		const struct gf_rule *r = GF_SEC(struct gf_rule, p->img, GF_SEC_RULE);
-		n = GF_MIN(n, (size_t)p->rules);
-		head(b, "gpufas_rule_true", "gauge", "1 while the rule's condition is true, 0 while it is not, NaN while that is not known.");
-		for (size_t i = 0; i < n; i++) {
-			put(b, "gpufas_rule_true");
-			label(b, '{', "rule", gf_image_str(p->img, r[i].name));
+	*ret = (struct rules){ .v = calloc(GF_MAX_RULES, sizeof *ret->v) };
+	if (!ret->v)
+		return;
+	ret->n = gf_engine_rules(w->engine, ret->v, GF_MAX_RULES, &fp);
+	ret->p = ret->n ? gf_policies_find(w->policies, fp) : NULL;
+	ret->n = ret->p ? GF_MIN(ret->n, (size_t)ret->p->rules) : 0;
+	struct gf_rule_view *fit = realloc(ret->v, (ret->n + 1) * sizeof *fit);
+	ret->v = fit ? fit : ret->v;
+}
+
+static void rule_lines(struct gf_daemon *d, const struct rules *r, const char *name, bool truth, struct gf_jbuf *b)
+{
+	for (size_t k = 0; k < d->watches; k++) {
+		const struct gf_rule *rule = r[k].p ? GF_SEC(struct gf_rule, r[k].p->img, GF_SEC_RULE) : NULL;
+		for (size_t i = 0; i < r[k].n; i++) {
+			const struct gf_rule_view *v = &r[k].v[i];
+			put(b, "%s", name);
+			label(b, '{', "rule", gf_image_str(r[k].p->img, rule[i].name));
+			label(b, ',', "target", d->watch[k].name);
 			put(b, "}");
-			number(b, v[i].truth == GF_UNKNOWN ? NAN : v[i].truth == GF_TRUE);
-		}
-		head(b, "gpufas_rule_closeness", "gauge", "How near the rule is to firing, 0 to 1; NaN while that is not known.");
-		for (size_t i = 0; i < n; i++) {
-			put(b, "gpufas_rule_closeness");
-			label(b, '{', "rule", gf_image_str(p->img, r[i].name));
-			put(b, "}");
-			number(b, v[i].close);
+			number(b, !truth ? v->close : v->truth == GF_UNKNOWN ? NAN : v->truth == GF_TRUE);
 		}
 	}
-	gf_policy_put(p);
-	free(v);
 }
+
+static void rules(struct gf_daemon *d, struct gf_jbuf *b)
+{
+	struct rules *r = calloc(d->watches, sizeof *r);
+
+	if (!r) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < d->watches; i++)
+		rules_get(&d->watch[i], &r[i]);
+	head(b, "gpufas_rule_true", "gauge", "1 while the rule's condition is true, 0 while it is not, NaN while that is not known.");
+	rule_lines(d, r, "gpufas_rule_true", true, b);
+	head(b, "gpufas_rule_closeness", "gauge", "How near the rule is to firing, 0 to 1; NaN while that is not known.");
+	rule_lines(d, r, "gpufas_rule_closeness", false, b);
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_policy_put(r[i].p);
+		free(r[i].v);
+	}
+	free(r);
+}
+
+struct lines {
+	struct gf_daemon *d;
+	struct gf_jbuf *b;
+};
 
 static void one_action(void *arg, const struct gf_action_count *c)
 {
-	struct gf_jbuf *b = arg;
+	const struct lines *l = arg;
 
-	put(b, "gpufas_actions_total");
-	label(b, '{', "rule", c->rule);
-	label(b, ',', "action", c->action);
-	put(b, "}");
-	number(b, (double)c->n);
+	put(l->b, "gpufas_actions_total");
+	label(l->b, '{', "rule", c->rule);
+	label(l->b, ',', "action", c->action);
+	if (c->target < l->d->watches)
+		label(l->b, ',', "target", l->d->watch[c->target].name);
+	put(l->b, "}");
+	number(l->b, (double)c->n);
 }
 
-static void events(struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+static void event_kinds(struct gf_daemon *d, struct gf_jbuf *b)
 {
 	struct gf_reporter_stats rs;
 
-	gf_reporter_stats(d->reporter, &rs);
-	head(b, "gpufas_actions_total", "counter", "Steps taken, by rule and action; not those that were only observed.");
-	gf_reporter_actions(d->reporter, one_action, b);
-	head(b, "gpufas_held_back_total", "counter", "Times that a rule was true and might not act, by reason.");
-	for (uint8_t i = GF_HB_COOLDOWN; i <= GF_HB_BUSY; i++) {
-		put(b, "gpufas_held_back_total");
-		label(b, '{', "reason", gf_held_back_name(i));
-		put(b, "} %llu\n", (unsigned long long)rs.held_back[i]);
-	}
 	head(b, "gpufas_events_total", "counter", "Events, by kind.");
-	for (uint8_t i = 0; i <= GF_EV_DAEMON; i++) {
-		put(b, "gpufas_events_total");
-		label(b, '{', "kind", gf_event_kind_name(i));
-		put(b, "} %llu\n", (unsigned long long)rs.kinds[i]);
+	for (uint32_t k = 0; k < d->watches; k++) {
+		gf_reporter_stats(d->reporter, k, &rs);
+		for (uint8_t i = 0; i < GF_EV_DAEMON; i++) {
+			put(b, "gpufas_events_total");
+			label(b, '{', "kind", gf_event_kind_name(i));
+			label(b, ',', "target", d->watch[k].name);
+			put(b, "} %llu\n", (unsigned long long)rs.kinds[i]);
+		}
 	}
-	simple(b, "gpufas_events_lost_total", "counter", "Events that a full queue did not take.", (double)(rs.lost + st->events_dropped));
-	simple(b, "gpufas_verdicts_lost_total", "counter", "Actions that a full queue did not take.", (double)st->verdicts_dropped);
-	simple(b, "gpufas_audit_lost_total", "counter", "Events that are missing in the audit file.", d->audit ? (double)gf_audit_lost(d->audit) : 0);
+	gf_reporter_stats(d->reporter, GF_NONE, &rs); /* whatever target they are about, or none */
+	put(b, "gpufas_events_total");
+	label(b, '{', "kind", gf_event_kind_name(GF_EV_DAEMON));
+	put(b, "} %llu\n", (unsigned long long)rs.kinds[GF_EV_DAEMON]);
+}
+
+static void events(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
+{
+	struct gf_reporter_stats rs;
+	struct lines l = { d, b };
 	char text[512] = "";
+	uint64_t lost = 0;
+
+	head(b, "gpufas_actions_total", "counter", "Steps taken, by rule and action; not those that were only observed.");
+	gf_reporter_actions(d->reporter, one_action, &l);
+	head(b, "gpufas_held_back_total", "counter", "Times that a rule was true and might not act, by reason.");
+	for (uint32_t k = 0; k < d->watches; k++) {
+		gf_reporter_stats(d->reporter, k, &rs);
+		for (uint8_t i = GF_HB_COOLDOWN; i <= GF_HB_BUSY; i++) {
+			put(b, "gpufas_held_back_total");
+			label(b, '{', "reason", gf_held_back_name(i));
+			label(b, ',', "target", d->watch[k].name);
+			put(b, "} %llu\n", (unsigned long long)rs.held_back[i]);
+		}
+	}
+	event_kinds(d, b);
+	for (size_t i = 0; i < d->watches; i++)
+		lost += all[i].events_dropped;
+	gf_reporter_stats(d->reporter, GF_NONE, &rs);
+	simple(b, "gpufas_events_lost_total", "counter", "Events that a full queue did not take.", (double)(rs.lost + lost));
+	EACH(d, b, "gpufas_verdicts_lost_total", "counter", "Actions that a full queue did not take.", st->verdicts_dropped);
+	simple(b, "gpufas_audit_lost_total", "counter", "Events that are missing in the audit file.", d->audit ? (double)gf_audit_lost(d->audit) : 0);
 	simple(b, "gpufas_audit_failing", "gauge", "1 while the audit file cannot be written.", d->audit && *gf_audit_error(d->audit, text, sizeof text));
+}
+
+static void tick_times(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
+{
+	head(b, "gpufas_tick_seconds", "gauge", "Time that a tick takes, running average, by part; max: the longest since the start.");
+	for (size_t i = 0; i < d->watches; i++) {
+		const struct { const char *part; uint64_t ns; } v[] = {
+			{ "sample", all[i].sample_avg_ns }, { "evaluate", all[i].eval_avg_ns },
+			{ "total", all[i].total_avg_ns }, { "max", all[i].total_max_ns },
+		};
+		for (size_t k = 0; k < sizeof v / sizeof *v; k++) {
+			put(b, "gpufas_tick_seconds");
+			label(b, '{', "part", v[k].part);
+			label(b, ',', "target", d->watch[i].name);
+			put(b, "} %.9g\n", (double)v[k].ns / 1e9);
+		}
+	}
+}
+
+static void targets(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
+{
+	char road[512];
+
+	head(b, "gpufas_target_info", "gauge", "1, with the target's kind and how it is sampled as labels.");
+	for (size_t i = 0; i < d->watches; i++) {
+		const struct gf_watch *w = &d->watch[i];
+		put(b, "gpufas_target_info");
+		label(b, '{', "target", w->name);
+		label(b, ',', "kind", gf_config_kind(w->config->kind));
+		label(b, ',', "road", gf_target_describe(w->target, road, sizeof road));
+		put(b, "} 1\n");
+	}
+	EACH(d, b, "gpufas_observe", "gauge", "1 in observe mode: nothing is acted on.", w->observe);
+	EACH(d, b, "gpufas_stale", "gauge", "1 while the target cannot be sampled: no rule acts on it.", st->stale);
+	EACH(d, b, "gpufas_ticks_total", "counter", "Periods evaluated.", st->ticks);
+	EACH(d, b, "gpufas_missed_ticks_total", "counter", "Periods without a tick.", st->missed);
+	EACH(d, b, "gpufas_overruns_total", "counter", "Ticks that took longer than the period.", st->overruns);
+	EACH(d, b, "gpufas_sample_errors_total", "counter", "Samples that failed.", st->sample_errors);
+	tick_times(d, all, b);
+	EACH(d, b, "gpufas_period_seconds", "gauge", "The period as configured.", (double)w->period_ns / 1e9);
+	EACH(d, b, "gpufas_tasks", "gauge", "Processes in the last sample.", st->live);
+	EACH(d, b, "gpufas_tasks_dropped", "gauge", "Processes that found no room in the table (max-tasks).", st->dropped);
+	EACH(d, b, "gpufas_rules", "gauge", "Rules in force.", w->policy->rules);
 }
 
 void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b)
 {
-	struct gf_engine_stats st;
+	struct gf_engine_stats *all = calloc(d->watches, sizeof *all);
 
-	gf_engine_stats(d->engine, &st);
+	if (!all) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < d->watches; i++)
+		gf_engine_stats(d->watch[i].engine, &all[i]);
 	head(b, "gpufas_build_info", "gauge", "1, with the version and the engine as labels.");
 	put(b, "gpufas_build_info");
 	label(b, '{', "version", GF_VERSION);
 	label(b, ',', "engine", "cpu");
-	label(b, ',', "road", d->target->road);
 	put(b, "} 1\n");
-	simple(b, "gpufas_observe", "gauge", "1 in observe mode: nothing is acted on.", d->observe);
-	simple(b, "gpufas_ticks_total", "counter", "Periods evaluated.", (double)st.ticks);
-	simple(b, "gpufas_missed_ticks_total", "counter", "Periods without a tick.", (double)st.missed);
-	simple(b, "gpufas_overruns_total", "counter", "Ticks that took longer than the period.", (double)st.overruns);
-	simple(b, "gpufas_sample_errors_total", "counter", "Samples that failed.", (double)st.sample_errors);
-	head(b, "gpufas_tick_seconds", "gauge", "Time that a tick takes, running average, by part; max: the longest since the start.");
-	put(b, "gpufas_tick_seconds{part=\"sample\"} %.9g\n", (double)st.sample_avg_ns / 1e9);
-	put(b, "gpufas_tick_seconds{part=\"evaluate\"} %.9g\n", (double)st.eval_avg_ns / 1e9);
-	put(b, "gpufas_tick_seconds{part=\"total\"} %.9g\n", (double)st.total_avg_ns / 1e9);
-	put(b, "gpufas_tick_seconds{part=\"max\"} %.9g\n", (double)st.total_max_ns / 1e9);
-	simple(b, "gpufas_period_seconds", "gauge", "The period as configured.", (double)d->config->period_ns / 1e9);
-	simple(b, "gpufas_tasks", "gauge", "Processes in the last sample.", st.live);
-	simple(b, "gpufas_tasks_dropped", "gauge", "Processes that found no room in the table (max-tasks).", st.dropped);
-	simple(b, "gpufas_rules", "gauge", "Rules in force.", d->policy->rules);
+	targets(d, all, b);
 	rules(d, b);
-	events(d, &st, b);
-	simple(b, "gpufas_budget_used", "gauge", "Actions inside the budget's window.", st.budget_used);
-	simple(b, "gpufas_budget_limit", "gauge", "Actions that the budget allows in its window.", st.budget_n);
+	events(d, all, b);
+	EACH(d, b, "gpufas_budget_used", "gauge", "Actions inside the budget's window.", st->budget_used);
+	EACH(d, b, "gpufas_budget_limit", "gauge", "Actions that the budget allows in its window.", st->budget_n);
 	head(b, "gpufas_reloads_total", "counter", "Reloads, by result.");
 	put(b, "gpufas_reloads_total{result=\"ok\"} %llu\n", (unsigned long long)d->reloads_ok);
 	put(b, "gpufas_reloads_total{result=\"error\"} %llu\n", (unsigned long long)d->reloads_failed);
 	simple(b, "gpufas_resident_memory_bytes", "gauge", "Resident memory of the daemon.", (double)gf_daemon_rss());
+	free(all);
 }

@@ -25,6 +25,14 @@ void gf_policy_report_deinit(struct gf_policy_report *r)
 	*r = (struct gf_policy_report){ 0 };
 }
 
+bool gf_policy_has(const struct gf_policy *p, const char *rule)
+{
+	for (uint32_t i = 0; i < p->rules; i++)
+		if (!strcmp(gf_image_str(p->img, GF_SEC(struct gf_rule, p->img, GF_SEC_RULE)[i].name), rule))
+			return true;
+	return false;
+}
+
 struct gf_policy *gf_policy_get(struct gf_policy *p)
 {
 	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
@@ -73,9 +81,10 @@ static int list_dir(const char *dir, bool may_lack, struct gf_strlist *files, st
 	return r;
 }
 
-static int list_files(const struct gf_config *c, const struct gf_strlist *only, struct gf_strlist *files,
-		      struct gf_policy_report *rep)
+static int list_files(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
+		      struct gf_strlist *files, struct gf_policy_report *rep)
 {
+	const struct gf_strlist *dirs = t->own_policy ? &t->dirs : &c->dirs, *single = t->own_policy ? &t->files : &c->files;
 	int r = 0;
 
 	if (only && only->n) {
@@ -84,14 +93,46 @@ static int list_files(const struct gf_config *c, const struct gf_strlist *only, 
 	} else {
 		/* A directory that has vanished (unmounted, misspelt) must not turn
 		 * into a policy without rules, unless it is nothing but our default. */
-		for (size_t i = 0; i < c->dirs.n && !r; i++)
-			r = list_dir(c->dirs.v[i], c->builtin, files, rep);
-		for (size_t i = 0; i < c->files.n && !r; i++)
-			r = gf_strlist_add(files, c->files.v[i]);
+		for (size_t i = 0; i < dirs->n && !r; i++)
+			r = list_dir(dirs->v[i], c->builtin, files, rep);
+		for (size_t i = 0; i < single->n && !r; i++)
+			r = gf_strlist_add(files, single->v[i]);
 	}
 	if (!r && files->n > MAX_FILES)
 		r = gf_err_set(&rep->err, E2BIG, "more than %d policy files", MAX_FILES);
 	return r;
+}
+
+/* Takes both. What one target's policy has said already, another's of the same files need not say again. */
+static void add_diags(struct gf_policy_report *rep, char *text, char *json)
+{
+	char *all;
+
+	if (!rep->text || !text) {
+		rep->text = rep->text ? rep->text : text;
+	} else if (strstr(rep->text, text)) {
+		free(text);
+	} else if (asprintf(&all, "%s%s", rep->text, text) >= 0) {
+		free(rep->text);
+		free(text);
+		rep->text = all;
+	} else {
+		free(text);
+	}
+	if (!rep->diags_json || !json || !strcmp(rep->diags_json, "[]")) {
+		char *old = json ? rep->diags_json : NULL;
+		rep->diags_json = json ? json : rep->diags_json;
+		free(old);
+		return;
+	}
+	size_t n = strlen(json);
+	json[n - 1] = 0; /* the array's end: what is in it may stand in the other already */
+	if (n > 2 && !strstr(rep->diags_json, json + 1) &&
+	    asprintf(&all, "%.*s,%s]", (int)strlen(rep->diags_json) - 1, rep->diags_json, json + 1) >= 0) {
+		free(rep->diags_json);
+		rep->diags_json = all;
+	}
+	free(json);
 }
 
 static int compile(const struct gf_config *c, const struct gf_source *src, size_t n, struct gf_policy *p,
@@ -99,26 +140,28 @@ static int compile(const struct gf_config *c, const struct gf_source *src, size_
 {
 	const char *hooks[GF_CONFIG_MAX_HOOKS] = { 0 };
 	struct gf_compile_opts opts = {
-		.target = GF_TARGET_HOST, .period_ns = c->period_ns, .hooks = hooks, .hook_count = c->hooks,
+		.target = p->kind, .period_ns = p->period_ns, .hooks = hooks, .hook_count = c->hooks,
 	};
 	struct gf_diags diags = { 0 };
+	char *text = NULL, *json = NULL;
 	size_t len;
 
 	for (size_t i = 0; i < c->hooks; i++)
 		hooks[i] = c->hook[i].name;
 	int r = gf_compile(src, n, &opts, &diags, &p->img, &p->size);
-	FILE *f = diags.n ? open_memstream(&rep->text, &len) : NULL;
+	FILE *f = diags.n ? open_memstream(&text, &len) : NULL;
 	if (f) {
 		gf_diags_print(&diags, src, n, f, false);
 		fclose(f);
 	}
-	f = open_memstream(&rep->diags_json, &len);
+	f = open_memstream(&json, &len);
 	if (f) {
 		gf_diags_json(&diags, src, n, f);
 		fclose(f);
-		while (len && rep->diags_json[len - 1] == '\n')
-			rep->diags_json[--len] = 0;
+		while (len && json[len - 1] == '\n')
+			json[--len] = 0;
 	}
+	add_diags(rep, text, json);
 	if (r == -EINVAL && diags.errors)
 		gf_err_set(&rep->err, EINVAL, "the policy has %zu error%s", diags.errors, diags.errors == 1 ? "" : "s");
 	else if (r)
@@ -140,11 +183,12 @@ static int regular(const char *path, struct gf_err *err)
 	return gf_err_set(err, EINVAL, "%s is not a regular file; the daemon reads its policies from nothing else", path);
 }
 
-static int load(const struct gf_config *c, const struct gf_strlist *only, struct gf_policy *p, struct gf_policy_report *rep)
+static int load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
+		struct gf_policy *p, struct gf_policy_report *rep)
 {
 	static const struct gf_source nothing = { .name = "(no policy)", .text = "", .len = 0 };
 	struct timespec now;
-	int r = list_files(c, only, &p->files, rep);
+	int r = list_files(c, t, only, &p->files, rep);
 
 	if (r)
 		return r;
@@ -170,15 +214,17 @@ static int load(const struct gf_config *c, const struct gf_strlist *only, struct
 	return 0;
 }
 
-int gf_policy_load(const struct gf_config *c, const struct gf_strlist *only, struct gf_policy **ret,
-		   struct gf_policy_report *rep)
+int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
+		   struct gf_policy **ret, struct gf_policy_report *rep)
 {
 	struct gf_policy *p = calloc(1, sizeof *p);
 
 	if (!p)
 		return gf_err_set(&rep->err, ENOMEM, "out of memory");
 	p->refs = 1;
-	int r = load(c, only, p, rep);
+	p->kind = t->kind;
+	p->period_ns = gf_config_target_period(c, t);
+	int r = load(c, t, only, p, rep);
 	if (r) {
 		if (!rep->err.text[0])
 			gf_err_set(&rep->err, -r, "cannot load the policy: %s", strerror(-r));
@@ -187,6 +233,51 @@ int gf_policy_load(const struct gf_config *c, const struct gf_strlist *only, str
 	}
 	*ret = p;
 	return 0;
+}
+
+static bool same_list(const struct gf_strlist *a, const struct gf_strlist *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; i < a->n && same; i++)
+		same = !strcmp(a->v[i], b->v[i]);
+	return same;
+}
+
+/* Whether a policy made for one is what the other would get. */
+static bool share(const struct gf_config *c, const struct gf_config_target *a, const struct gf_config_target *b, bool only)
+{
+	if (a->kind != b->kind || gf_config_target_period(c, a) != gf_config_target_period(c, b))
+		return false;
+	return only || (!a->own_policy && !b->own_policy) ||
+	       (a->own_policy && b->own_policy && same_list(&a->dirs, &b->dirs) && same_list(&a->files, &b->files));
+}
+
+int gf_policy_load_all(const struct gf_config *c, const struct gf_config_target *t, size_t n, const struct gf_strlist *only,
+		       struct gf_policy **ret, struct gf_policy_report *rep)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < n && !r; i++) {
+		size_t k = 0;
+		while (k < i && !share(c, &t[k], &t[i], only && only->n))
+			k++;
+		ret[i] = k < i ? gf_policy_get(ret[k]) : NULL;
+		if (k == i)
+			r = gf_policy_load(c, &t[i], only, &ret[i], rep);
+	}
+	if (!r)
+		return 0;
+	if (n > 1) {
+		struct gf_err why = rep->err;
+		gf_err_set(&rep->err, -r, "target %s: %.300s", t[i - 1].name, why.text);
+	}
+	while (i-- > 0) {
+		gf_policy_put(ret[i]);
+		ret[i] = NULL;
+	}
+	return r;
 }
 
 int gf_policies_create(struct gf_policies **ret)

@@ -37,32 +37,91 @@ static uint32_t kept_rules(const struct gf_policy *a, const struct gf_policy *b)
 	return n;
 }
 
+/* The targets that are watched, with what the new configuration says of their policies: one that it
+ * does not have any more (until the restart that this takes) keeps the files that it has. */
+static void targets_to_be(const struct gf_reload *r, struct gf_config_target *ret)
+{
+	for (size_t i = 0; i < r->watches; i++) {
+		const struct gf_config_target *now = r->watch[i].config, *next = gf_config_target(r->config, now->name);
+		ret[i] = *now; /* borrows everything */
+		if (!next || next->kind != now->kind)
+			continue;
+		ret[i].own_policy = next->own_policy;
+		ret[i].dirs = next->dirs;
+		ret[i].files = next->files;
+	}
+}
+
+static int load_new(struct gf_reload *r)
+{
+	struct gf_config_target *t = calloc(r->watches, sizeof *t);
+
+	if (!t)
+		return gf_err_set(&r->report.err, ENOMEM, "out of memory");
+	targets_to_be(r, t);
+	/* the compiler's advice must be about the period in force, not about one that waits for a restart */
+	uint64_t period_ns = r->config->period_ns;
+	r->config->period_ns = r->now->period_ns;
+	int e = gf_policy_load_all(r->config, t, r->watches, &r->options->policy, r->policy, &r->report);
+	r->config->period_ns = period_ns;
+	free(t);
+	return e;
+}
+
+/* The policy that was in force before, in force again: nothing of it can be wrong, but the engine may not tick. */
+static void swap_back(const struct gf_watch *w, struct gf_policy *from)
+{
+	struct gf_err err = { "" };
+
+	if (!gf_engine_swap(w->engine, w->policy->img, &err)) {
+		gf_policies_add(w->policies, w->policy); /* the newest again: it must be the last to be forgotten */
+		return;
+	}
+	gf_policy_get(from); /* the engine has it, for good */
+	gf_log(LOG_ERR, "target %s does not take its old policy back, and keeps the new one: %s", w->name, err.text);
+}
+
+static int swap_all(struct gf_reload *r)
+{
+	size_t i;
+	int e = 0;
+
+	for (i = 0; i < r->watches && !e; i++) {
+		const struct gf_watch *w = &r->watch[i];
+		r->kept[i] = kept_rules(w->policy, r->policy[i]);
+		/* before the swap: its first events may come before the swap has returned */
+		gf_policies_add(w->policies, r->policy[i]);
+		e = gf_engine_swap(w->engine, r->policy[i]->img, &r->report.err);
+	}
+	if (!e)
+		return 0;
+	const struct gf_watch *bad = &r->watch[--i];
+	struct gf_err why = r->report.err;
+	gf_policies_add(bad->policies, bad->policy);
+	if (!why.text[0])
+		gf_err_set(&why, -e, "the engine does not take the policy: %s", strerror(-e));
+	if (r->watches > 1)
+		gf_err_set(&r->report.err, -e, "target %s: %.300s", bad->name, why.text);
+	else
+		r->report.err = why;
+	while (i-- > 0)
+		swap_back(&r->watch[i], r->policy[i]);
+	return e;
+}
+
 static int work(struct gf_reload *r)
 {
 	int e = gf_daemon_read_config(r->options, &r->config, &r->report);
 
-	if (!e) {
-		/* the compiler's advice must be about the period in force, not about one that waits for a restart */
-		uint64_t period_ns = r->config->period_ns;
-		r->config->period_ns = r->now->period_ns;
-		e = gf_policy_load(r->config, &r->options->policy, &r->policy, &r->report);
-		r->config->period_ns = period_ns;
-	}
+	if (!e)
+		e = load_new(r);
 	if (!e && (e = gf_hooks_configure(r->hooks, r->config)))
 		gf_err_set(&r->report.err, -e, "out of memory");
 	if (e)
 		return e;
-	r->kept = kept_rules(r->old, r->policy);
-	/* before the swap: its first events may come before the swap has returned */
-	gf_policies_add(r->policies, r->policy);
-	e = gf_engine_swap(r->engine, r->policy->img, &r->report.err);
-	if (e) {
-		gf_policies_add(r->policies, r->old); /* the newest again: it must be the last to be forgotten */
-		if (gf_hooks_configure(r->hooks, r->now))
-			gf_log(LOG_ERR, "out of memory: hooks are those of the new configuration");
-		if (!r->report.err.text[0])
-			gf_err_set(&r->report.err, -e, "the engine does not take the policy: %s", strerror(-e));
-	}
+	e = swap_all(r);
+	if (e && gf_hooks_configure(r->hooks, r->now))
+		gf_log(LOG_ERR, "out of memory: hooks are those of the new configuration");
 	return e;
 }
 
@@ -77,21 +136,45 @@ static void *reload_thread(void *arg)
 	return NULL;
 }
 
-static void begin(struct gf_daemon *d)
+static void release(struct gf_reload *r)
+{
+	for (size_t i = 0; i < r->watches && r->policy; i++)
+		gf_policy_put(r->policy[i]);
+	free(r->policy);
+	free(r->kept);
+	gf_config_free(r->config);
+	gf_policy_report_deinit(&r->report);
+	free(r);
+}
+
+static struct gf_reload *new_reload(struct gf_daemon *d)
 {
 	struct gf_reload *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	*r = (struct gf_reload){
+		.options = &d->options, .now = d->config, .watch = d->watch, .watches = d->watches,
+		.hooks = d->hooks, .done_fd = d->reload_fd,
+		.policy = calloc(d->watches, sizeof *r->policy), .kept = calloc(d->watches, sizeof *r->kept),
+	};
+	if (r->policy && r->kept)
+		return r;
+	release(r);
+	return NULL;
+}
+
+static void begin(struct gf_daemon *d)
+{
+	struct gf_reload *r = new_reload(d);
 	struct gf_err err = { "out of memory" };
 
 	gf_notify_reloading(&d->notify);
 	if (r) {
-		*r = (struct gf_reload){
-			.options = &d->options, .now = d->config, .engine = d->engine, .policies = d->policies,
-			.hooks = d->hooks, .old = d->policy, .done_fd = d->reload_fd,
-		};
 		d->reload = r;
 		if (!gf_thread_start(&d->reload_thread, "gpufasd-reload", reload_thread, r, &err))
 			return;
-		free(r);
+		release(r);
 		d->reload = NULL;
 	}
 	gf_reporter_say(d->reporter, "reload failed: %s", err.text);
@@ -141,6 +224,15 @@ static void warnings_json(const struct gf_policy_report *rep, struct gf_jbuf *b)
 	gf_jbuf_close(b, ']');
 }
 
+static uint32_t all_kept(const struct gf_reload *r)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < r->watches; i++)
+		n += r->kept[i];
+	return n;
+}
+
 static void answer(struct gf_daemon *d, const struct gf_reload *r)
 {
 	for (size_t i = 0; i < d->reload_clients; i++) {
@@ -153,14 +245,49 @@ static void answer(struct gf_daemon *d, const struct gf_reload *r)
 			continue;
 		}
 		gf_jbuf_open(&b, '{');
-		gf_jbuf_kuint(&b, "rules", r->policy->rules);
-		gf_jbuf_kuint(&b, "kept", r->kept);
+		gf_jbuf_kuint(&b, "rules", gf_watches_rules(d));
+		gf_jbuf_kuint(&b, "kept", all_kept(r));
 		gf_jbuf_key(&b, "warnings");
 		warnings_json(&r->report, &b);
 		gf_jbuf_close(&b, '}');
 		gf_client_answer(c, &b);
 	}
 	d->reload_clients = 0;
+}
+
+/* A mode that has been written anew holds; one that stands as it stood leaves what a command has set. */
+static void adopt_modes(struct gf_daemon *d, struct gf_config *n)
+{
+	struct gf_config *c = d->config;
+
+	for (size_t i = 0; i < d->watches; i++) {
+		struct gf_config_target *now = &c->target[i];
+		const struct gf_config_target *next = gf_config_target(n, now->name);
+		bool was = gf_config_target_observe(c, now);
+		struct gf_config_target as_new = *now;
+		if (next && next->kind == now->kind)
+			as_new.mode = next->mode;
+		bool is = gf_config_target_observe(n, &as_new);
+		now->mode = as_new.mode;
+		if (is == was || d->options.observe || now->kind == GF_TARGET_IMAGE)
+			continue;
+		gf_watch_observe(&d->watch[i], is);
+		gf_reporter_say_of(d->reporter, (uint32_t)i, LOG_NOTICE, "mode is %s now", is ? "observe" : "enforce");
+	}
+	if (n->observe != c->observe && !d->options.observe)
+		d->observe = n->observe;
+}
+
+/* The target's lists of policy files, exchanged: what is freed with the other is not needed any more. */
+static void exchange_files(struct gf_config_target *a, struct gf_config_target *b)
+{
+	struct gf_strlist dirs = a->dirs, files = a->files;
+
+	a->own_policy = b->own_policy;
+	a->dirs = b->dirs;
+	a->files = b->files;
+	b->dirs = dirs;
+	b->files = files;
 }
 
 /* What of the new configuration can be had without a restart. The rest of it is
@@ -178,11 +305,7 @@ static void adopt_config(struct gf_daemon *d, struct gf_reload *r)
 		if (gf_strlist_add(&r->report.notes, text))
 			gf_log(LOG_ERR, "out of memory");
 	}
-	if (n->observe != c->observe && !d->options.observe) {
-		d->observe = n->observe;
-		gf_engine_set_observe(d->engine, n->observe);
-		gf_reporter_say(d->reporter, "mode is %s now", n->observe ? "observe" : "enforce");
-	}
+	adopt_modes(d, n);
 	c->observe = n->observe;
 	c->log_level = n->log_level;
 	gf_log_set_level(n->log_level);
@@ -198,6 +321,18 @@ static void adopt_config(struct gf_daemon *d, struct gf_reload *r)
 	n->files = files;
 	n->hook = hook;
 	n->hooks = hooks;
+	for (size_t i = 0; i < c->targets; i++)
+		for (size_t k = 0; k < n->targets; k++)
+			if (!strcmp(c->target[i].name, n->target[k].name) && c->target[i].kind == n->target[k].kind)
+				exchange_files(&c->target[i], &n->target[k]);
+}
+
+static void adopt_policies(struct gf_daemon *d, const struct gf_reload *r)
+{
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_policy_put(d->watch[i].policy);
+		d->watch[i].policy = gf_policy_get(r->policy[i]);
+	}
 }
 
 static void finish(struct gf_daemon *d, struct gf_reload *r)
@@ -210,24 +345,16 @@ static void finish(struct gf_daemon *d, struct gf_reload *r)
 		d->reloads_failed++;
 		snprintf(d->last_reload_error, sizeof d->last_reload_error, "%s", r->report.err.text);
 		gf_reporter_say(d->reporter, "reload failed, the old policy stays in force: %.180s", r->report.err.text);
-		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules; the last reload failed: %s", d->policy->rules, r->report.err.text);
+		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules; the last reload failed: %s", gf_watches_rules(d), r->report.err.text);
 	} else {
 		d->reloads_ok++;
 		d->last_reload_error[0] = 0;
 		adopt_config(d, r);
-		gf_policy_put(d->policy);
-		d->policy = gf_policy_get(r->policy);
-		gf_reporter_say(d->reporter, "reloaded: %u rule%s, %u of them unchanged", d->policy->rules, d->policy->rules == 1 ? "" : "s", r->kept);
-		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules, %s mode", d->policy->rules, d->observe ? "observe" : "enforce");
+		adopt_policies(d, r);
+		uint32_t rules = gf_watches_rules(d);
+		gf_reporter_say(d->reporter, "reloaded: %u rule%s, %u of them unchanged", rules, rules == 1 ? "" : "s", all_kept(r));
+		gf_notify(&d->notify, "READY=1\nSTATUS=%u rules, %s mode", rules, gf_watches_observe(d) ? "observe" : "enforce");
 	}
-}
-
-static void release(struct gf_reload *r)
-{
-	gf_policy_put(r->policy);
-	gf_config_free(r->config);
-	gf_policy_report_deinit(&r->report);
-	free(r);
 }
 
 void gf_daemon_reload_done(struct gf_daemon *d)
@@ -257,10 +384,8 @@ void gf_daemon_reload_wait(struct gf_daemon *d)
 	if (!d->reload)
 		return;
 	pthread_join(d->reload_thread, NULL);
-	if (!d->reload->error) {
-		gf_policy_put(d->policy);
-		d->policy = gf_policy_get(d->reload->policy);
-	}
+	if (!d->reload->error)
+		adopt_policies(d, d->reload);
 	release(d->reload);
 	d->reload = NULL;
 }

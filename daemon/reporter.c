@@ -24,6 +24,7 @@ struct kept {
 	uint64_t seq; /* numbers are shared with the engine: they may arrive a little out of order */
 	char *json, *rule;
 	size_t n;
+	uint32_t target;
 };
 
 /* What a RESULT does not carry itself. */
@@ -36,6 +37,7 @@ struct past {
 
 struct gf_reporter {
 	struct gf_reporter_opts opts;
+	struct gf_reporter_source *source; /* [opts.sources] */
 	pthread_t thread;
 	int wake, news;
 	pthread_mutex_t lock;
@@ -48,8 +50,9 @@ struct gf_reporter {
 	uint64_t kept_pos;      /* events ever put into the ring: the newest one's position */
 	struct gf_action_count *count;
 	size_t counts;
-	struct gf_reporter_stats stats;
+	struct gf_reporter_stats stats, *by_target; /* [opts.sources] */
 	/* the thread's own */
+	struct pollfd *poll;    /* [opts.sources + 1] */
 	struct past *past;      /* [MEMORY] by seq */
 	struct gf_event *batch; /* [INBOX] */
 	double tokens;
@@ -83,14 +86,16 @@ static void drop_oldest(struct gf_reporter *r)
 }
 
 /* Takes json and its memory. */
-static void keep(struct gf_reporter *r, uint64_t seq, char *json, size_t n, const char *rule)
+static void keep(struct gf_reporter *r, uint64_t seq, uint32_t target, char *json, size_t n, const char *rule)
 {
 	char *name = strdup(rule);
 
 	pthread_mutex_lock(&r->lock);
 	while (r->kept_n && (r->kept_n == GF_REPORTER_KEPT || r->kept_bytes + n > KEPT_BYTES))
 		drop_oldest(r);
-	r->kept[(r->kept_head + r->kept_n) % GF_REPORTER_KEPT] = (struct kept){ .seq = seq, .json = json, .rule = name, .n = n };
+	r->kept[(r->kept_head + r->kept_n) % GF_REPORTER_KEPT] = (struct kept){
+		.seq = seq, .json = json, .rule = name, .n = n, .target = target,
+	};
 	r->kept_n++;
 	r->kept_bytes += n;
 	r->kept_pos++;
@@ -98,18 +103,18 @@ static void keep(struct gf_reporter *r, uint64_t seq, char *json, size_t n, cons
 	ring(r->news);
 }
 
-static void count_action(struct gf_reporter *r, const char *rule, const char *action)
+static void count_action(struct gf_reporter *r, uint32_t target, const char *rule, const char *action)
 {
 	size_t i = 0;
 
 	pthread_mutex_lock(&r->lock);
-	while (i < r->counts && (strcmp(r->count[i].rule, rule) || strcmp(r->count[i].action, action)))
+	while (i < r->counts && (r->count[i].target != target || strcmp(r->count[i].rule, rule) || strcmp(r->count[i].action, action)))
 		i++;
 	if (i == r->counts && i < MAX_COUNTS) {
 		struct gf_action_count *v = realloc(r->count, (i + 1) * sizeof *v);
 		if (v) {
 			r->count = v;
-			v[i] = (struct gf_action_count){ .rule = strdup(rule), .action = strdup(action) };
+			v[i] = (struct gf_action_count){ .rule = strdup(rule), .action = strdup(action), .target = target };
 			if (v[i].rule && v[i].action)
 				r->counts++;
 			else {
@@ -174,15 +179,22 @@ static bool log_it(struct gf_reporter *r, const struct gf_event *ev)
 	return true;
 }
 
+/* The event's target, or NULL: the daemon as a whole. */
+static const struct gf_reporter_source *source_of(const struct gf_reporter *r, const struct gf_event *ev)
+{
+	return ev->target < r->opts.sources ? &r->source[ev->target] : NULL;
+}
+
 static void run_hook(struct gf_reporter *r, const struct gf_event *ev, const struct gf_image_header *img, const char *text)
 {
+	const struct gf_reporter_source *from = source_of(r, ev);
 	const struct gf_step *s = gf_event_step(ev, img);
 
 	if (ev->kind != GF_EV_ACTION || ev->observed || !s || s->action != GF_ACT_RUN || !r->opts.hooks)
 		return;
 	const char *name = gf_image_str(img, s->text);
 	struct gf_hook_facts f = {
-		.rule = gf_event_rule(ev, img), .comm = ev->comm, .target = r->opts.target, .text = text,
+		.rule = gf_event_rule(ev, img), .comm = ev->comm, .target = from ? from->target : "", .text = text,
 		.event = ev->seq, .pid = ev->pid, .uid = ev->uid,
 	};
 	int e = gf_hooks_run(r->opts.hooks, name, &f);
@@ -191,14 +203,21 @@ static void run_hook(struct gf_reporter *r, const struct gf_event *ev, const str
 		       e == -ENOBUFS ? "too many hooks are waiting" : strerror(-e));
 }
 
+static void count_in(struct gf_reporter_stats *st, const struct gf_event *ev)
+{
+	st->events++;
+	if (ev->kind <= GF_EV_DAEMON)
+		st->kinds[ev->kind]++;
+	if (ev->kind == GF_EV_HELD_BACK && ev->held_back <= GF_HB_BUSY)
+		st->held_back[ev->held_back]++;
+}
+
 static void count(struct gf_reporter *r, const struct gf_event *ev)
 {
 	pthread_mutex_lock(&r->lock);
-	r->stats.events++;
-	if (ev->kind <= GF_EV_DAEMON)
-		r->stats.kinds[ev->kind]++;
-	if (ev->kind == GF_EV_HELD_BACK && ev->held_back <= GF_HB_BUSY)
-		r->stats.held_back[ev->held_back]++;
+	count_in(&r->stats, ev);
+	if (ev->target < r->opts.sources)
+		count_in(&r->by_target[ev->target], ev);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -208,18 +227,22 @@ static void report(struct gf_reporter *r, struct gf_event *ev)
 	char text[1024], act[128];
 
 	complete(r, ev);
-	struct gf_policy *p = ev->image_fp ? gf_policies_find(r->opts.policies, ev->image_fp) : NULL;
+	const struct gf_reporter_source *from = source_of(r, ev);
+	/* with one target there is no need to say which; and all is about it */
+	const char *named = from && r->opts.sources > 1 ? from->target : NULL;
+	const char *target = from ? from->target : r->opts.sources == 1 ? r->source[0].target : NULL;
+	struct gf_policy *p = from && ev->image_fp ? gf_policies_find(from->policies, ev->image_fp) : NULL;
 	const struct gf_image_header *img = p ? p->img : NULL;
 	const char *rule = gf_event_rule(ev, img);
 	const struct gf_step *s = gf_event_step(ev, img);
 
 	count(r, ev);
 	if (ev->kind == GF_EV_ACTION && s && !ev->observed)
-		count_action(r, rule, gf_action_text(img, s, act, sizeof act));
-	gf_event_sentence(ev, img, text, sizeof text);
+		count_action(r, ev->target, rule, gf_action_text(img, s, act, sizeof act));
+	gf_event_sentence_of(ev, img, named, text, sizeof text);
 	if (log_it(r, ev))
 		gf_log(gf_event_priority(ev, img), "%s", text);
-	gf_event_json(ev, img, r->opts.target, &b);
+	gf_event_json(ev, img, target, named != NULL, &b);
 	run_hook(r, ev, img, text);
 	if (b.failed) {
 		pthread_mutex_lock(&r->lock);
@@ -230,7 +253,7 @@ static void report(struct gf_reporter *r, struct gf_event *ev)
 		if (r->opts.audit)
 			gf_audit_put(r->opts.audit, b.p, b.n);
 		char *fit = realloc(b.p, b.n); /* these stay for long */
-		keep(r, ev->seq, fit ? fit : b.p, b.n, rule);
+		keep(r, ev->seq, ev->target, fit ? fit : b.p, b.n, rule);
 	}
 	gf_policy_put(p);
 }
@@ -251,8 +274,8 @@ static void collect(struct gf_reporter *r)
 	r->in_head = (r->in_head + n) % INBOX;
 	r->in_n = 0;
 	pthread_mutex_unlock(&r->lock);
-	if (r->opts.source)
-		while ((got = r->opts.source(r->opts.source_arg, ev, 8)) > 0)
+	for (size_t k = 0; k < r->opts.sources; k++)
+		while (r->source[k].take && (got = r->source[k].take(r->source[k].arg, ev, 8)) > 0)
 			for (size_t i = 0; i < got; i++)
 				report(r, &ev[i]);
 	for (uint32_t i = 0; i < n; i++)
@@ -262,19 +285,22 @@ static void collect(struct gf_reporter *r)
 static void *reporter_thread(void *arg)
 {
 	struct gf_reporter *r = arg;
+	struct pollfd *p = r->poll;
 	bool stop = false;
 	uint64_t n;
 
 	while (!stop) {
-		struct pollfd p[2] = {
-			{ .fd = r->wake, .events = POLLIN }, { .fd = r->opts.source_fd, .events = POLLIN },
-		};
-		if (poll(p, 2, -1) < 0) {
+		nfds_t fds = (nfds_t)r->opts.sources + 1;
+		p[0] = (struct pollfd){ .fd = r->wake, .events = POLLIN };
+		for (nfds_t i = 1; i < fds; i++)
+			p[i] = (struct pollfd){ .fd = r->source[i - 1].fd, .events = POLLIN };
+		if (poll(p, fds, -1) < 0) {
 			if (errno != EINTR) /* ENOMEM: it will pass */
 				nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
-			p[0].revents = p[1].revents = POLLIN; /* neither blocks */
+			for (nfds_t i = 0; i < fds; i++)
+				p[i].revents = p[i].fd >= 0 ? POLLIN : 0; /* none of them blocks */
 		}
-		for (int i = 0; i < 2; i++)
+		for (nfds_t i = 0; i < fds; i++)
 			if (p[i].revents & POLLIN && read(p[i].fd, &n, sizeof n) < 0 && errno != EAGAIN && errno != EINTR)
 				stop = true;
 		pthread_mutex_lock(&r->lock);
@@ -298,6 +324,9 @@ static void release(struct gf_reporter *r)
 	free(r->batch);
 	free(r->kept);
 	free(r->past);
+	free(r->poll);
+	free(r->source);
+	free(r->by_target);
 	if (r->wake >= 0)
 		close(r->wake);
 	if (r->news >= 0)
@@ -329,7 +358,12 @@ int gf_reporter_create(const struct gf_reporter_opts *opts, struct gf_reporter *
 	r->batch = calloc(INBOX, sizeof *r->batch);
 	r->kept = calloc(GF_REPORTER_KEPT, sizeof *r->kept);
 	r->past = calloc(MEMORY, sizeof *r->past);
-	if (r->wake < 0 || r->news < 0 || !r->inbox || !r->batch || !r->kept || !r->past)
+	r->poll = calloc(opts->sources + 1, sizeof *r->poll);
+	r->source = calloc(opts->sources + 1, sizeof *r->source);
+	r->by_target = calloc(opts->sources + 1, sizeof *r->by_target);
+	if (r->source && opts->sources)
+		memcpy(r->source, opts->source, opts->sources * sizeof *r->source);
+	if (r->wake < 0 || r->news < 0 || !r->poll || !r->source || !r->by_target || !r->inbox || !r->batch || !r->kept || !r->past)
 		e = gf_err_set(err, ENOMEM, "no memory or no descriptors for the reporter");
 	if (!e)
 		e = gf_thread_start(&r->thread, "gpufasd-report", reporter_thread, r, err);
@@ -374,16 +408,31 @@ void gf_reporter_sink(void *reporter, const struct gf_event *ev)
 	ring(r->wake);
 }
 
+static void say(struct gf_reporter *r, uint32_t target, int level, const char *fmt, va_list ap)
+{
+	struct gf_event ev = { .kind = GF_EV_DAEMON, .rule = GF_NONE, .target = target, .step = (uint8_t)level,
+			       .wall_ns = clock_ns(CLOCK_REALTIME), .now_ns = clock_ns(CLOCK_BOOTTIME) };
+
+	vsnprintf(ev.text, sizeof ev.text, fmt, ap);
+	gf_reporter_sink(r, &ev);
+}
+
 void gf_reporter_say(struct gf_reporter *r, const char *fmt, ...)
 {
-	struct gf_event ev = { .kind = GF_EV_DAEMON, .rule = GF_NONE, .wall_ns = clock_ns(CLOCK_REALTIME),
-			       .now_ns = clock_ns(CLOCK_BOOTTIME) };
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(ev.text, sizeof ev.text, fmt, ap);
+	say(r, GF_NONE, LOG_NOTICE, fmt, ap);
 	va_end(ap);
-	gf_reporter_sink(r, &ev);
+}
+
+void gf_reporter_say_of(struct gf_reporter *r, uint32_t target, int level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(r, target, level, fmt, ap);
+	va_end(ap);
 }
 
 int gf_reporter_fd(struct gf_reporter *r)
@@ -391,13 +440,15 @@ int gf_reporter_fd(struct gf_reporter *r)
 	return r->news;
 }
 
-static bool wanted(const struct kept *k, const char *rule)
+static bool wanted(const struct kept *k, const struct gf_reporter_filter *f)
 {
-	return !rule || (k->rule && !strcmp(k->rule, rule));
+	if (!f)
+		return true;
+	return (!f->rule || (k->rule && !strcmp(k->rule, f->rule))) && (f->target < 0 || k->target == (uint32_t)f->target);
 }
 
-uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule, size_t max, gf_reporter_put put,
-			  void *arg, uint64_t *ret_lost)
+uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const struct gf_reporter_filter *f, size_t max,
+			  gf_reporter_put put, void *arg, uint64_t *ret_lost)
 {
 	uint64_t lost = 0;
 
@@ -409,7 +460,7 @@ uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule,
 	}
 	for (uint64_t i = pos - before; i < r->kept_n && max; i++) {
 		const struct kept *k = &r->kept[(r->kept_head + i) % GF_REPORTER_KEPT];
-		if (wanted(k, rule)) {
+		if (wanted(k, f)) {
 			if (!put(arg, k->json, k->n))
 				break;
 			max--;
@@ -422,12 +473,12 @@ uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule,
 	return pos;
 }
 
-uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const char *rule)
+uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const struct gf_reporter_filter *f)
 {
 	pthread_mutex_lock(&r->lock);
 	uint64_t pos = r->kept_pos, at = r->kept_pos;
 	for (uint32_t i = r->kept_n; i-- > 0 && n; at--) {
-		if (wanted(&r->kept[(r->kept_head + i) % GF_REPORTER_KEPT], rule)) {
+		if (wanted(&r->kept[(r->kept_head + i) % GF_REPORTER_KEPT], f)) {
 			pos = at - 1;
 			n--;
 		}
@@ -463,10 +514,10 @@ bool gf_reporter_find(struct gf_reporter *r, uint64_t seq, struct gf_jbuf *b)
 	return found;
 }
 
-void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret)
+void gf_reporter_stats(struct gf_reporter *r, uint32_t target, struct gf_reporter_stats *ret)
 {
 	pthread_mutex_lock(&r->lock);
-	*ret = r->stats;
+	*ret = target < r->opts.sources ? r->by_target[target] : r->stats;
 	ret->queued = r->in_n + r->kept_n;
 	pthread_mutex_unlock(&r->lock);
 }

@@ -16,19 +16,26 @@
 
 struct gf_reporter;
 
-struct gf_reporter_opts {
-	/* Where an engine's events come from: as gf_engine_events; fd readable when there are some (-1: none). */
-	size_t (*source)(void *arg, struct gf_event *buf, size_t n);
-	void *source_arg;
-	int source_fd;
+/* One target. */
+struct gf_reporter_source {
+	/* Where its engine's events come from: as gf_engine_events; fd readable when there are some (-1: none). */
+	size_t (*take)(void *arg, struct gf_event *buf, size_t n);
+	void *arg;
+	int fd;
 	struct gf_policies *policies;
+	const char *target;     /* borrowed */
+};
+
+struct gf_reporter_opts {
+	const struct gf_reporter_source *source; /* copied; an event's `target` is the number of its source, */
+	size_t sources;                          /* or any beyond: the daemon as a whole */
 	struct gf_hooks *hooks; /* may be NULL; so may audit */
 	struct gf_audit *audit;
-	const char *target;     /* borrowed */
 };
 
 struct gf_action_count {
 	char *rule, *action;
+	uint32_t target;
 	uint64_t n;
 };
 
@@ -53,26 +60,36 @@ void gf_reporter_sink(void *reporter, const struct gf_event *ev);
 /* A DAEMON event with this sentence; it also goes to the log. Any thread. */
 __attribute__((format(printf, 2, 3)))
 void gf_reporter_say(struct gf_reporter *r, const char *fmt, ...);
+/* The same about one target, and with a level of syslog. */
+__attribute__((format(printf, 4, 5)))
+void gf_reporter_say_of(struct gf_reporter *r, uint32_t target, int level, const char *fmt, ...);
 
 /* Readable when there is a new event; for who follows. */
 int gf_reporter_fd(struct gf_reporter *r);
 
+/* Which events; NULL: all. */
+struct gf_reporter_filter {
+	const char *rule; /* NULL: of all */
+	int target;       /* number of its source, -1: of all */
+};
+
 /* Events as JSON objects, in the order of their arrival, each handed to put();
- * those after position pos, at most `max`, of rule (NULL: of all). Returns the
+ * those after position pos, at most `max`, that the filter lets through. Returns the
  * position to go on from; ret_lost (may be NULL): how many after pos are not kept
  * any more. put() returning false ends the walk before that event counts. put
  * must not call the reporter. */
 typedef bool (*gf_reporter_put)(void *arg, const char *json, size_t n);
-uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const char *rule, size_t max, gf_reporter_put put,
-			  void *arg, uint64_t *ret_lost);
-/* Position so that the last n events (of rule) follow. */
-uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const char *rule);
+uint64_t gf_reporter_read(struct gf_reporter *r, uint64_t pos, const struct gf_reporter_filter *f, size_t max,
+			  gf_reporter_put put, void *arg, uint64_t *ret_lost);
+/* Position so that the last n events (of those that the filter lets through) follow. */
+uint64_t gf_reporter_last(struct gf_reporter *r, size_t n, const struct gf_reporter_filter *f);
 /* Position so that the events kept with numbers over seq follow. */
 uint64_t gf_reporter_since(struct gf_reporter *r, uint64_t seq);
 /* Appends the event with this number to b; false: it is not kept (any more). */
 bool gf_reporter_find(struct gf_reporter *r, uint64_t seq, struct gf_jbuf *b);
 
-void gf_reporter_stats(struct gf_reporter *r, struct gf_reporter_stats *ret);
+/* target: those of one; (uint32_t)-1: of all together. */
+void gf_reporter_stats(struct gf_reporter *r, uint32_t target, struct gf_reporter_stats *ret);
 /* Calls fn for each (rule, action) that has been taken. */
 void gf_reporter_actions(struct gf_reporter *r, void (*fn)(void *arg, const struct gf_action_count *c), void *arg);
 

@@ -292,6 +292,12 @@ static void add_result(struct line *l, const struct gf_event *ev, const struct g
 
 const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_header *img, char *buf, size_t n)
 {
+	return gf_event_sentence_of(ev, img, NULL, buf, n);
+}
+
+const char *gf_event_sentence_of(const struct gf_event *ev, const struct gf_image_header *img, const char *target,
+				 char *buf, size_t n)
+{
 	static const char *const held[] = {
 		[GF_HB_NONE] = "", [GF_HB_COOLDOWN] = "cooling down after its last action",
 		[GF_HB_LIMIT] = "its limit of actions is used up", [GF_HB_SETTLE] = "settling after its last action",
@@ -303,6 +309,8 @@ const char *gf_event_sentence(const struct gf_event *ev, const struct gf_image_h
 	struct line l = { .p = buf, .size = n };
 
 	buf[0] = 0;
+	if (target)
+		add(&l, "%s: ", target);
 	if (*rule)
 		add(&l, "%s: ", rule);
 	else if (ev->rule != GF_NONE && ev->kind < GF_EV_MISSED)

@@ -81,27 +81,6 @@ static void shield(void)
 	mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
-/* Verdicts on processes go on to the actuator. log, notify and run are complete
- * with their event: the reporter does them. */
-static size_t verdicts(void *arg, struct gf_verdict *buf, size_t n)
-{
-	size_t got, kept;
-
-	do {
-		got = gf_engine_verdicts(arg, buf, n);
-		kept = 0;
-		for (size_t i = 0; i < got; i++)
-			if (buf[i].action != GF_ACT_LOG && buf[i].action != GF_ACT_NOTIFY && buf[i].action != GF_ACT_RUN)
-				buf[kept++] = buf[i];
-	} while (got && !kept); /* 0 means "no more" to the actuator */
-	return kept;
-}
-
-static size_t engine_events(void *arg, struct gf_event *buf, size_t n)
-{
-	return gf_engine_events(arg, buf, n);
-}
-
 static void audit_trouble(void *arg, const char *text, uint64_t lost)
 {
 	struct gf_daemon *d = arg;
@@ -127,53 +106,28 @@ static int start_reporter(struct gf_daemon *d, struct gf_err *err)
 
 	if (!r && *c->audit_path)
 		r = gf_audit_create(&a, &d->audit, err);
-	struct gf_reporter_opts o = {
-		.source = engine_events, .source_arg = d->engine, .source_fd = gf_engine_event_fd(d->engine),
-		.policies = d->policies, .hooks = d->hooks, .audit = d->audit, .target = c->target_name,
-	};
+	struct gf_reporter_source *v = calloc(d->watches + 1, sizeof *v);
+	if (!r && !v)
+		r = gf_err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < d->watches && !r; i++)
+		v[i] = gf_watch_source(&d->watch[i]);
+	struct gf_reporter_opts o = { .source = v, .sources = d->watches, .hooks = d->hooks, .audit = d->audit };
 	if (!r)
 		r = gf_reporter_create(&o, &rep, err);
+	free(v);
 	if (!r)
 		__atomic_store_n(&d->reporter, rep, __ATOMIC_RELEASE);
 	return r;
 }
 
-static int start_engine(struct gf_daemon *d, struct gf_err *err)
+static int choose_engine(struct gf_daemon *d, struct gf_err *err)
 {
-	struct gf_config *c = d->config;
-	struct gf_host_opts h = { .sampler = c->sampler, .max_tasks = c->max_tasks };
-	struct gf_engine_opts o = {
-		.period_ns = c->period_ns, .observe = d->observe, .budget_n = c->budget_n,
-		.budget_window_ns = c->budget_window_ns, .rt_priority = c->rt_priority, .mlock = c->mlock,
-	};
-	int r;
-
 	d->engine_why = "as configured";
-	if (c->engine == GF_ENGINE_GPU)
+	if (d->config->engine == GF_ENGINE_GPU)
 		return gf_err_set(err, ENOTSUP, "the GPU engine is not in this build; use --engine auto or --engine cpu");
-	if (c->engine == GF_ENGINE_AUTO)
+	if (d->config->engine == GF_ENGINE_AUTO)
 		d->engine_why = "auto: the GPU engine is not in this build";
-	r = gf_host_create(&h, &d->target, err);
-	if (r)
-		return r;
-	snprintf(d->target->name, sizeof d->target->name, "%s", c->target_name);
-	o.max_tasks = d->target->sample.cap ? d->target->sample.cap : c->max_tasks;
-	return gf_engine_create(d->target, d->policy->img, &o, &d->engine, err);
-}
-
-/* One below the engine: signals may wait for a tick, no tick for signals. Where
- * that is not permitted an ordinary thread is better than none, as for the engine. */
-static int start_actuator(struct gf_daemon *d, struct gf_err *err)
-{
-	struct gf_actuator_opts a = { .rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0 };
-	int fd = gf_engine_verdict_fd(d->engine);
-	int r = gf_actuator_create(&a, fd, verdicts, d->engine, gf_reporter_sink, d->reporter, &d->actuator, err);
-
-	if (r != -EPERM || !a.rt_priority)
-		return r;
-	gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);
-	a.rt_priority = 0;
-	return gf_actuator_create(&a, fd, verdicts, d->engine, gf_reporter_sink, d->reporter, &d->actuator, err);
+	return 0;
 }
 
 static int start_control(struct gf_daemon *d, struct gf_err *err)
@@ -185,27 +139,23 @@ static int start_control(struct gf_daemon *d, struct gf_err *err)
 	return gf_control_create(&o, &d->control, err);
 }
 
-static int load_policy(struct gf_daemon *d, struct gf_err *err)
+static void say_started(struct gf_daemon *d)
 {
-	struct gf_policy_report rep = { 0 };
-	int r = gf_policy_load(d->config, &d->options.policy, &d->policy, &rep);
+	const struct gf_watch *w = d->watch;
+	uint32_t rules = gf_watches_rules(d);
+	const char *mode = gf_watches_observe(d) ? "observe" : "enforce";
 
-	if (rep.text)
-		gf_log(r ? LOG_ERR : LOG_WARNING, "%s", rep.text);
-	for (size_t i = 0; i < rep.notes.n; i++)
-		gf_log(LOG_WARNING, "%s", rep.notes.v[i]);
-	if (r)
-		*err = rep.err;
-	gf_policy_report_deinit(&rep);
-	if (r)
-		return r;
-	if (!d->policy->rules)
-		gf_log(LOG_WARNING, "the policy has no rules: nothing will be done");
-	r = gf_policies_create(&d->policies);
-	if (r)
-		return gf_err_set(err, -r, "out of memory");
-	gf_policies_add(d->policies, d->policy);
-	return 0;
+	if (d->watches == 1) {
+		gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s",
+				rules, rules == 1 ? "" : "s", mode, (double)w->period_ns / 1e6, w->target->road);
+		return;
+	}
+	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %zu targets, %s mode", d->watches, mode);
+	for (size_t i = 0; i < d->watches; i++, w++)
+		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms, sampling by %s",
+				   w->config->kind == GF_TARGET_IMAGE ? "an" : "a", gf_config_kind(w->config->kind), w->policy->rules,
+				   w->policy->rules == 1 ? "" : "s", w->observe ? "observe" : "enforce", (double)w->period_ns / 1e6,
+				   w->target->road);
 }
 
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
@@ -216,27 +166,25 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 	d->observe = d->config->observe || d->options.observe;
 	shield();
 	d->reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (d->reload_fd < 0)
+	d->ps_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->reload_fd < 0 || d->ps_fd < 0)
 		return gf_err_set(err, errno, "cannot make an eventfd: %s", strerror(errno));
 	r = gf_log_start(err); /* before there are threads that log */
 	if (!r)
-		r = load_policy(d, err);
+		r = choose_engine(d, err);
 	if (!r)
-		r = start_engine(d, err);
+		r = gf_watches_create(d, err);
 	if (!r)
 		r = start_reporter(d, err);
 	/* before anything can act: a second daemon must not act beside the first */
 	if (!r)
 		r = start_control(d, err);
 	if (!r)
-		r = start_actuator(d, err);
+		r = gf_watches_start(d, err);
+	d->running = !r;
 	if (!r)
-		r = gf_engine_start(d->engine, err);
-	if (r)
-		return r;
-	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s",
-			d->policy->rules, d->policy->rules == 1 ? "" : "s", d->observe ? "observe" : "enforce", (double)d->config->period_ns / 1e6, d->target->road);
-	return 0;
+		say_started(d);
+	return r;
 }
 
 void gf_daemon_stop(struct gf_daemon *d)
@@ -245,22 +193,17 @@ void gf_daemon_stop(struct gf_daemon *d)
 	while (d->laters)
 		json_decref(d->later[--d->laters].request);
 	gf_control_destroy(d->control);
-	if (d->engine)
-		gf_engine_stop(d->engine);
-	bool had_started = d->actuator;
-	gf_actuator_destroy(d->actuator); /* its last verdicts are still in the engine */
-	if (had_started)
+	gf_watches_stop(d);
+	if (d->running)
 		gf_reporter_say(d->reporter, "gpufasd stopped");
 	gf_reporter_stop(d->reporter);
 	gf_hooks_destroy(d->hooks);
 	gf_audit_destroy(d->audit); /* may still have something to say */
 	gf_reporter_destroy(d->reporter);
 	gf_log_stop();
-	gf_engine_destroy(d->engine);
-	gf_target_destroy(d->target);
-	gf_view_free(d->view);
-	gf_policies_destroy(d->policies);
-	gf_policy_put(d->policy);
+	gf_watches_destroy(d);
 	if (d->reload_fd >= 0)
 		close(d->reload_fd);
+	if (d->ps_fd >= 0)
+		close(d->ps_fd);
 }

@@ -33,21 +33,29 @@ void gf_host_json(const double *host, struct gf_jbuf *b)
 	gf_jbuf_close(b, '}');
 }
 
+/* Of all engines together: what is not so for one is not so. */
 static void engine_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
 {
+	const char *note = "";
+	bool rt = true, mlocked = true;
 	char why[512];
 
-	snprintf(why, sizeof why, "%s%s%s", d->engine_why, *d->engine_why && *st->note ? "; " : "", st->note);
+	for (size_t i = 0; i < d->watches; i++) {
+		rt &= st[i].rt;
+		mlocked &= st[i].mlocked;
+		note = *note ? note : st[i].note;
+	}
+	snprintf(why, sizeof why, "%s%s%s", d->engine_why, *d->engine_why && *note ? "; " : "", note);
 	gf_jbuf_key(b, "engine");
 	gf_jbuf_open(b, '{');
 	gf_jbuf_kstr(b, "kind", "cpu");
 	gf_jbuf_kstr(b, "why", why);
-	gf_jbuf_kbool(b, "rt", st->rt);
-	gf_jbuf_kbool(b, "mlocked", st->mlocked);
+	gf_jbuf_kbool(b, "rt", rt);
+	gf_jbuf_kbool(b, "mlocked", mlocked);
 	gf_jbuf_close(b, '}');
 }
 
-static void policy_json(const struct gf_daemon *d, struct gf_jbuf *b)
+static void policy_json(const struct gf_policy *p, const char *last_error, struct gf_jbuf *b)
 {
 	char t[64];
 
@@ -55,25 +63,30 @@ static void policy_json(const struct gf_daemon *d, struct gf_jbuf *b)
 	gf_jbuf_open(b, '{');
 	gf_jbuf_key(b, "files");
 	gf_jbuf_open(b, '[');
-	for (size_t i = 0; i < d->policy->files.n; i++)
-		gf_jbuf_str(b, d->policy->files.v[i]);
+	for (size_t i = 0; i < p->files.n; i++)
+		gf_jbuf_str(b, p->files.v[i]);
 	gf_jbuf_close(b, ']');
-	gf_jbuf_kuint(b, "rules", d->policy->rules);
-	snprintf(t, sizeof t, "%016llx", (unsigned long long)d->policy->img->fp);
+	gf_jbuf_kuint(b, "rules", p->rules);
+	snprintf(t, sizeof t, "%016llx", (unsigned long long)p->img->fp);
 	gf_jbuf_kstr(b, "fp", t);
-	gf_jbuf_kstr(b, "loaded_at", gf_time_text(d->policy->loaded_wall_ns, t, sizeof t));
-	gf_jbuf_kstr(b, "last_reload_error", d->last_reload_error);
+	gf_jbuf_kstr(b, "loaded_at", gf_time_text(p->loaded_wall_ns, t, sizeof t));
+	if (last_error)
+		gf_jbuf_kstr(b, "last_reload_error", last_error);
 	gf_jbuf_close(b, '}');
 }
 
-static void target_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+static void budget_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
 {
-	gf_jbuf_key(b, "targets");
-	gf_jbuf_open(b, '[');
+	gf_jbuf_key(b, "budget");
 	gf_jbuf_open(b, '{');
-	gf_jbuf_kstr(b, "name", d->config->target_name);
-	gf_jbuf_kstr(b, "kind", d->target->ops->kind);
-	gf_jbuf_kstr(b, "road", d->target->road);
+	gf_jbuf_kuint(b, "used", st->budget_used);
+	gf_jbuf_kuint(b, "of", st->budget_n);
+	gf_jbuf_knum(b, "window_s", (double)d->config->budget_window_ns / 1e9);
+	gf_jbuf_close(b, '}');
+}
+
+static void ticks_json(const struct gf_engine_stats *st, struct gf_jbuf *b)
+{
 	gf_jbuf_kuint(b, "tasks", st->live);
 	gf_jbuf_kuint(b, "rows", st->rows);
 	gf_jbuf_kuint(b, "dropped", st->dropped);
@@ -90,58 +103,88 @@ static void target_json(const struct gf_daemon *d, const struct gf_engine_stats 
 	gf_jbuf_knum(b, "total_max_us", (double)st->total_max_ns / 1e3);
 	gf_jbuf_key(b, "host");
 	gf_host_json(st->host, b);
-	gf_jbuf_close(b, '}');
-	gf_jbuf_close(b, ']');
 }
 
-void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b)
+static void target_json(const struct gf_watch *w, const struct gf_engine_stats *st, struct gf_jbuf *b)
 {
-	struct gf_engine_stats st;
+	char road[512];
+
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "name", w->name);
+	gf_jbuf_kstr(b, "kind", w->target->ops->kind);
+	gf_jbuf_kstr(b, "road", gf_target_describe(w->target, road, sizeof road));
+	gf_jbuf_kstr(b, "mode", w->observe ? "observe" : "enforce");
+	gf_jbuf_kuint(b, "period_ns", w->period_ns);
+	policy_json(w->policy, NULL, b);
+	budget_json(w->daemon, st, b);
+	ticks_json(st, b);
+	gf_jbuf_close(b, '}');
+}
+
+static void events_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+{
 	struct gf_reporter_stats rs;
+	uint64_t lost = 0, verdicts_lost = 0;
 	char text[512] = "";
 
-	gf_engine_stats(d->engine, &st);
-	gf_reporter_stats(d->reporter, &rs);
-	gf_jbuf_open(b, '{');
-	gf_jbuf_kstr(b, "version", GF_VERSION);
-	gf_jbuf_kint(b, "pid", getpid());
-	gf_jbuf_knum(b, "uptime_s", (double)(gf_daemon_clock(CLOCK_MONOTONIC) - d->started_ns) / 1e9);
-	gf_jbuf_kstr(b, "mode", d->observe ? "observe" : "enforce");
-	gf_jbuf_kuint(b, "period_ns", d->config->period_ns);
-	engine_json(d, &st, b);
-	policy_json(d, b);
-	gf_jbuf_key(b, "budget");
-	gf_jbuf_open(b, '{');
-	gf_jbuf_kuint(b, "used", st.budget_used);
-	gf_jbuf_kuint(b, "of", st.budget_n);
-	gf_jbuf_knum(b, "window_s", (double)d->config->budget_window_ns / 1e9);
-	gf_jbuf_close(b, '}');
-	target_json(d, &st, b);
+	gf_reporter_stats(d->reporter, GF_NONE, &rs);
+	for (size_t i = 0; i < d->watches; i++) {
+		lost += st[i].events_dropped;
+		verdicts_lost += st[i].verdicts_dropped;
+	}
 	gf_jbuf_key(b, "events");
 	gf_jbuf_open(b, '{');
 	gf_jbuf_kuint(b, "total", rs.events);
 	gf_jbuf_kuint(b, "queued", rs.queued);
-	gf_jbuf_kuint(b, "lost", rs.lost + st.events_dropped);
-	gf_jbuf_kuint(b, "verdicts_lost", st.verdicts_dropped);
+	gf_jbuf_kuint(b, "lost", rs.lost + lost);
+	gf_jbuf_kuint(b, "verdicts_lost", verdicts_lost);
 	gf_jbuf_kstr(b, "audit", d->audit ? d->config->audit_path : "");
 	gf_jbuf_kstr(b, "audit_error", d->audit ? gf_audit_error(d->audit, text, sizeof text) : "");
 	gf_jbuf_kuint(b, "audit_lost", d->audit ? gf_audit_lost(d->audit) : 0);
 	gf_jbuf_kuint(b, "log_lost", gf_log_lost());
 	gf_jbuf_close(b, '}');
-	gf_jbuf_kuint(b, "rss_bytes", gf_daemon_rss());
-	gf_jbuf_close(b, '}');
 }
 
-uint32_t gf_daemon_rules_json(struct gf_daemon *d, const char *only, struct gf_jbuf *b)
+void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b)
+{
+	struct gf_engine_stats *st = calloc(d->watches, sizeof *st);
+
+	if (!st) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < d->watches; i++)
+		gf_engine_stats(d->watch[i].engine, &st[i]);
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "version", GF_VERSION);
+	gf_jbuf_kint(b, "pid", getpid());
+	gf_jbuf_knum(b, "uptime_s", (double)(gf_daemon_clock(CLOCK_MONOTONIC) - d->started_ns) / 1e9);
+	gf_jbuf_kstr(b, "mode", gf_watches_observe(d) ? "observe" : "enforce");
+	gf_jbuf_kuint(b, "period_ns", d->config->period_ns);
+	engine_json(d, st, b);
+	policy_json(d->watch->policy, d->last_reload_error, b);
+	budget_json(d, st, b);
+	gf_jbuf_key(b, "targets");
+	gf_jbuf_open(b, '[');
+	for (size_t i = 0; i < d->watches; i++)
+		target_json(&d->watch[i], &st[i], b);
+	gf_jbuf_close(b, ']');
+	events_json(d, st, b);
+	gf_jbuf_kuint(b, "rss_bytes", gf_daemon_rss());
+	gf_jbuf_close(b, '}');
+	free(st);
+}
+
+uint32_t gf_watch_rules_json(struct gf_watch *w, const char *only, struct gf_jbuf *b)
 {
 	uint64_t fp = 0, now = gf_daemon_clock(CLOCK_BOOTTIME);
 	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
 	uint32_t said = 0;
 
 	gf_jbuf_open(b, '[');
-	size_t n = v ? gf_engine_rules(d->engine, v, GF_MAX_RULES, &fp) : 0;
+	size_t n = v ? gf_engine_rules(w->engine, v, GF_MAX_RULES, &fp) : 0;
 	/* a reload may have been between two looks: only views and names of one image go together */
-	struct gf_policy *p = n ? gf_policies_find(d->policies, fp) : NULL;
+	struct gf_policy *p = n ? gf_policies_find(w->policies, fp) : NULL;
 	for (uint32_t i = 0; p && i < GF_MIN(n, (size_t)p->rules); i++) {
 		const char *name = gf_image_str(p->img, GF_SEC(struct gf_rule, p->img, GF_SEC_RULE)[i].name);
 		if (only && strcmp(only, name))

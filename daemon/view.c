@@ -25,17 +25,17 @@ struct gf_view {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	int done_fd;         /* eventfd: an answer is there */
+	int done_fd;         /* eventfd, the daemon's: an answer is there */
 	/* under the lock */
 	bool stop, asked, done;
 	uint32_t rows;       /* that the engine has */
 	struct gf_jbuf json; /* of the last answer */
 	struct gf_err err;   /* or why there is none */
 	/* the thread's own */
-	enum gf_host_sampler sampler;
+	const struct gf_watch *watch;
 	uint32_t max_tasks;
-	char *target_name;
 	struct gf_target *target;
+	uint64_t then_at;    /* CLOCK_MONOTONIC of `then`; 0: none */
 	uint64_t then_ns;    /* target's time of `then` */
 	double *then;        /* [cap] CPU time then */
 	uint32_t *gen;       /* [cap] whose */
@@ -65,13 +65,13 @@ static void unmake(struct gf_view *v)
 	v->target = NULL;
 	v->then = v->cpu = NULL;
 	v->gen = NULL;
-	v->then_ns = 0;
+	v->then_at = v->then_ns = 0;
 	malloc_trim(0);
 }
 
 static int make(struct gf_view *v, uint32_t rows, struct gf_err *err)
 {
-	struct gf_host_opts o = { .sampler = v->sampler, .max_tasks = GF_MIN(rows, v->max_tasks) };
+	struct gf_host_opts o = { .sampler = v->watch->config->sampler, .max_tasks = GF_MIN(rows, v->max_tasks) };
 	struct gf_fieldset f = all_fields();
 	int r = gf_host_create(&o, &v->target, err);
 
@@ -98,19 +98,23 @@ static int take(struct gf_view *v, struct gf_err *err)
 	if (r)
 		return r;
 	const double *cpu = s->col[GF_TF_CPUTIME];
-	bool apart = s->now_ns >= v->then_ns + APART_NS;
+	uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
+	bool apart = now >= v->then_at + APART_NS;
+	double took = s->now_ns > v->then_ns ? (double)(s->now_ns - v->then_ns) : gf_unknown(); /* its clock may stand */
 	for (uint32_t i = 0; cpu && i < s->rows; i++) {
-		bool same = v->then_ns && v->gen[i] == s->gen[i];
+		bool same = v->then_at && v->gen[i] == s->gen[i];
 		if (apart) {
-			v->cpu[i] = same ? (cpu[i] - v->then[i]) / (double)(s->now_ns - v->then_ns) * 100 : gf_unknown();
+			v->cpu[i] = same ? (cpu[i] - v->then[i]) / took * 100 : gf_unknown();
 			v->then[i] = cpu[i];
 			v->gen[i] = s->gen[i];
 		} else if (!same) {
 			v->cpu[i] = gf_unknown();
 		}
 	}
-	if (apart)
+	if (apart) {
 		v->then_ns = s->now_ns;
+		v->then_at = now;
+	}
 	return 0;
 }
 
@@ -125,9 +129,9 @@ static int look(struct gf_view *v, uint32_t rows, struct gf_err *err)
 	for (;;) {
 		if (!v->target)
 			r = make(v, want, err);
-		uint64_t now = gf_daemon_clock(CLOCK_BOOTTIME);
-		bool fresh = !r && v->then_ns && now - v->then_ns <= FRESH_NS;
-		if (fresh && now - v->then_ns < APART_NS)
+		uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
+		bool fresh = !r && v->then_at && now - v->then_at <= FRESH_NS;
+		if (fresh && now - v->then_at < APART_NS)
 			return 0;
 		if (!r)
 			r = take(v, err);
@@ -138,8 +142,8 @@ static int look(struct gf_view *v, uint32_t rows, struct gf_err *err)
 		}
 		if (r || fresh)
 			return r;
-		while ((now = gf_daemon_clock(CLOCK_BOOTTIME)) < v->then_ns + APART_NS) {
-			uint64_t left = v->then_ns + APART_NS - now;
+		while ((now = gf_daemon_clock(CLOCK_MONOTONIC)) < v->then_at + APART_NS) {
+			uint64_t left = v->then_at + APART_NS - now;
 			nanosleep(&(struct timespec){ .tv_nsec = (long)left }, NULL);
 		}
 	}
@@ -199,7 +203,7 @@ static void write_json(struct gf_view *v, struct gf_jbuf *b)
 	const struct gf_sample *s = &v->target->sample;
 
 	gf_jbuf_open(b, '{');
-	gf_jbuf_kstr(b, "target", v->target_name);
+	gf_jbuf_kstr(b, "target", v->watch->name);
 	gf_jbuf_kuint(b, "now_ns", s->now_ns);
 	gf_jbuf_kuint(b, "dropped", s->dropped);
 	gf_jbuf_key(b, "host");
@@ -276,12 +280,9 @@ static void *view_thread(void *arg)
 
 static void release(struct gf_view *v)
 {
-	if (v->done_fd >= 0)
-		close(v->done_fd);
 	gf_jbuf_deinit(&v->json);
 	pthread_mutex_destroy(&v->lock);
 	pthread_cond_destroy(&v->cond);
-	free(v->target_name);
 	free(v);
 }
 
@@ -297,7 +298,7 @@ void gf_view_free(struct gf_view *v)
 	release(v);
 }
 
-static int start(struct gf_daemon *d, struct gf_err *err)
+static int start(struct gf_watch *w, struct gf_err *err)
 {
 	struct gf_view *v = calloc(1, sizeof *v);
 	pthread_condattr_t attr;
@@ -309,52 +310,44 @@ static int start(struct gf_daemon *d, struct gf_err *err)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&v->cond, &attr);
 	pthread_condattr_destroy(&attr);
-	v->sampler = d->config->sampler;
-	v->max_tasks = d->config->max_tasks;
-	v->target_name = strdup(d->config->target_name);
-	v->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int r = v->done_fd < 0 ? gf_err_set(err, errno, "cannot make an eventfd: %s", strerror(errno)) :
-		!v->target_name ? gf_err_set(err, ENOMEM, "out of memory") :
-		gf_thread_start(&v->thread, "gpufasd-ps", view_thread, v, err);
+	v->watch = w;
+	v->max_tasks = w->config->max_tasks;
+	v->done_fd = w->daemon->ps_fd;
+	int r = gf_thread_start(&v->thread, "gpufasd-ps", view_thread, v, err);
 	if (r)
 		release(v);
 	else
-		d->view = v;
+		w->view = v;
 	return r;
 }
 
-void gf_daemon_ps(struct gf_daemon *d, struct gf_client *c)
+void gf_watch_ps(struct gf_watch *w, struct gf_client *c)
 {
 	struct gf_engine_stats st;
 	struct gf_err err = { "" };
 	int r = 0;
 
-	if (gf_control_waiting(d->control) > MAX_WAITING) {
+	if (gf_control_waiting(w->daemon->control) > MAX_WAITING) {
 		gf_client_fail(c, NULL, "too many answers wait for clients that do not read; try again");
 		return;
 	}
-	if (!d->view)
-		r = start(d, &err);
+	if (!w->view)
+		r = start(w, &err);
 	if (r) {
 		gf_client_fail(c, NULL, "%s", err.text[0] ? err.text : strerror(-r));
 		return;
 	}
-	if (d->ps_clients == GF_CTL_MAX_CLIENTS) { /* they came, asked and went */
+	if (w->ps_clients == GF_CTL_MAX_CLIENTS) { /* they came, asked and went */
 		gf_client_fail(c, NULL, "too many clients ask for processes at once; try again");
 		return;
 	}
-	d->ps_client[d->ps_clients++] = gf_client_defer(c);
-	gf_engine_stats(d->engine, &st);
-	pthread_mutex_lock(&d->view->lock);
-	d->view->asked = true;
-	d->view->rows = st.live + st.dropped;
-	pthread_cond_signal(&d->view->cond);
-	pthread_mutex_unlock(&d->view->lock);
-}
-
-int gf_daemon_ps_fd(const struct gf_daemon *d)
-{
-	return d->view ? d->view->done_fd : -1;
+	w->ps_client[w->ps_clients++] = gf_client_defer(c);
+	gf_engine_stats(w->engine, &st);
+	pthread_mutex_lock(&w->view->lock);
+	w->view->asked = true;
+	w->view->rows = st.live + st.dropped;
+	pthread_cond_signal(&w->view->cond);
+	pthread_mutex_unlock(&w->view->lock);
 }
 
 static void answer(struct gf_daemon *d, struct gf_client *c, struct gf_jbuf *json, bool last, const char *why)
@@ -374,14 +367,11 @@ static void answer(struct gf_daemon *d, struct gf_client *c, struct gf_jbuf *jso
 	}
 }
 
-void gf_daemon_ps_done(struct gf_daemon *d)
+static void ps_done(struct gf_watch *w)
 {
-	struct gf_view *v = d->view;
+	struct gf_view *v = w->view;
 	struct gf_err err;
-	uint64_t n;
 
-	if (!v || read(v->done_fd, &n, sizeof n) < 0)
-		return;
 	pthread_mutex_lock(&v->lock);
 	struct gf_jbuf json = v->json;
 	err = v->err;
@@ -389,12 +379,23 @@ void gf_daemon_ps_done(struct gf_daemon *d)
 	v->json = (struct gf_jbuf){ 0 };
 	v->done = false;
 	pthread_mutex_unlock(&v->lock);
-	for (size_t i = 0; done && i < d->ps_clients; i++) {
-		struct gf_client *c = gf_control_client(d->control, d->ps_client[i]);
+	for (size_t i = 0; done && i < w->ps_clients; i++) {
+		struct gf_client *c = gf_control_client(w->daemon->control, w->ps_client[i]);
 		if (c)
-			answer(d, c, &json, i + 1 == d->ps_clients, err.text);
+			answer(w->daemon, c, &json, i + 1 == w->ps_clients, err.text);
 	}
 	if (done)
-		d->ps_clients = 0;
+		w->ps_clients = 0;
 	gf_jbuf_deinit(&json);
+}
+
+void gf_daemon_ps_done(struct gf_daemon *d)
+{
+	uint64_t n;
+
+	if (read(d->ps_fd, &n, sizeof n) < 0)
+		return;
+	for (size_t i = 0; i < d->watches; i++)
+		if (d->watch[i].view)
+			ps_done(&d->watch[i]);
 }

@@ -9,36 +9,43 @@
  * Answer    {"v":1,"ok":true,"data":{...}}
  *       or  {"v":1,"ok":false,"error":"one sentence","diags":[...]}   (diags: reload only; gf_diags_json)
  *
+ * "target":"name" picks one of the daemon's targets; without it the first, but where "all" is said.
+ *
  * cmd       further members               data
  * ping      -                             {"pid":,"version":}
  * status    -                             see below
- * rules     -                             {"rules":[rule view]}
- * ps        "target":"name" (first)       {"target":,"now_ns":,"host":{name:value},"tasks":[{field:value}]}
+ * rules     "target"                      {"target":,"rules":[rule view]}
+ * ps        "target"                      {"target":,"now_ns":,"host":{name:value},"tasks":[{field:value}]}
  * events    "last":N (20), "follow":bool,
- *           "rule":"name", "since_seq":N  {"events":[event]}; with follow, then
+ *           "rule":"name", "since_seq":N,
+ *           "target" (all)                {"events":[event]}; with follow, then
  *                                         {"v":1,"event":{...}} a line until the client closes;
  *                                         {"v":1,"lost":N} where the client was too slow
- * explain   "event":SEQ or "rule":"name"  {"event":{...}} or {"rule":{rule view}}
+ * explain   "event":SEQ or "rule":"name",
+ *           "target" (first that has it)  {"event":{...}} or {"target":,"rule":{rule view}}
  * metrics   -                             {"text":"Prometheus exposition"}
- * reload *  -                             {"rules":N,"kept":N,"warnings":[...]}
- * observe * "on":bool                     {"observe":bool}
+ * reload *  -                             {"rules":N,"kept":N,"warnings":[...]}   (of all targets together)
+ * observe * "on":bool, "target" (all; off: not
+ *           those whose own mode is observe) {"observe":bool,"targets":[{"name","observe"}]}   (targets: of many)
  * signal *  "target","pid","signal"       {"pid":,"signal":,"result":"sent"}
  *
  * status data: {"version","pid","uptime_s","mode":"enforce|observe","period_ns",
  *   "engine":{"kind":"cpu","why":"...","rt":bool,"mlocked":bool},
- *   "policy":{"files":[...],"rules":N,"fp":"hex","loaded_at":"RFC 3339","last_reload_error":"" },
- *   "budget":{"used":N,"of":N,"window_s":N},
- *   "targets":[{"name","kind","road","tasks":N,"rows":N,"ticks":N,"missed":N,"overruns":N,
+ *   "policy":{"files":[...],"rules":N,"fp":"hex","loaded_at":"RFC 3339","last_reload_error":"" },   (the first target's)
+ *   "budget":{"used":N,"of":N,"window_s":N},   (the first target's)
+ *   "targets":[{"name","kind","road","mode","period_ns","policy":{...},"budget":{...},"tasks":N,"rows":N,"dropped":N,
+ *      "ticks":N,"missed":N,"late":N,"overruns":N,"stale":bool,"sample_errors":N,"sample_error":"",
  *      "sample_us":x,"eval_us":x,"total_us":x,"total_max_us":x,"host":{field:value}}],
  *   "events":{"queued":N,"lost":N,"audit":"path or empty","audit_error":""},
  *   "rss_bytes":N}
+ *   mode: observe where all targets are.
  *
  * rule view: {"name","title","file","line","text","truth":"true|false|unknown","phase":"idle|steps|settle|cooldown",
  *   "closeness":0..1|null,"closest":{"pid","comm"}|null,"true_rows":N,"fired":N,"last_ago_s":x|null,"due_in_s":x|null,
  *   "steps":["SIGTERM largest where ...","after 5s SIGKILL"],
  *   "terms":[{"text","left":x|null,"right":x|null,"left_text","right_text","truth"}]}
  *
- * event: {"seq","time":"RFC 3339 with ns","target","kind":"action|no-victim|held-back|skipped|result|rule-on|rule-off|missed|daemon",
+ * event: {"seq","time":"RFC 3339 with ns","target" (not of the daemon as a whole, where there are many),"kind":"action|no-victim|held-back|skipped|result|rule-on|rule-off|missed|daemon",
  *   "rule","step":"canonical text","observed":bool,"sentence":"one line for a person",
  *   "pid","comm","uid","start_ns","action":"SIGKILL|renice|...","held_back":"cooldown|limit|settle|budget|stale|busy",
  *   "terms":[as above],"ranks":[{"pid","comm","uid","key":x|null,"key_text","class":"preferred|plain|avoided|protected","why":"chosen|ranked-lower|...","by":"protect interactive (file:line)"}],

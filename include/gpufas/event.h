@@ -162,9 +162,9 @@ struct gf_event {
 	uint8_t kind;      /* enum gf_event_kind */
 	uint8_t held_back; /* enum gf_held_back */
 	uint8_t observed;  /* 1: observe mode or observing rule, nothing was done */
-	uint8_t step;
+	uint8_t step;      /* DAEMON: level of syslog, 0: LOG_NOTICE */
 	uint32_t rule;     /* or GF_NONE */
-	uint32_t target;   /* index of target in the daemon */
+	uint32_t target;   /* index of target in the daemon; GF_NONE: the daemon as a whole */
 	/* the victim (the seed, for groups) */
 	int32_t pid;
 	uint32_t uid;

@@ -52,6 +52,6 @@ gone "$second"; is "touches nothing" $? 1
 has "and sends none by hand" "$(ask "{\"v\":1,\"cmd\":\"signal\",\"pid\":$second,\"signal\":\"TERM\"}")" "observe mode"
 ask '{"v":1,"cmd":"observe","on":false}' >/dev/null
 until_ok gone "$second" && ok "until it is switched off" || not_ok "until it is switched off"
-has "metrics count it" "$(ask '{"v":1,"cmd":"metrics"}')" 'gpufas_actions_total{rule=\"victim\",action=\"SIGTERM\"} 2'
+has "metrics count it" "$(ask '{"v":1,"cmd":"metrics"}')" 'gpufas_actions_total{rule=\"victim\",action=\"SIGTERM\",target=\"this-machine\"} 2'
 stop; is "stop" $? 0
 echo "1..$n"

@@ -53,7 +53,7 @@ until_ok logged "reloaded: 1 rule, 1 of them unchanged" && ok "SIGHUP reloads, s
 # ---- reload
 echo "rule two if comm == \"$tag-none\" then log cooldown 1min" >"$d/policy.d/b.policy"
 has "reload takes a new file" "$(ask '{"v":1,"cmd":"reload"}')" '"data":{"rules":2,"kept":1'
-fp=$(ask '{"v":1,"cmd":"status"}' | grep -o '"fp":"[0-9a-f]*"')
+fp=$(ask '{"v":1,"cmd":"status"}' | grep -o '"fp":"[0-9a-f]*"' | head -1)
 echo "rule three if rss > 5s then SIGKILL largest" >"$d/policy.d/c.policy"
 r=$(ask '{"v":1,"cmd":"reload"}')
 has "a wrong policy is refused" "$r" '"ok":false'
@@ -91,7 +91,7 @@ bad=$(grep -vE '^(# HELP [a-z_]+ [^ ].*|# TYPE [a-z_]+ (counter|gauge)|[a-z_]+(\
 is "metrics: every line is one of the format" "$bad" ""
 is "metrics: no family twice" "$(grep '^# TYPE' "$d/metrics" | sort | uniq -d)" ""
 is "metrics: counters end in _total" "$(awk '/^# TYPE .* counter/ && $3 !~ /_total$/' "$d/metrics")" ""
-has "metrics: rules" "$(cat "$d/metrics")" 'gpufas_rule_true{rule="quiet"} 0'
+has "metrics: rules" "$(cat "$d/metrics")" 'gpufas_rule_true{rule="quiet",target="this-machine"} 0'
 has "metrics: reloads" "$(cat "$d/metrics")" 'gpufas_reloads_total{result="error"} 3'
 if command -v promtool >/dev/null; then
 	promtool check metrics <"$d/metrics" >"$d/promtool" 2>&1; is "metrics: promtool" "$?$(cat "$d/promtool")" 0

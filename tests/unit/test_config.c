@@ -117,9 +117,13 @@ static void test_everything(void **state)
 	assert_int_equal(c->engine, GF_ENGINE_CPU);
 	assert_int_equal(c->rt_priority, 7);
 	assert_false(c->mlock);
-	assert_string_equal(c->target_name, "box-1");
-	assert_int_equal(c->sampler, GF_SAMPLER_PROC);
-	assert_int_equal(c->max_tasks, 4096);
+	assert_int_equal(c->targets, 1);
+	assert_string_equal(c->target[0].name, "box-1");
+	assert_int_equal(c->target[0].kind, GF_TARGET_HOST);
+	assert_int_equal(c->target[0].sampler, GF_SAMPLER_PROC);
+	assert_int_equal(c->target[0].max_tasks, 4096);
+	assert_int_equal(gf_config_target_period(c, &c->target[0]), 1500000000);
+	assert_true(gf_config_target_observe(c, &c->target[0]));
 	assert_int_equal(c->dirs.n, 2);
 	assert_string_equal(c->dirs.v[1], "/b");
 	assert_string_equal(c->files.v[0], "/c d");
@@ -136,6 +140,103 @@ static void test_everything(void **state)
 	assert_int_equal(c->log_level, LOG_DEBUG);
 	assert_int_equal(c->journal, GF_LOG_JOURNAL_YES);
 	gf_config_free(c);
+}
+
+static void test_targets(void **state)
+{
+	struct gf_config *c = good(
+		"mode: observe\n"
+		"period: 200ms\n"
+		"targets:\n"
+		"- kind: host\n"
+		"- name: web\n"
+		"  kind: vm\n"
+		"  qmp: /run/web.qmp\n"
+		"  kick: {serial: /run/web.serial}\n"
+		"  mode: enforce\n"
+		"  period: 50ms\n"
+		"  policy: {files: [/p/vm.policy]}\n"
+		"- name: db\n"
+		"  kind: vm\n"
+		"  ram:\n"
+		"    file: /dev/shm/db.ram\n"
+		"    layout: [{gpa: 0, size: 2GiB, offset: 0}, {gpa: 0x100000000, size: 1.5 GiB, offset: 2GiB}]\n"
+		"  kick: {qtest: /run/db.qtest}\n"
+		"  max-tasks: 2000\n"
+		"- {name: shm, kind: vm, ram: /dev/shm/x.ram}\n"
+		"- name: crash\n"
+		"  file: /var/crash/core\n"
+		"  kind: image\n"); /* kind may stand last */
+	const struct gf_config_target *t = c->target;
+
+	(void)state;
+	assert_int_equal(c->targets, 5);
+	assert_string_equal(t[0].name, "this-machine");
+	assert_int_equal(t[0].max_tasks, 32768);
+	assert_false(t[0].own_policy);
+	assert_true(gf_config_target_observe(c, &t[0]));
+	assert_int_equal(t[1].kind, GF_TARGET_VM);
+	assert_string_equal(t[1].qmp, "/run/web.qmp");
+	assert_null(t[1].ram);
+	assert_int_equal(t[1].kick, GF_KICK_SERIAL);
+	assert_string_equal(t[1].kick_path, "/run/web.serial");
+	assert_false(gf_config_target_observe(c, &t[1]));
+	assert_int_equal(gf_config_target_period(c, &t[1]), 50000000);
+	assert_int_equal(t[1].max_tasks, 8192);
+	assert_true(t[1].own_policy);
+	assert_int_equal(t[1].dirs.n, 0);
+	assert_string_equal(t[1].files.v[0], "/p/vm.policy");
+	assert_string_equal(t[2].ram, "/dev/shm/db.ram");
+	assert_int_equal(t[2].pieces, 2);
+	assert_int_equal(t[2].piece[0].size, 2ull << 30);
+	assert_int_equal(t[2].piece[1].gpa, 4ull << 30);
+	assert_int_equal(t[2].piece[1].size, 3ull << 29);
+	assert_int_equal(t[2].piece[1].off, 2ull << 30);
+	assert_int_equal(t[2].kick, GF_KICK_QTEST);
+	assert_int_equal(t[2].max_tasks, 2000);
+	assert_int_equal(gf_config_target_period(c, &t[2]), 200000000);
+	assert_string_equal(t[3].ram, "/dev/shm/x.ram");
+	assert_int_equal(t[3].pieces, 0);
+	assert_int_equal(t[4].kind, GF_TARGET_IMAGE);
+	assert_true(gf_config_target_observe(c, &t[4]));
+	assert_ptr_equal(gf_config_target(c, "db"), &t[2]);
+	assert_null(gf_config_target(c, "dbx"));
+	gf_config_free(c);
+}
+
+#define TARGET(rest) "targets:\n- {name: a, " rest "}\n"
+
+static void test_bad_targets(void **state)
+{
+	(void)state;
+	bad("targets: []\n", "1:10: targets must be a list with at least one target | write \"targets:\", and below it \"  - name: this-machine\"");
+	bad("targets: [x]\n", "1:11: a target must be a map of keys and values");
+	bad(TARGET("kind: trace"), "2:19: the kind \"trace\" is not available in this version; host, vm and image are");
+	bad(TARGET("kind: vn"), "2:19: the target's kind cannot be \"vn\" | did you mean \"vm\"?");
+	bad(TARGET("kind: vm"), "2:3: a target of kind vm needs qmp or ram | qmp: /run/guest.qmp (QEMU's -qmp "
+	    "unix:/run/guest.qmp,server=on,wait=off), or ram: {file: /dev/shm/guest.ram}");
+	bad(TARGET("kind: vm, qmp: /q, ram: /r"), "2:3: a target of kind vm has qmp or ram, not both | QEMU says by qmp where the memory is");
+	bad(TARGET("kind: image"), "2:3: a target of kind image needs its file | file: /var/crash/guest.core");
+	bad(TARGET("kind: image, file: /x, mode: enforce"), "2:42: an image is never acted on: its mode is observe");
+	bad(TARGET("qmp: /x"), "2:13: a target of kind host has no \"qmp\"; one of kind vm has");
+	bad(TARGET("kind: vm, qmp: /x, sampler: bpf"), "2:32: a target of kind vm has no \"sampler\"; one of kind host has");
+	bad(TARGET("kind: vm, qnp: /x"), "2:23: unknown key \"qnp\" in a target | did you mean \"qmp\"?");
+	bad(TARGET("kind: vm, libvirt: web"), "2:23: libvirt keeps the monitor of its guests to itself | give the guest a second monitor "
+	    "(qemu:commandline in its XML), and here its socket as qmp");
+	bad(TARGET("kind: vm, qmp: run/x"), "2:28: qmp must be an absolute path | the daemon's working directory is /");
+	bad(TARGET("kind: vm, qmp: /x, kick: {qtest: /a, serial: /b}"), "2:58: a kick goes one way: qtest or serial");
+	bad(TARGET("kind: vm, ram: {layout: [{size: 1GiB}]}"), "2:28: ram needs its file | write {file: /dev/shm/guest.ram}");
+	bad(TARGET("kind: vm, ram: {file: /r, layout: []}"), "2:47: layout must be a list of pieces | write [{gpa: 0, size: 2GiB, offset: 0}, ...], or leave it out to have it found");
+	bad(TARGET("kind: vm, ram: {file: /r, layout: [{gpa: 0}]}"), "2:48: a piece of memory needs its size");
+	bad(TARGET("kind: vm, ram: {file: /r, layout: [{size: 3000}]}"),
+	    "2:55: size: \"3000\" lacks its unit; write for example 16MiB | or in hexadecimal, such as 0x100000000");
+	bad(TARGET("kind: vm, ram: {file: /r, layout: [{size: 0x1001}]}"), "2:55: size must be a multiple of 4KiB, up to 4PiB");
+	bad(TARGET("kind: vm, ram: {file: /r, layout: [{size: 2GiB}, {gpa: 1GiB, size: 1GiB}]}"),
+	    "2:62: this piece of memory and number 1 of the list overlap");
+	bad("targets:\n- name: a\n- name: a\n", "3:9: there is a target \"a\" already | events and commands tell targets apart by their names");
+	bad("targets:\n- kind: host\n- kind: host\n", "3:3: this target needs a name | name: guest-1");
+	bad("targets:\n- {kind: vm, qmp: /x}\n", "2:3: this target needs a name | name: guest-1");
+	bad(TARGET("period: 0s"), "2:21: the target's period must be from 1ms to 1min");
 }
 
 static void test_keys(void **state)
@@ -168,9 +269,6 @@ static void test_values(void **state)
 	bad("engine: {realtime: 100}\n", "1:20: engine.realtime must be from 1 to 99");
 	bad("budget: {actions: -3}\n", "1:19: budget.actions must be a whole number, not \"-3\"");
 	bad("budget: {actions: 99999999999999999999}\n", "1:19: budget.actions must be from 0 to 256");
-	bad("targets: []\n", "1:10: targets must be a list with one target | write \"targets:\", and below it \"  - name: this-machine\"");
-	bad("targets:\n  - kind: vm\n", "2:11: the kind \"vm\" is not available in this version; only \"host\" is");
-	bad("targets:\n- name: a\n- name: b\n", "3:3: a second target is not available in this version");
 	bad("targets:\n- name: a b\n", "2:9: \"a b\" cannot be a target's name | letters, digits, dots, dashes and underscores; at most 63");
 	bad("policy: {files: /x}\n", "1:17: policy.files must be a list of paths | write [/a, /b]");
 	bad("policy: {files: [x]}\n", "1:18: policy.files must be an absolute path | the daemon's working directory is /");
@@ -227,7 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_shipped), cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_keys), cmocka_unit_test(test_values), cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_targets), cmocka_unit_test(test_bad_targets), cmocka_unit_test(test_keys), cmocka_unit_test(test_values), cmocka_unit_test(test_yaml),
 		cmocka_unit_test(test_mutations),
 	};
 

@@ -50,14 +50,15 @@ static void handle(void *arg, struct gf_client *c, const char *cmd, json_t *rq)
 
 static int setup(void **state)
 {
-	struct gf_reporter_opts r = { .source_fd = -1, .target = "t" };
+	struct gf_reporter_source from = { .fd = -1, .target = "t" };
+	struct gf_reporter_opts r = { .source = &from, .sources = 1 };
 	struct gf_err err = { "" };
 
 	(void)state;
 	strcpy(dir, "/tmp/gpufas-ctl.XXXXXX");
 	if (!mkdtemp(dir) || gf_policies_create(&policies))
 		return -1;
-	r.policies = policies;
+	from.policies = policies;
 	if (gf_reporter_create(&r, &reporter, &err))
 		return -1;
 	snprintf(path, sizeof path, "%s/run/c.sock", dir);
@@ -267,7 +268,7 @@ static void test_follow(void **state)
 	/* more than are kept: the follower hears how many it has missed. Said in
 	 * portions that the reporter's inbox can hold, while the client is not served. */
 	struct gf_reporter_stats st;
-	gf_reporter_stats(reporter, &st);
+	gf_reporter_stats(reporter, GF_NONE, &st);
 	for (uint64_t i = 0; i < GF_REPORTER_KEPT + 76; i += 100) {
 		for (uint64_t k = i; k < i + 100; k++)
 			gf_reporter_say(reporter, "event %llu", (unsigned long long)k);
@@ -275,7 +276,7 @@ static void test_follow(void **state)
 		struct gf_reporter_stats now = st;
 		while (now.events < want) {
 			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-			gf_reporter_stats(reporter, &now);
+			gf_reporter_stats(reporter, GF_NONE, &now);
 		}
 	}
 	j = hear(fd, 500);

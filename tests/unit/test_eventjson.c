@@ -94,7 +94,7 @@ static json_t *json(const struct gf_event *ev, const struct gf_image_header *i)
 	struct gf_jbuf b = { 0 };
 	json_error_t e;
 
-	gf_event_json(ev, i, "box", &b);
+	gf_event_json(ev, i, "box", false, &b);
 	assert_false(b.failed);
 	assert_null(memchr(b.p, '\n', b.n));
 	json_t *j = json_loadb(b.p, b.n, JSON_REJECT_DUPLICATES, &e);

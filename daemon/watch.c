@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Targets, each with its policy, engine and whoever acts on it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+
+/* Verdicts on processes go on to the actuator. log, notify and run are complete
+ * with their event: the reporter does them. */
+static size_t verdicts(void *arg, struct gf_verdict *buf, size_t n)
+{
+	struct gf_watch *w = arg;
+	size_t got, kept;
+
+	do {
+		got = gf_engine_verdicts(w->engine, buf, n);
+		kept = 0;
+		for (size_t i = 0; i < got; i++)
+			if (buf[i].action != GF_ACT_LOG && buf[i].action != GF_ACT_NOTIFY && buf[i].action != GF_ACT_RUN)
+				buf[kept++] = buf[i];
+	} while (got && !kept); /* 0 means "no more" to the actuator */
+	return kept;
+}
+
+static size_t events(void *arg, struct gf_event *buf, size_t n)
+{
+	const struct gf_watch *w = arg;
+
+	return gf_engine_events(w->engine, buf, n);
+}
+
+struct gf_reporter_source gf_watch_source(struct gf_watch *w)
+{
+	return (struct gf_reporter_source){
+		.take = events, .arg = w, .fd = gf_engine_event_fd(w->engine), .policies = w->policies, .target = w->name,
+	};
+}
+
+/* ---- start ------------------------------------------------------------------- */
+
+static int load_policies(struct gf_daemon *d, struct gf_err *err)
+{
+	struct gf_policy_report rep = { 0 };
+	struct gf_policy **v = calloc(d->watches, sizeof *v);
+	int r = v ? gf_policy_load_all(d->config, d->config->target, d->watches, &d->options.policy, v, &rep) :
+		gf_err_set(&rep.err, ENOMEM, "out of memory");
+
+	if (rep.text)
+		gf_log(r ? LOG_ERR : LOG_WARNING, "%s", rep.text);
+	for (size_t i = 0; i < rep.notes.n; i++)
+		gf_log(LOG_WARNING, "%s", rep.notes.v[i]);
+	if (r)
+		*err = rep.err;
+	gf_policy_report_deinit(&rep);
+	for (size_t i = 0; i < d->watches && !r; i++) {
+		struct gf_watch *w = &d->watch[i];
+		w->policy = v[i];
+		if (!w->policy->rules && d->watches > 1)
+			gf_log(LOG_WARNING, "target %s: the policy has no rules: nothing will be done", w->name);
+		else if (!w->policy->rules)
+			gf_log(LOG_WARNING, "the policy has no rules: nothing will be done");
+	}
+	free(v);
+	return r;
+}
+
+static int make_target(struct gf_watch *w, struct gf_err *err)
+{
+	const struct gf_config_target *t = w->config;
+	struct gf_host_opts h = { .sampler = t->sampler, .max_tasks = t->max_tasks };
+
+	if (t->kind != GF_TARGET_HOST)
+		return gf_err_set(err, ENOTSUP, "targets of kind %s are not in this build", gf_config_kind(t->kind));
+	int r = gf_host_create(&h, &w->target, err);
+	if (!r)
+		snprintf(w->target->name, sizeof w->target->name, "%s", w->name);
+	return r;
+}
+
+static int make_engine(struct gf_watch *w, struct gf_err *err)
+{
+	const struct gf_config *c = w->daemon->config;
+	struct gf_engine_opts o = {
+		.period_ns = w->period_ns, .observe = w->observe, .budget_n = c->budget_n,
+		.budget_window_ns = c->budget_window_ns, .rt_priority = c->rt_priority, .mlock = c->mlock,
+		.target_index = w->index,
+	};
+
+	o.max_tasks = w->target->sample.cap ? w->target->sample.cap : w->config->max_tasks;
+	return gf_engine_create(w->target, w->policy->img, &o, &w->engine, err);
+}
+
+/* In an error of one of many, which one. */
+static int name_target(const struct gf_watch *w, int r, struct gf_err *err)
+{
+	struct gf_err why = *err;
+
+	if (r && w->daemon->watches > 1)
+		gf_err_set(err, -r, "target %s: %.300s", w->name, why.text[0] ? why.text : strerror(-r));
+	return r;
+}
+
+static int create(struct gf_watch *w, struct gf_err *err)
+{
+	int r = gf_policies_create(&w->policies);
+
+	if (r)
+		return gf_err_set(err, -r, "out of memory");
+	gf_policies_add(w->policies, w->policy);
+	r = make_target(w, err);
+	if (!r)
+		r = make_engine(w, err);
+	return r;
+}
+
+int gf_watches_create(struct gf_daemon *d, struct gf_err *err)
+{
+	const struct gf_config *c = d->config;
+	int r;
+
+	d->watch = calloc(c->targets, sizeof *d->watch);
+	if (!d->watch)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	d->watches = c->targets;
+	for (size_t i = 0; i < d->watches; i++) {
+		const struct gf_config_target *t = &c->target[i];
+		d->watch[i] = (struct gf_watch){
+			.daemon = d, .index = (uint32_t)i, .config = t, .name = t->name, .period_ns = gf_config_target_period(c, t),
+			.observe = d->options.observe || gf_config_target_observe(c, t),
+		};
+	}
+	r = load_policies(d, err);
+	for (size_t i = 0; i < d->watches && !r; i++)
+		r = name_target(&d->watch[i], create(&d->watch[i], err), err);
+	return r;
+}
+
+/* One below the engine: signals may wait for a tick, no tick for signals. Where
+ * that is not permitted an ordinary thread is better than none, as for the engine. */
+static int start_actuator(struct gf_watch *w, struct gf_err *err)
+{
+	struct gf_daemon *d = w->daemon;
+	struct gf_actuator_opts a = {
+		.rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0, .target_index = w->index,
+	};
+	int fd = gf_engine_verdict_fd(w->engine);
+	int r = gf_actuator_create(&a, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->actuator, err);
+
+	if (r != -EPERM || !a.rt_priority)
+		return r;
+	gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);
+	a.rt_priority = 0;
+	return gf_actuator_create(&a, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->actuator, err);
+}
+
+int gf_watches_start(struct gf_daemon *d, struct gf_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < d->watches && !r; i++)
+		r = name_target(&d->watch[i], start_actuator(&d->watch[i], err), err);
+	for (size_t i = 0; i < d->watches && !r; i++)
+		r = name_target(&d->watch[i], gf_engine_start(d->watch[i].engine, err), err);
+	return r;
+}
+
+/* ---- stop -------------------------------------------------------------------- */
+
+void gf_watches_stop(struct gf_daemon *d)
+{
+	for (size_t i = 0; i < d->watches; i++)
+		if (d->watch[i].engine)
+			gf_engine_stop(d->watch[i].engine);
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_actuator_destroy(d->watch[i].actuator); /* its last verdicts are still in the engine */
+		d->watch[i].actuator = NULL;
+	}
+}
+
+void gf_watches_destroy(struct gf_daemon *d)
+{
+	for (size_t i = 0; i < d->watches; i++) {
+		struct gf_watch *w = &d->watch[i];
+		gf_engine_destroy(w->engine);
+		gf_view_free(w->view); /* it may look at the target's guest */
+		gf_target_destroy(w->target);
+		gf_policies_destroy(w->policies);
+		gf_policy_put(w->policy);
+	}
+	free(d->watch);
+	d->watch = NULL;
+	d->watches = 0;
+}
+
+/* ---- all of them ------------------------------------------------------------- */
+
+struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->watches; i++)
+		if (!name || !strcmp(d->watch[i].name, name))
+			return &d->watch[i];
+	return NULL;
+}
+
+void gf_watch_observe(struct gf_watch *w, bool observe)
+{
+	w->observe = observe;
+	gf_engine_set_observe(w->engine, observe);
+}
+
+bool gf_watches_observe(const struct gf_daemon *d)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < d->watches; i++)
+		all &= d->watch[i].observe;
+	return all;
+}
+
+uint32_t gf_watches_rules(const struct gf_daemon *d)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < d->watches; i++)
+		n += d->watch[i].policy->rules;
+	return n;
+}
