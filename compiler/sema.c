@@ -27,7 +27,7 @@ static void define(struct gf_sema_ctx *c, const struct gf_stmt *st, struct gf_le
 	if (!st->name)
 		return;
 	let->stmt = st;
-	if (gf_field_find(st->name)) {
+	if (gf_field_find(st->name) || strcmp(st->name, GF_SEMA_TARGET_KIND) == 0) {
 		gf_sema_error(c, "E053", st->name_span, "choose another name", "%s is a field already", st->name);
 		return;
 	}
@@ -83,7 +83,10 @@ static void check_statements(struct gf_sema_ctx *c, struct gf_ast *const *ast, s
 		for (const struct gf_stmt *st = ast[i]->first; st && !c->oom; st = st->next) {
 			if (st->kind == GF_ST_RULE) {
 				check_name(c, st);
-				gf_sema_rule_check(c, st, &c->out->rule[c->out->rules++]);
+				gf_sema_rule_check(c, st, &c->out->rule[c->out->rules]);
+				/* A rule that this target makes impossible is none of its rules. */
+				if (!gf_sema_never_here(c->out->rule[c->out->rules].cond))
+					c->out->rules++;
 			} else if (st->kind != GF_ST_LET) {
 				check_class(c, st, &c->out->klass[c->out->classes++]);
 			}

@@ -336,6 +336,8 @@ struct gf_node *gf_sema_compare(struct gf_sema_ctx *c, const struct gf_expr *e)
 		return gf_sema_string_test(c, e, f, b);
 	if (g)
 		return gf_sema_string_test(c, e, g, a);
+	if (gf_sema_is_target(a) || gf_sema_is_target(b))
+		return gf_sema_target_test(c, e, gf_sema_is_target(a) ? b : a);
 	if (!sides(c, a, b, equality, &l, &r))
 		return NULL;
 	if (!equality && (l->dim == GF_DIM_ENUM_STATE || l->dim == GF_DIM_ENUM_SCHED)) {
@@ -398,6 +400,8 @@ struct gf_node *gf_sema_in(struct gf_sema_ctx *c, const struct gf_expr *e)
 
 	if (f)
 		return gf_sema_string_in(c, e, f);
+	if (gf_sema_is_target(e->arg[0]))
+		return gf_sema_target_in(c, e);
 	struct gf_node *x = gf_sema_number(c, e->arg[0]), *all = NULL;
 	bool bad = !x;
 

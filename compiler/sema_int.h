@@ -92,6 +92,7 @@ struct gf_sema_ctx {
 	const struct gf_stmt *rule; /* whose `allow` is in force, or NULL */
 	uint64_t period_ns;
 	unsigned depth;
+	bool never;   /* the rule at hand is never true for this target: what the target lacks is no error in it */
 	bool partial; /* the text has syntax errors: names may be missing because of them */
 	bool oom;
 };
@@ -158,13 +159,21 @@ void gf_node_rehash(struct gf_node *n);
 struct gf_node *gf_sema_path(struct gf_sema_ctx *c, const struct gf_expr *e);
 void gf_sema_path_faults(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *root); /* says those below n */
 
+/* sema_target.c */
+#define GF_SEMA_TARGET_KIND "target.kind"
+const char *gf_sema_target_name(const struct gf_sema_ctx *c); /* "vm" */
+bool gf_sema_is_target(const struct gf_expr *e);               /* the name above */
+struct gf_node *gf_sema_target_test(struct gf_sema_ctx *c, const struct gf_expr *e, const struct gf_expr *rhs);
+struct gf_node *gf_sema_target_in(struct gf_sema_ctx *c, const struct gf_expr *e);
+bool gf_sema_never_here(const struct gf_node *cond); /* false, and by the target */
+struct gf_node *gf_sema_stand_in(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *e);
+
 /* sema_name.c */
 struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e);
 const struct gf_field_info *gf_sema_string_field(const struct gf_expr *e); /* NULL: not the name of one */
 struct gf_let *gf_sema_let(struct gf_sema_ctx *c, const char *name);
 struct gf_node *gf_sema_let_value(struct gf_sema_ctx *c, struct gf_let *let, struct gf_span use);
 bool gf_sema_has_field(const struct gf_sema_ctx *c, const struct gf_field_info *f);
-const char *gf_sema_target_name(const struct gf_sema_ctx *c);
 const char *gf_sema_near_name(struct gf_sema_ctx *c, const char *name);
 /* Says which fields the target can never give, of a whole condition or number. NULL when some were. */
 struct gf_node *gf_sema_finish(struct gf_sema_ctx *c, struct gf_node *n, const struct gf_expr *root);

@@ -13,13 +13,6 @@
 /* Longest expression that explanations show with its lets written out. */
 #define EXPAND_MAX 100u
 
-const char *gf_sema_target_name(const struct gf_sema_ctx *c)
-{
-	static const char *const name[GF_TARGET_COUNT] = { "host", "vm", "image", "trace" };
-
-	return (unsigned)c->opts->target < GF_TARGET_COUNT ? name[c->opts->target] : "this";
-}
-
 static const char *target_letters(enum gf_target_kind t)
 {
 	switch (t) {
@@ -92,11 +85,12 @@ const char *gf_sema_near_name(struct gf_sema_ctx *c, const char *name)
 
 	if (c->diags->overflow)
 		return NULL;
-	all = calloc(n + c->lets.used + 1, sizeof *all);
+	all = calloc(n + c->lets.used + 2, sizeof *all);
 	if (!all)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
 		all[k++] = f[i].name;
+	all[k++] = GF_SEMA_TARGET_KIND;
 	for (size_t i = 0; i < c->lets.cap; i++)
 		if (c->lets.slot[i].key)
 			all[k++] = c->lets.slot[i].key;
@@ -140,6 +134,11 @@ struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e)
 
 	if (let)
 		return gf_sema_let_value(c, let, e->span);
+	if (gf_sema_is_target(e)) {
+		gf_sema_error(c, "E060", e->span, "compare it: " GF_SEMA_TARGET_KIND " == \"vm\"",
+			      GF_SEMA_TARGET_KIND " is a text, not a number or condition");
+		return NULL;
+	}
 	if (f && f->str) {
 		gf_sema_error(c, "E060", e->span,
 			      gf_sema_printf(c, "compare it: %s == \"...\", %s ~ \"...*\", %s in (\"...\", \"...\")",
@@ -187,6 +186,8 @@ struct gf_node *gf_sema_finish(struct gf_sema_ctx *c, struct gf_node *n, const s
 
 	if (!n || !(gf_sn(n)->need[0] | gf_sn(n)->need[1]))
 		return n;
+	if (c->never)
+		return gf_sema_stand_in(c, n, root);
 	if (gf_sn(n)->need[GF_SEMA_NEED_PATH / 64] >> (GF_SEMA_NEED_PATH % 64) & 1)
 		gf_sema_path_faults(c, n, root);
 	for (unsigned b = 0; b < count && b < GF_SEMA_NEED_PATH; b++) {

@@ -45,7 +45,7 @@ static void add_field(struct template *t, size_t at, size_t len, const char *bef
 	}
 	if (f) {
 		note.str = f->id + 1;
-		if (!gf_sema_has_field(c, f)) {
+		if (!gf_sema_has_field(c, f) && !c->never) {
 			gf_sema_error(c, "E077", e->span, NULL, "%s is not to be had from a %s target", f->name,
 				      gf_sema_target_name(c));
 			t->bad = true;

@@ -152,11 +152,13 @@ void gf_sema_rule_check(struct gf_sema_ctx *c, const struct gf_stmt *st, struct 
 	bool victim = false;
 
 	c->rule = st;
+	*r = (struct gf_sema_rule){ 0 };
 	r->ast = (struct gf_stmt *)st;
 	r->name = rule_name(c, st);
 	r->title = st->title ? st->title : "";
 	check_allow(c, k);
 	r->cond = gf_sema_condition(c, st->expr, "the condition of this rule");
+	c->never = gf_sema_never_here(r->cond);
 	check_hold(c, &st->hold, r);
 	if (st->until)
 		r->until = gf_sema_condition(c, st->until, "until");
@@ -167,7 +169,8 @@ void gf_sema_rule_check(struct gf_sema_ctx *c, const struct gf_stmt *st, struct 
 		victim |= r->step[i].pick != GF_PICK_NONE;
 	if (k->notify && k->notify_text)
 		gf_sema_notes(c, r, k->notify_text, k->notify_span, victim, &r->note, &r->notes);
-	if (r->cond && (!st->until || r->until))
+	if (r->cond && !c->never && (!st->until || r->until))
 		gf_sema_lint_rule(c, r);
+	c->never = false;
 	c->rule = NULL;
 }

@@ -46,6 +46,8 @@ static void check_target(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 {
 	const char *what = action_text(c, a), *target = gf_sema_target_name(c);
 
+	if (c->never)
+		return;
 	if (c->opts->target == GF_TARGET_VM && a->action == GF_ACT_RENICE)
 		gf_sema_error(c, "E093", a->action_span, "such as limit cpu.max 20%, or freeze",
 			      "renice is not possible from outside: what a nice value goes into is the guest's scheduler's own");

@@ -6,7 +6,8 @@
  *
  * - Steps go on when the condition has become false: who sent SIGTERM means the
  *   SIGKILL for those that ignored it, and a SIGSTOP must be followed by its
- *   SIGCONT. Only a later step that selects anew wants the condition still true.
+ *   SIGCONT. Only a later step that selects anew wants the condition still true, and a
+ *   reset: a machine that has come round must not be reset for what it was.
  * - An action is one seed (a group counts as one); a step without a victim that is
  *   not merely log or notify is one action too. Later steps on the same victims
  *   are part of it. `limit` and the budget count actions; the budget leaves out
@@ -246,6 +247,10 @@ GF_INLINE enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint
 		if (done == GF_STEP_NONE)
 			gf_rule_skip(t, rule, step);
 		return done;
+	}
+	if (sp->action == GF_ACT_RESET && rs->truth != GF_TRUE) {
+		gf_rule_skip(t, rule, step);
+		return GF_STEP_NONE;
 	}
 	if (sp->pick == GF_PICK_NONE) {
 		if (!gf_action_harmless(sp->action) && !gf_step_allowed(t, rule, sp))

@@ -16,7 +16,7 @@ mkdir -p "$out/crash"
 seed_images() {
 	mkdir -p "$out/seed/image"
 	local f n=0
-	for f in policies/*.policy policies/vm/*.policy tests/fuzz/corpus/policy/*; do
+	for f in policies/*.policy tests/fuzz/corpus/policy/*; do
 		for target in host vm; do
 			n=$((n + 1))
 			"$BUILD/gpufasctl" compile -t $target "$f" -o "$out/seed/image/$n.gfb" >/dev/null 2>&1 || rm -f "$out/seed/image/$n.gfb"
@@ -29,7 +29,7 @@ for program in "$@"; do
 	name=${program##*/fuzz_}
 	mkdir -p "$out/new/$name" "$out/seed/$name"
 	[ "$name" = image ] && seed_images
-	[ "$name" = policy ] && cp policies/*.policy policies/vm/*.policy "$out/seed/policy/"
+	[ "$name" = policy ] && cp policies/*.policy "$out/seed/policy/"
 	dictionary=()
 	[ -f "tests/fuzz/$name.dict" ] && dictionary=("-dict=tests/fuzz/$name.dict")
 	echo "== $name, $seconds s"

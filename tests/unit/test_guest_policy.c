@@ -268,6 +268,19 @@ static void of_the_machine(void **state)
 	EXPECT(&w, "RESET");
 	QUIET(&w, 5);
 	end(&w);
+
+	/* It has come round, or nobody knows: it is not reset for what it was. */
+	for (int i = 0; i < 2; i++) {
+		begin_vm(&w, "if os.stalled > 30s then nmi then after 3s reset then notify \"x\" cooldown 10min");
+		host(&w, "os.stalled", 31e9);
+		EXPECT(&w, "NMI");
+		QUIET(&w, 1);
+		host(&w, "os.stalled", i ? gf_unknown() : 0);
+		QUIET(&w, 1);
+		EXPECT(&w, "NOTIFY");
+		assert_non_null(event_of(&w, GF_EV_SKIPPED));
+		end(&w);
+	}
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -477,7 +478,8 @@ static void templates(void **state)
 	done(&t);
 }
 
-/* available() of what a target never gives folds, and with it what it guards. */
+/* available() of what a target never gives folds, and with it what it guards; a rule that can never be
+ * true for a target is none of its rules. */
 static void targets(void **state)
 {
 	static const char text[] = "if available(os.stalled) and os.stalled > 5s then log\n"
@@ -487,14 +489,101 @@ static void targets(void **state)
 
 	(void)state;
 	sema(&t, text);
-	assert_int_equal(cond(&t, 0)->kind, GF_N_FALSE);
-	assert_int_equal(cond(&t, 1)->kind, GF_N_GT);
+	assert_int_equal(t.sema->rules, 1);
+	assert_int_equal(cond(&t, 0)->kind, GF_N_GT);
 	done(&t);
 	sema_len(&t, text, strlen(text), &vm);
 	assert_int_equal(t.r, 0);
 	assert_int_equal(cond(&t, 0)->kind, GF_N_AND);
 	assert_int_equal(cond(&t, 0)->kid[0]->kind, GF_N_KNOWN);
 	done(&t);
+}
+
+static void kinds_of_target(void **state)
+{
+	static const char text[] = "let guest = target.kind in (\"vm\", \"image\")\n"
+				   "rule a if guest and rss > 1GiB then log it notify \"{task->mm->map_count}\"\n"
+				   "rule b if target.kind == \"host\" and rss > 2GiB then renice +5 it\n"
+				   "rule c if rss > 3GiB or guest and task->mm->map_count > 5 then log it";
+	static const struct { enum gf_target_kind target; const char *rules; enum gf_node_kind c; } want[] = {
+		{ GF_TARGET_HOST, "bc", GF_N_GT }, { GF_TARGET_VM, "ac", GF_N_OR },
+		{ GF_TARGET_IMAGE, "ac", GF_N_OR }, { GF_TARGET_TRACE, "c", GF_N_GT },
+	};
+	struct result t;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+		const struct gf_compile_opts opts = { .target = want[i].target };
+
+		sema_len(&t, text, strlen(text), &opts);
+		assert_int_equal(t.r, 0);
+		assert_int_equal(t.sema->rules, strlen(want[i].rules));
+		for (uint32_t k = 0; k < t.sema->rules; k++)
+			assert_int_equal(t.sema->rule[k].name[0], want[i].rules[k]);
+		assert_int_equal(cond(&t, t.sema->rules - 1)->kind, want[i].c);
+		done(&t);
+	}
+}
+
+static void paths_are_numbers(void **state)
+{
+	const struct gf_compile_opts vm = { .target = GF_TARGET_VM };
+	static const char text[] = "if rate(task->mm->map_count, 5s) > 10/s then log it\n"
+				   "if task->mm->map_count > 5 then log it\nif task->mm->mmap_base > 5 then log it";
+	struct result t;
+
+	(void)state;
+	sema_len(&t, text, strlen(text), &vm);
+	assert_int_equal(t.r, 0);
+	assert_int_equal(cond(&t, 0)->kid[0]->kind, GF_N_HIST);
+	assert_int_equal(cond(&t, 0)->kid[0]->dim, GF_DIM_RATE);
+	const struct gf_node *a = cond(&t, 0)->kid[0]->kid[0], *b = cond(&t, 1)->kid[0], *c = cond(&t, 2)->kid[0];
+
+	assert_int_equal(a->kind, GF_N_PATH);
+	assert_int_equal(a->scope, GF_SCOPE_TASK);
+	assert_int_equal(a->dim, GF_DIM_NUM);
+	assert_true(a->hash == b->hash && a->hash != c->hash); /* by the text, not by the place */
+	done(&t);
+}
+
+static void path_texts(void **state)
+{
+	static const char *const good[] = { "task->mm", "task->a.b[0]->c[12][3].d_1", "task->_x" };
+	static const char *const bad[] = { "", "task", "task->", "task.mm", "tasks->mm", "task->9", "task->a[", "task->a[]",
+					   "task->a[x]", "task->a[1", "task->a..b", "task->a-b", "task->a->", "task->a ",
+					   "task->a\n", "task->a[-1]", "task-> a", "mm->task" };
+	char text[GF_PATH_TEXT + 8] = "task->";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		assert_true(gf_path_ok(good[i]));
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		if (gf_path_ok(bad[i]))
+			fail_msg("%s", bad[i]);
+	memset(text + 6, 'x', GF_PATH_TEXT - 7);
+	assert_true(gf_path_ok(text));
+	text[GF_PATH_TEXT - 1] = 'x';
+	assert_false(gf_path_ok(text));
+}
+
+static void limits(void **state)
+{
+	(void)state;
+	for (int k = GF_LIMIT_NONE + 1; k < GF_LIMIT_COUNT; k++) {
+		const struct gf_limit_info *l = gf_limit_info((enum gf_limit_kind)k);
+
+		assert_int_equal(gf_limit_find(l->name), k); /* each has a name of its own */
+		assert_true(l->lo < l->hi && l->by > 0);
+		assert_true(!l->of_memory || l->dim == GF_DIM_BYTES);
+	}
+	assert_int_equal(gf_limit_find(""), GF_LIMIT_NONE);
+	assert_int_equal(gf_limit_find("memory"), GF_LIMIT_NONE);
+	/* In the order of the numbers that setrlimit(2) takes. */
+	assert_string_equal(gf_limit_info(GF_LIMIT_RLIMIT + RLIMIT_CPU)->name, "rlimit.cpu");
+	assert_string_equal(gf_limit_info(GF_LIMIT_RLIMIT + RLIMIT_AS)->name, "rlimit.as");
+	assert_string_equal(gf_limit_info(GF_LIMIT_RLIMIT + RLIMIT_NOFILE)->name, "rlimit.nofile");
+	assert_string_equal(gf_limit_info(GF_LIMIT_RLIMIT + RLIMIT_RTTIME)->name, "rlimit.rttime");
+	assert_string_equal(gf_limit_info(GF_LIMIT_RLIMIT + RLIMIT_MSGQUEUE)->name, "rlimit.msgqueue");
 }
 
 static void silenced(void **state)
@@ -631,7 +720,9 @@ int main(void)
 		cmocka_unit_test(over_tasks),	     cmocka_unit_test(hashes),
 		cmocka_unit_test(rules),	     cmocka_unit_test(until_of_a_task),
 		cmocka_unit_test(classes),	     cmocka_unit_test(templates),
-		cmocka_unit_test(targets),	     cmocka_unit_test(silenced),
+		cmocka_unit_test(targets),	     cmocka_unit_test(kinds_of_target),
+		cmocka_unit_test(paths_are_numbers),  cmocka_unit_test(path_texts),
+		cmocka_unit_test(limits),	     cmocka_unit_test(silenced),
 		cmocka_unit_test(broken_texts),	     cmocka_unit_test(whole_compiler),
 		cmocka_unit_test(field_table),
 		cmocka_unit_test(values),
