@@ -27,6 +27,7 @@ struct gf_guest {
 	struct gf_kernel *kernel;
 	struct gf_layout layout;    /* for the walkers */
 	struct gf_pseudo *pseudo;   /* NULL: not writable */
+	struct gf_guest *next;      /* the keeper's: those that are no longer current */
 };
 
 /* Everything about a mapped memory that sampling and delivering need. Takes ram over, also on failure. */

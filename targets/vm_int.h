@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the vm target: what its sampler (vm.c) and its keeper (vm_keep.c) share.
+ *
+ * Who holds a guest. The keeper has one reference from gf_guest_create on and gives up no other's; a guest that is
+ * not the current one any more stays in `retired` until nobody else looks at it, and is then freed by the keeper's
+ * gf_vm_reap. The engine's thread takes no reference and no lock: it says in `sampling` what it looks at.
+ */
+#ifndef GPUFAS_VM_INT_H
+#define GPUFAS_VM_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "targets/vm.h"
+
+struct gf_vm_keep;    /* vm_keep.c */
+struct gf_vm_sampler; /* vm_sample.c */
+
+struct gf_vm {
+	struct gf_target t;
+	struct gf_vm_opts o; /* strings and pieces are copies */
+	bool image;          /* a dump: no keeper, nothing changes */
+	uint64_t step_ns;    /* of an image */
+
+	pthread_mutex_t lock; /* held for a few instructions only */
+	_Atomic(struct gf_guest *) guest;    /* the current one, or NULL; written under the lock, by the keeper */
+	_Atomic(struct gf_guest *) sampling; /* what the engine's thread looks at just now */
+	struct gf_guest *retired;            /* the keeper's, linked by next */
+	uint64_t boots;
+	char state[256];      /* under the lock: why there is no guest, or how it is watched */
+	int state_error;      /* errno that goes with it while there is no guest */
+
+	atomic_bool paused;   /* its CPUs do not run (QEMU's "paused", "suspended", ...): samples fail, and its time stands */
+	atomic_bool suspect;  /* something that was read cannot be so */
+	int wake_fd;          /* eventfd, non-blocking: readable when suspect has been set or the keeper is to end; -1: image */
+	atomic_bool end;
+
+	struct gf_vm_keep *keep;
+	struct gf_vm_sampler *sampler;
+};
+
+/* ---- for the keeper (vm.c) -------------------------------------------------- */
+
+/* g, with the keeper's reference, is the guest from now on; gives it its number; what was there is retired. */
+void gf_vm_publish(struct gf_vm *vm, struct gf_guest *g);
+/* There is no guest from now on; what was there is retired. Set the state first. */
+void gf_vm_retire(struct gf_vm *vm);
+/* Frees retired guests that nobody looks at; false while there are others. To be called now and then. */
+bool gf_vm_reap(struct gf_vm *vm);
+/* What status and failing samples say: "QEMU is not running (no /run/vm1.qmp)", and the errno (ENOLINK if in doubt; 0 while
+ * attached). No full stop. */
+__attribute__((format(printf, 3, 4)))
+void gf_vm_set_state(struct gf_vm *vm, int error, const char *fmt, ...);
+/* As opts.say, if there is one. */
+__attribute__((format(printf, 3, 4)))
+void gf_vm_say(struct gf_vm *vm, int level, const char *fmt, ...);
+
+/* ---- by the keeper (vm_keep.c), which also has gf_vm_kick, gf_vm_nmi, gf_vm_reset --- */
+
+/* Sets vm->keep and starts the thread. It is woken by wake_fd (which it drains), looks at suspect (which it clears) and end. */
+int gf_vm_keep_start(struct gf_vm *vm, struct gf_err *err);
+/* vm->end is set and wake_fd written: joins the thread, which has retired its guest before it ended. Frees vm->keep; keep NULL: nothing. */
+void gf_vm_keep_stop(struct gf_vm *vm);
+
+/* ---- for vm.c (vm_sample.c) --------------------------------------------------- */
+
+int gf_vm_sampler_create(struct gf_vm *vm, uint32_t max_tasks, struct gf_err *err);
+void gf_vm_sampler_destroy(struct gf_vm *vm);
+
+#endif
