@@ -19,6 +19,9 @@ struct gf_kallsyms_at {
 
 /* -EBADMSG, -ENOTSUP, -ENOMEM with a sentence. */
 int gf_kallsyms_read(const struct gf_kmem *k, const struct gf_kallsyms_at *at, struct gf_kallsyms **ret, struct gf_err *err);
+/* Without being told where: looks for the tables by their shape in the image that k's page tables map at GF_KERNEL_MAP
+ * + phys_base (they lie together, in one of two orders). stext: as above, or 0. -ENOTSUP: no such tables. */
+int gf_kallsyms_search(const struct gf_kmem *k, uint64_t stext, struct gf_kallsyms **ret, struct gf_err *err);
 void gf_kallsyms_free(struct gf_kallsyms *s);
 
 int gf_kallsyms_find(const struct gf_kallsyms *s, const char *name, uint64_t *ret_va); /* 0 or -ENOENT */

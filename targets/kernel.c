@@ -8,9 +8,22 @@
 #include <time.h>
 
 #include "targets/kallsyms.h"
+#include "targets/kernel_scan.h"
 #include "targets/vmcoreinfo.h"
 
 #define TRIES 64u /* notes looked at: every boot that memory has seen may have left one */
+#define KERNELS 8u /* page tables of different kernels looked at */
+
+/* How far it went with what looked like a kernel. */
+enum far { FAR_NOTHING, FAR_FOREIGN, FAR_STALE, FAR_TABLES, FAR_SYMBOLS, FAR_BANNER, FAR_MAP };
+
+struct search {
+	const struct gf_ramfile *f;
+	struct gf_kernel *found;
+	enum far far;
+	int error; /* of who came furthest, with its sentence */
+	struct gf_err err;
+};
 
 static uint64_t now_ns(void)
 {
@@ -130,8 +143,8 @@ static int read_banner(struct gf_kernel *k, struct gf_err *err)
 	}
 	k->banner[n] = 0;
 	if (strncmp(k->banner, start, sizeof start - 1))
-		return gf_err_set(err, EBADMSG, "where the banner of Linux %s should be, there is something else: another kernel has started "
-				  "over it", k->release);
+		return gf_err_set(err, ENODATA, "where the banner of Linux %s should be, there is something else: another boot has written "
+				  "over it, and has not come far yet", k->release);
 	const char *rel = k->banner + sizeof start - 1;
 	size_t len = strcspn(rel, " ");
 	if (k->release[0] && (strlen(k->release) != len || strncmp(rel, k->release, len)))
@@ -140,90 +153,211 @@ static int read_banner(struct gf_kernel *k, struct gf_err *err)
 	return 0;
 }
 
-/* What comes after the page tables and the addresses of kallsyms' tables. */
-static int read_kernel(struct gf_kernel *k, const struct gf_kallsyms_at *at, struct gf_err *err)
+/* What comes after page tables and symbols. */
+static int read_kernel(struct gf_kernel *k, enum far *ret_far, struct gf_err *err)
 {
-	int r = gf_kallsyms_read(&k->mem, at, &k->syms, err);
+	int r;
 
-	if (!r)
-		r = read_banner(k, err);
-	if (!r && sym_range(k, "_text", "_end", &k->mem.image, &k->mem.image_end)) {
+	*ret_far = FAR_SYMBOLS;
+	r = read_banner(k, err);
+	if (r)
+		return r;
+	*ret_far = FAR_BANNER;
+	if (sym_range(k, "_text", "_end", &k->mem.image, &k->mem.image_end)) {
 		k->mem.image = k->mem.image_end = 0; /* then the tables are walked: no harm */
 		note(k, "The symbol table has no _text or _end.");
 	}
-	if (!r)
-		r = find_direct_map(k, err);
-	if (!r)
-		r = read_btf(k, err);
-	return r;
+	r = find_direct_map(k, err);
+	if (r)
+		return r;
+	*ret_far = FAR_MAP;
+	return read_btf(k, err);
 }
 
-static int try_note(struct gf_kernel *k, const struct gf_vmcoreinfo *v, struct gf_err *err)
+/* Where the tables of symbols are, VMCOREINFO says since 6.0 (f09bddbd8661). */
+static int read_symbols(struct gf_kernel *k, const struct gf_vmcoreinfo *v, struct gf_err *err)
 {
 	struct gf_kallsyms_at at = { .names = v->names, .num_syms = v->num_syms, .token_table = v->token_table,
 				     .token_index = v->token_index, .offsets = v->offsets, .relative_base = v->relative_base,
 				     .stext = v->stext };
 
+	if (v->names && v->num_syms && v->token_table && v->offsets)
+		return gf_kallsyms_read(&k->mem, &at, &k->syms, err);
+	return gf_kallsyms_search(&k->mem, v->stext, &k->syms, err);
+}
+
+static int try_note(struct gf_kernel *k, const struct gf_vmcoreinfo *v, enum far *ret_far, struct gf_err *err)
+{
+	int r;
+
+	*ret_far = FAR_FOREIGN;
+	if (v->foreign)
+		return gf_err_set(err, ENOTSUP, "this is the memory of a Linux %s for another architecture: only x86-64 is understood", v->release);
 	k->mem.levels = v->levels;
 	k->mem.phys_base = v->phys_base;
 	k->mem.pgd.v = v->swapper_pg_dir - GF_KERNEL_MAP + v->phys_base;
+	*ret_far = FAR_STALE;
 	if (v->sme_mask)
 		return gf_err_set(err, ENOTSUP, "the memory of Linux %s is encrypted (SME): it can only be looked at with that off (mem_encrypt=off)",
 				  v->release);
 	if (!tables_agree(&k->mem, v->swapper_pg_dir, v->stext))
-		return gf_err_set(err, EBADMSG, "what Linux %s says of itself at guest address 0x%" PRIx64 " does not agree with its page tables: "
-				  "it is left over from an earlier boot, or the layout of memory is not this machine's", v->release, v->gpa);
+		return gf_err_set(err, ENODATA, "what Linux %s says of itself at guest address 0x%" PRIx64 " does not agree with its page tables: "
+				  "it is from an earlier boot and the next has not come far yet, or the layout of memory is not this machine's",
+				  v->release, v->gpa);
 	k->vmcoreinfo_gpa = v->gpa;
 	k->kaslr = v->kaslr;
 	snprintf(k->release, sizeof k->release, "%s", v->release);
 	snprintf(k->found_by, sizeof k->found_by, v->gpa == UINT64_MAX ? "VMCOREINFO in the core's notes" : "VMCOREINFO");
-	return read_kernel(k, &at, err);
+	*ret_far = FAR_TABLES;
+	r = read_symbols(k, v, err);
+	return r ? r : read_kernel(k, ret_far, err);
 }
 
-static void clear(struct gf_kernel *k, const struct gf_ramfile *f)
+/* The tables found may be a process's. The kernel's own, and how many levels they have, follow from its symbols. */
+static int settle_tables(struct gf_kernel *k, struct gf_err *err)
 {
-	gf_kallsyms_free(k->syms);
-	gf_btf_free(k->btf);
-	memset(k, 0, sizeof *k);
-	k->mem.ram = *gf_ramfile_ram(f);
-	k->kaslr = k->vmcoreinfo_gpa = UINT64_MAX;
+	static const char *const names[] = { "init_top_pgt", "swapper_pg_dir", "init_level4_pgt" };
+	uint64_t va;
+
+	if (gf_kernel_sym_any(k, names, 3, &va))
+		return gf_err_set(err, EBADMSG, "the kernel's symbol table does not name its page tables");
+	k->mem.pgd.v = va - GF_KERNEL_MAP + k->mem.phys_base;
+	for (k->mem.levels = 4; k->mem.levels <= 5; k->mem.levels++) {
+		struct gf_err ignored;
+
+		if (tables_agree(&k->mem, va, 0) && find_direct_map(k, &ignored) == 0)
+			return 0;
+	}
+	return gf_err_set(err, EBADMSG, "the kernel's page tables and its symbols contradict each other");
 }
 
-static int find(struct gf_kernel *k, const struct gf_ramfile *f, struct gf_err *err)
+static int try_tables(struct gf_kernel *k, const struct gf_scan_tables *t, enum far *ret_far, struct gf_err *err)
+{
+	int r;
+
+	k->mem.levels = t->levels;
+	k->mem.phys_base = t->phys_base;
+	k->mem.pgd = t->pgd;
+	snprintf(k->found_by, sizeof k->found_by, "its page tables");
+	*ret_far = FAR_TABLES;
+	r = gf_kallsyms_search(&k->mem, 0, &k->syms, err);
+	if (!r)
+		r = settle_tables(k, err);
+	return r ? r : read_kernel(k, ret_far, err);
+}
+
+/* What the clock on the wall says in there, seconds, or 0. */
+static uint64_t wall_time(const struct gf_kernel *k)
+{
+	struct gf_btf_member m;
+	uint64_t va, s, off = 8; /* tk_core is a sequence counter and the timekeeper, without a name for the whole */
+
+	if (gf_kernel_sym(k, "tk_core", &va) == 0) {
+		if (gf_btf_member(k->btf, "timekeeper", "xtime_sec", &m))
+			return 0;
+	} else if (gf_kernel_sym(k, "timekeeper_data", &va) == 0) { /* since 6.18 */
+		off = 0;
+		if (gf_btf_member(k->btf, "tk_data", "timekeeper.xtime_sec", &m))
+			return 0;
+	} else {
+		return 0;
+	}
+	return gf_kmem_load(&k->mem, va + off + m.off, 8, &s) ? 0 : s;
+}
+
+/* A reboot does not clear memory: of two kernels that are whole the later one runs. */
+static void keep_later(struct search *s, struct gf_kernel *k)
+{
+	if (s->found && wall_time(k) <= wall_time(s->found)) {
+		gf_kernel_free(k);
+		return;
+	}
+	gf_kernel_free(s->found);
+	s->found = k;
+}
+
+/* One that may be a kernel. The error of who came furthest is the one to tell. */
+static int attempt(struct search *s, const struct gf_vmcoreinfo *v, const struct gf_scan_tables *t)
+{
+	struct gf_kernel *k = calloc(1, sizeof *k);
+	enum far far = FAR_NOTHING;
+	struct gf_err e = { "no memory" };
+	int r = -ENOMEM;
+
+	if (k) {
+		k->mem.ram = *gf_ramfile_ram(s->f);
+		k->kaslr = k->vmcoreinfo_gpa = UINT64_MAX;
+		r = v ? try_note(k, v, &far, &e) : try_tables(k, t, &far, &e);
+	}
+	if (!r) {
+		keep_later(s, k);
+		return 0;
+	}
+	gf_kernel_free(k);
+	if (far > s->far || r == -ENOMEM) {
+		s->far = far;
+		s->error = r;
+		s->err = e;
+	}
+	return r;
+}
+
+static void by_notes(struct search *s)
 {
 	struct gf_vmcoreinfo v;
 	uint64_t gpa = 0;
 	size_t len;
-	const char *text = gf_ramfile_vmcoreinfo(f, &len);
-	int r = gf_err_set(err, ENODATA, "there is no Linux in %s, or it is still booting", gf_ramfile_what(f));
+	const char *text = gf_ramfile_vmcoreinfo(s->f, &len);
 
-	clear(k, f);
-	if (text && gf_vmcoreinfo_parse(text, len, &v) == 0) {
-		r = try_note(k, &v, err);
-		if (!r)
-			return 0;
+	/* A core's own note is of the kernel that it was made of. */
+	if (text && gf_vmcoreinfo_parse(text, len, &v) == 0 && attempt(s, &v, NULL) == 0)
+		return;
+	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(s->f, &gpa, &v) == 0; i++)
+		attempt(s, &v, NULL);
+}
+
+static void by_tables(struct search *s)
+{
+	struct gf_scan_tables t;
+	uint64_t gpa = 0, seen[KERNELS];
+	unsigned n = 0;
+
+	while (n < KERNELS && gf_scan_tables_next(s->f, &gpa, &t) == 0) {
+		unsigned i = 0;
+
+		while (i < n && seen[i] != t.pmd.v)
+			i++;
+		if (i < n)
+			continue;
+		seen[n++] = t.pmd.v;
+		attempt(s, NULL, &t);
 	}
-	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(f, &gpa, &v) == 0; i++) {
-		clear(k, f);
-		r = try_note(k, &v, err);
-		if (!r)
-			return 0;
-	}
-	return r;
+}
+
+static int find(struct search *s, struct gf_err *err)
+{
+	by_notes(s);
+	if (!s->found && s->far < FAR_SYMBOLS)
+		by_tables(s);
+	if (s->found)
+		return 0;
+	if (s->far == FAR_NOTHING)
+		return gf_scan_why_not(s->f, err);
+	if (err)
+		*err = s->err;
+	return s->error;
 }
 
 int gf_kernel_find(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
 {
 	uint64_t start = now_ns();
-	struct gf_kernel *k = calloc(1, sizeof *k);
-	int r = k ? find(k, f, err) : gf_err_set(err, ENOMEM, "no memory");
+	struct search s = { .f = f };
+	int r = find(&s, err);
 
-	if (r) {
-		gf_kernel_free(k);
+	if (r)
 		return r;
-	}
-	k->took_ns = now_ns() - start;
-	*ret = k;
+	s.found->took_ns = now_ns() - start;
+	*ret = s.found;
 	return 0;
 }
 

@@ -89,8 +89,9 @@ int gf_vmcoreinfo_parse(const char *text, size_t len, struct gf_vmcoreinfo *ret)
 		text += n;
 		len -= n;
 	}
-	if (!v.release[0] || v.swapper_pg_dir < GF_KERNEL_MAP || v.swapper_pg_dir % PAGE)
+	if (!v.release[0] || !v.swapper_pg_dir)
 		return -EBADMSG;
+	v.foreign = v.swapper_pg_dir < GF_KERNEL_MAP || v.swapper_pg_dir % PAGE;
 	*ret = v;
 	return 0;
 }

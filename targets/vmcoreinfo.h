@@ -21,9 +21,10 @@ struct gf_vmcoreinfo {
 	uint64_t kaslr;     /* ~0: not told */
 	uint64_t sme_mask;
 	uint32_t levels;    /* 4 or 5 */
+	bool foreign;       /* of a Linux for another architecture: only release can be used */
 };
 
-/* 0, or -EBADMSG: not of an x86-64 Linux. */
+/* 0, or -EBADMSG: not of a Linux. */
 int gf_vmcoreinfo_parse(const char *text, size_t len, struct gf_vmcoreinfo *ret);
 /* The next note that can be parsed at or after *gpa (start with 0), which is moved on behind it: 0, or -ENOENT. */
 int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, struct gf_vmcoreinfo *ret);
