@@ -17,6 +17,32 @@ static void print_lines(struct gf_lines *l, const struct gf_ctl *ctl)
 	gf_lines_deinit(l);
 }
 
+/* The rules of all targets as one list; of many each with the name of its target. */
+static int all_rules(struct gf_ctl *ctl, const json_t *status, json_t **ret)
+{
+	const json_t *targets = json_object_get(status, "targets"), *t;
+	json_t *all = json_array(), *data, *rule;
+	bool many = json_array_size(targets) > 1;
+	size_t i, k;
+
+	json_array_foreach(targets, i, t) {
+		const char *name = gf_js_str(t, "name");
+		int rc = gf_ctl_call(ctl, "rules", many ? json_pack("{s:s}", "target", name) : NULL, &data, NULL);
+		if (rc) {
+			json_decref(all);
+			return rc;
+		}
+		json_array_foreach(json_object_get(data, "rules"), k, rule) {
+			if (many && json_is_object(rule))
+				json_object_set_new(rule, "target", json_string(name));
+			json_array_append(all, rule);
+		}
+		json_decref(data);
+	}
+	*ret = all;
+	return 0;
+}
+
 int gf_cmd_status(struct gf_ctl *ctl)
 {
 	json_t *status, *rules;
@@ -24,17 +50,17 @@ int gf_cmd_status(struct gf_ctl *ctl)
 
 	if (rc)
 		return rc;
-	rc = gf_ctl_call(ctl, "rules", NULL, &rules, NULL);
+	rc = all_rules(ctl, status, &rules);
 	if (rc) {
 		json_decref(status);
 		return rc;
 	}
 	if (ctl->json) {
-		json_object_set(status, "rules", json_object_get(rules, "rules"));
+		json_object_set(status, "rules", rules);
 		gf_ctl_json(status, false);
 	} else {
 		struct gf_lines l = { 0 };
-		gf_explain_status(status, json_object_get(rules, "rules"), &l);
+		gf_explain_status(status, rules, &l);
 		print_lines(&l, ctl);
 	}
 	json_decref(status);
@@ -94,20 +120,25 @@ int gf_cmd_reload(struct gf_ctl *ctl)
 int gf_cmd_observe(struct gf_ctl *ctl)
 {
 	bool on = !strcmp(ctl->arg[0], "on");
-	json_t *data;
+	const char *name = ctl->val[GF_O_TARGET];
+	json_t *data, *t;
+	size_t i;
 	int rc;
 
 	if (!on && strcmp(ctl->arg[0], "off"))
 		return gf_ctl_misuse(ctl, "observe is on or off, not `%s`", ctl->arg[0]);
-	rc = gf_ctl_call(ctl, "observe", json_pack("{s:b}", "on", on), &data, NULL);
+	rc = gf_ctl_call(ctl, "observe", json_pack("{s:b, s:s*}", "on", on, "target", name), &data, NULL);
 	if (rc)
 		return rc;
 	if (ctl->json)
 		gf_ctl_json(data, true);
 	else if (gf_js_bool(data, "observe"))
-		puts("observe mode is on: rules report what they would do and do nothing");
+		printf("observe mode is on%s%s: rules report what they would do and do nothing\n", name ? " for " : "", name ? name : "");
 	else
-		puts("observe mode is off: rules act");
+		printf("observe mode is off%s%s: rules act\n", name ? " for " : "", name ? name : "");
+	json_array_foreach(json_object_get(data, "targets"), i, t)
+		if (!ctl->json && !on && !name && gf_js_bool(t, "observe"))
+			printf("  but %s goes on observing, as its own mode says\n", gf_js_str(t, "name"));
 	json_decref(data);
 	return GF_EXIT_OK;
 }

@@ -33,6 +33,8 @@ static json_t *request(const struct gf_ctl *ctl, long long last, bool follow, lo
 		json_object_set_new(q, "since_seq", json_integer(since));
 	if (ctl->val[GF_O_RULE])
 		json_object_set_new(q, "rule", json_string(ctl->val[GF_O_RULE]));
+	if (ctl->val[GF_O_TARGET])
+		json_object_set_new(q, "target", json_string(ctl->val[GF_O_TARGET]));
 	return q;
 }
 
@@ -172,14 +174,17 @@ static int explain_rule(struct gf_ctl *ctl, const char *name)
 {
 	json_t *data, *events = NULL, *rule;
 	struct gf_lines l = { 0 };
-	int rc = gf_ctl_call(ctl, "explain", json_pack("{s:s}", "rule", name), &data, NULL);
+	const char *target = ctl->val[GF_O_TARGET];
+	int rc = gf_ctl_call(ctl, "explain", json_pack("{s:s, s:s*}", "rule", name, "target", target), &data, NULL);
 
 	if (rc) /* the daemon has said what is nearest */
 		return rc;
 	rule = json_object_get(data, "rule");
 	if (!json_is_object(rule))
 		return no_answer(data);
-	rc = gf_ctl_call(ctl, "events", json_pack("{s:i, s:s}", "last", 10, "rule", name), &events, NULL);
+	/* its events, too: those of the same target, where the daemon says which */
+	target = *gf_js_str(data, "target") ? gf_js_str(data, "target") : target;
+	rc = gf_ctl_call(ctl, "events", json_pack("{s:i, s:s, s:s*}", "last", 10, "rule", name, "target", target), &events, NULL);
 	if (!rc && ctl->json) {
 		json_object_set(data, "events", json_object_get(events, "events"));
 		gf_ctl_json(data, false);

@@ -17,13 +17,45 @@ static const char *micros(double us, char *buf, size_t n)
 	return buf;
 }
 
-static void add_target(const json_t *t, struct gf_lines *out)
+static void add_policy(const json_t *p, const char *head, bool list, struct gf_lines *out)
+{
+	const json_t *files = json_object_get(p, "files");
+	char when[64];
+
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rule%s from %zu file%s, loaded %s", head, gf_js_int(p, "rules"),
+		     gf_js_int(p, "rules") == 1 ? "" : "s",
+		     json_array_size(files), json_array_size(files) == 1 ? "" : "s",
+		     gf_show_time(gf_js_str(p, "loaded_at"), true, when, sizeof when));
+	for (size_t i = 0; list && i < json_array_size(files); i++)
+		if (json_string_value(json_array_get(files, i)))
+			gf_lines_add(out, GF_LOOK_DIM, "  %-9s%s", "", json_string_value(json_array_get(files, i)));
+}
+
+static void add_budget(const json_t *budget, const char *head, struct gf_lines *out)
+{
+	char a[32];
+
+	if (json_is_object(budget))
+		gf_lines_add(out, gf_js_num(budget, "used") >= gf_js_num(budget, "of") ? GF_LOOK_BAD : GF_LOOK_PLAIN,
+			     "  %-9s%lld of %lld actions used in the last %s", head, gf_js_int(budget, "used"),
+			     gf_js_int(budget, "of"), gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
+}
+
+/* many: what the daemon has one of for each target is said here. */
+static void add_target(const json_t *t, bool many, struct gf_lines *out)
 {
 	char a[32], b[32], c[32], d[32];
 	long long missed = gf_js_int(t, "missed"), overruns = gf_js_int(t, "overruns");
+	bool observe = !strcmp(gf_js_str(t, "mode"), "observe");
 
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s (%s%s%s): %lld tasks", "target", gf_js_str(t, "name"), gf_js_str(t, "kind"),
 		     *gf_js_str(t, "road") ? " by " : "", gf_js_str(t, "road"), gf_js_int(t, "tasks"));
+	if (many) {
+		gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s mode, a tick every %s", "",
+			     gf_js_str(t, "mode"), gf_show_span(gf_js_num(t, "period_ns") / 1e9, a, sizeof a));
+		add_policy(json_object_get(t, "policy"), "", true, out);
+		add_budget(json_object_get(t, "budget"), "", out);
+	}
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s a tick: %s sampling, %s evaluating; longest %s", "",
 		     micros(gf_js_num(t, "total_us"), a, sizeof a), micros(gf_js_num(t, "sample_us"), b, sizeof b),
 		     micros(gf_js_num(t, "eval_us"), c, sizeof c), micros(gf_js_num(t, "total_max_us"), d, sizeof d));
@@ -33,7 +65,8 @@ static void add_target(const json_t *t, struct gf_lines *out)
 		     gf_js_int(t, "ticks"), missed < 0 ? 0 : missed, overruns < 0 ? 0 : overruns);
 }
 
-static void add_rules(const json_t *rules, struct gf_lines *out)
+/* many: rules say which target they are for, by "target". */
+static void add_rules(const json_t *rules, bool many, struct gf_lines *out)
 {
 	size_t i;
 	const json_t *r;
@@ -41,41 +74,28 @@ static void add_rules(const json_t *rules, struct gf_lines *out)
 	if (!json_array_size(rules))
 		return;
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", "");
-	gf_lines_add(out, GF_LOOK_HEAD, "  %-24s %-8s %-9s %-6s %6s  %s", "RULE", "NOW", "PHASE", "CLOSE", "FIRED", "LAST");
+	gf_lines_add(out, GF_LOOK_HEAD, "  %s%-24s %-8s %-9s %-6s %6s  %s", many ? "TARGET           " : "", "RULE", "NOW", "PHASE", "CLOSE", "FIRED", "LAST");
 	json_array_foreach(rules, i, r) {
 		double close = gf_js_num(r, "closeness"), ago = gf_js_num(r, "last_ago_s");
-		char pct[16], last[32];
+		char pct[16], last[32], target[80] = "";
+		if (many)
+			snprintf(target, sizeof target, "%-16s ", gf_js_str(r, "target"));
 		if (isnan(close))
 			snprintf(pct, sizeof pct, "-");
 		else
 			snprintf(pct, sizeof pct, "%d%%", (int)floor(fmin(fmax(close, 0), 1) * 100));
-		gf_lines_add(out, gf_explain_truth_look(gf_js_str(r, "truth")), "  %-24s %-8s %-9s %-6s %6lld  %s%s", gf_js_str(r, "name"),
+		gf_lines_add(out, gf_explain_truth_look(gf_js_str(r, "truth")), "  %s%-24s %-8s %-9s %-6s %6lld  %s%s", target, gf_js_str(r, "name"),
 			     gf_js_str(r, "truth"), gf_js_str(r, "phase"), pct, gf_js_int(r, "fired") < 0 ? 0 : gf_js_int(r, "fired"),
 			     isnan(ago) ? "never" : gf_show_span(ago, last, sizeof last), isnan(ago) ? "" : " ago");
 	}
-}
-
-static void add_policy(const json_t *p, struct gf_lines *out)
-{
-	const json_t *files = json_object_get(p, "files");
-	char when[64];
-
-	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rule%s from %zu file%s, loaded %s", "policy", gf_js_int(p, "rules"),
-		     gf_js_int(p, "rules") == 1 ? "" : "s",
-		     json_array_size(files), json_array_size(files) == 1 ? "" : "s",
-		     gf_show_time(gf_js_str(p, "loaded_at"), true, when, sizeof when));
-	for (size_t i = 0; i < json_array_size(files); i++)
-		if (json_string_value(json_array_get(files, i)))
-			gf_lines_add(out, GF_LOOK_DIM, "  %-9s%s", "", json_string_value(json_array_get(files, i)));
-	if (*gf_js_str(p, "last_reload_error"))
-		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe last reload failed: %s (`gpufasctl reload` shows it)", "", gf_js_str(p, "last_reload_error"));
 }
 
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)
 {
 	const json_t *engine = json_object_get(s, "engine"), *budget = json_object_get(s, "budget");
 	const json_t *events = json_object_get(s, "events"), *targets = json_object_get(s, "targets");
-	bool observe = !strcmp(gf_js_str(s, "mode"), "observe");
+	const json_t *policy = json_object_get(s, "policy");
+	bool observe = !strcmp(gf_js_str(s, "mode"), "observe"), many = json_array_size(targets) > 1;
 	char a[32], b[32];
 	size_t i;
 	const json_t *t;
@@ -89,13 +109,15 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 		     gf_js_bool(engine, "rt") ? "" : ", NOT real-time", gf_js_bool(engine, "mlocked") ? "" : ", memory NOT locked");
 	if (*gf_js_str(engine, "why"))
 		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "", gf_js_str(engine, "why"));
-	add_policy(json_object_get(s, "policy"), out);
+	if (!many)
+		add_policy(policy, "policy", true, out);
+	if (*gf_js_str(policy, "last_reload_error"))
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe last reload failed: %s (`gpufasctl reload` shows it)", many ? "policy" : "",
+			     gf_js_str(policy, "last_reload_error"));
 	json_array_foreach(targets, i, t)
-		add_target(t, out);
-	if (json_is_object(budget))
-		gf_lines_add(out, gf_js_num(budget, "used") >= gf_js_num(budget, "of") ? GF_LOOK_BAD : GF_LOOK_PLAIN,
-			     "  %-9s%lld of %lld actions used in the last %s", "budget", gf_js_int(budget, "used"),
-			     gf_js_int(budget, "of"), gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
+		add_target(t, many, out);
+	if (!many)
+		add_budget(budget, "budget", out);
 	if (json_is_object(events)) {
 		const char *audit = gf_js_str(events, "audit"), *bad = gf_js_str(events, "audit_error");
 		gf_lines_add(out, gf_js_int(events, "lost") > 0 || *bad ? GF_LOOK_BAD : GF_LOOK_PLAIN,
@@ -103,5 +125,5 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 			     gf_js_int(events, "lost"), *audit ? audit : "none", *bad ? ": " : "", bad);
 	}
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "memory", gf_show_size(gf_js_num(s, "rss_bytes"), b, sizeof b));
-	add_rules(rules, out);
+	add_rules(rules, many, out);
 }

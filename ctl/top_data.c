@@ -230,10 +230,10 @@ static bool ask(struct gf_top *t, enum gf_top_ask what)
 	json_t *more = NULL;
 	struct gf_err err = { "" };
 
-	if (what == GF_TA_PS && t->target)
+	if ((what == GF_TA_PS || what == GF_TA_RULES) && t->target)
 		more = json_pack("{s:s}", "target", t->target);
 	if (what == GF_TA_EVENTS)
-		more = json_pack("{s:i, s:b}", "last", 200, "follow", 0);
+		more = json_pack("{s:i, s:b, s:s*}", "last", 200, "follow", 0, "target", t->target);
 	if (gf_peer_send(&t->c, cmd[what], more, &err)) {
 		lose(t, err.text);
 		return false;

@@ -95,7 +95,8 @@ static const char *num2(double v, char *buf, size_t n)
 
 void gf_top_draw_host(const struct gf_top *t, struct gf_canvas *c)
 {
-	const json_t *tg = gf_top_target(t), *budget = json_object_get(t->answer[GF_TA_STATUS], "budget");
+	const json_t *tg = gf_top_target(t), *own = json_object_get(tg, "budget");
+	const json_t *budget = own ? own : json_object_get(t->answer[GF_TA_STATUS], "budget");
 	int half = c->cols / 2, col;
 	double cpus = gf_top_host(t, "cpu.count"), running = gf_top_host(t, "tasks.running");
 	char a[24], b[24], d[24], text[64];
@@ -141,7 +142,8 @@ static const char *micros(double us, char *buf, size_t n)
 void gf_top_draw_title(const struct gf_top *t, struct gf_canvas *c)
 {
 	const json_t *s = t->answer[GF_TA_STATUS], *tg = gf_top_target(t);
-	bool observe = !strcmp(gf_js_str(s, "mode"), "observe");
+	const json_t *own = json_object_get(tg, "period_ns") ? tg : s; /* the target's mode and period, or the daemon's */
+	bool observe = !strcmp(gf_js_str(own, "mode"), "observe");
 	long long missed = gf_js_int(tg, "missed");
 	char a[24], b[24], d[24], name[64], clock[16] = "";
 	time_t now = time(NULL);
@@ -155,7 +157,7 @@ void gf_top_draw_title(const struct gf_top *t, struct gf_canvas *c)
 			    *gf_js_str(tg, "road") ? " by " : "", gf_js_str(tg, "road"));
 	col = gf_canvas_put(c, 0, col + 2, observe || t->gone ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s",
 			    t->gone ? "NO DAEMON" : gf_js_bool(tg, "stale") ? "STALE DATA" : observe ? "OBSERVING" : "ENFORCING");
-	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a));
+	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(own, "period_ns") / 1e9, a, sizeof a));
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "tick %s max %s", micros(gf_js_num(tg, "total_us"), b, sizeof b),
 			    micros(gf_js_num(tg, "total_max_us"), d, sizeof d));
 	col = gf_canvas_put(c, 0, col + 2, missed > 0 ? GF_LOOK_BAD : GF_LOOK_PLAIN, "%lld missed", missed < 0 ? 0 : missed);

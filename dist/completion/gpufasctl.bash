@@ -54,7 +54,7 @@ _gpufasctl()
 	--target|-t)
 		case $cmd in
 		fields) words='host vm image trace kmod' ;;
-		ps|top) words=$(_gpufasctl_targets) ;;
+		ps|top|events|explain|observe) words=$(_gpufasctl_targets) ;;
 		*) words='host vm image trace' ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
@@ -93,10 +93,11 @@ _gpufasctl()
 		disasm) words="$common --target --opcodes" ;;
 		fmt) words="$common --write --check" ;;
 		fields) words="$common --json --target --man" ;;
-		reload|status|explain|signal|observe|metrics) words="$common $daemon" ;;
+		reload|status|signal|metrics) words="$common $daemon" ;;
+		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target" ;;
 		top) words="$common --socket --delay --once --sort --target" ;;
-		events) words="$common $daemon --follow --lines --rule" ;;
+		events) words="$common $daemon --follow --lines --rule --target" ;;
 		help|version) words="$common --json" ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$cur"))
