@@ -22,11 +22,16 @@ int gf_btf_create(const void *data, size_t size, struct gf_btf **ret, struct gf_
 void gf_btf_free(struct gf_btf *b);
 uint32_t gf_btf_types(const struct gf_btf *b);
 
+/* What may follow a member in a path. */
+enum gf_btf_next { GF_BTF_NOTHING, GF_BTF_DOT, GF_BTF_ARROW, GF_BTF_INDEX };
+
 struct gf_btf_member {
 	uint32_t off;       /* bytes from the start of the outermost struct */
 	uint32_t size;      /* bytes; of an array all of it */
 	uint8_t bit, bits;  /* bit field: bit inside the loaded number at off, width; else 0, 0 */
 	uint8_t is_signed, is_pointer;
+	uint8_t is_number;  /* may stand in a rule as it is: an integer, a bool, an enum of at most 8 bytes */
+	uint8_t next;       /* enum gf_btf_next */
 	uint32_t type;      /* id, modifiers and typedefs removed */
 	uint32_t elem;      /* array: bytes of an element, else 0 */
 };
