@@ -276,6 +276,25 @@ static void keep_later(struct search *s, struct gf_kernel *k)
 	s->found = k;
 }
 
+/* Whether page tables in use just now map k where its own do. Those that a process runs on with page table isolation
+ * (CR3 bit 12) map next to nothing of the kernel; the full ones lie beside them. */
+static int check_runs(const struct gf_kernel *k, uint64_t cr3, struct gf_err *err)
+{
+	uint64_t va, left;
+	struct gf_gpa at, own;
+
+	if (!cr3 || gf_kernel_sym(k, "linux_banner", &va) || gf_pt_walk(&k->mem.ram, k->mem.pgd, k->mem.levels, va, &own, &left))
+		return 0;
+	for (uint64_t bit = 0; bit <= 0x1000; bit += 0x1000) {
+		struct gf_gpa pgd = { cr3 & 0x000ffffffffff000 & ~bit };
+
+		if (gf_pt_walk(&k->mem.ram, pgd, k->mem.levels, va, &at, &left) == 0 && at.v == own.v)
+			return 0;
+	}
+	return gf_err_set(err, ENODATA, "Linux %s is in memory, but does not run: it is from an earlier boot, and the next has not come far yet",
+			  k->release);
+}
+
 /* One that may be a kernel. The error of who came furthest is the one to tell. */
 static int attempt(struct search *s, const struct gf_vmcoreinfo *v, const struct gf_scan_tables *t)
 {
@@ -288,6 +307,10 @@ static int attempt(struct search *s, const struct gf_vmcoreinfo *v, const struct
 		k->mem.ram = *gf_ramfile_ram(s->f);
 		k->kaslr = k->vmcoreinfo_gpa = UINT64_MAX;
 		r = v ? try_note(k, v, &far, &e) : try_tables(k, t, &far, &e);
+		if (!r) {
+			r = check_runs(k, gf_ramfile_cr3(s->f), &e);
+			far = r ? FAR_STALE : far;
+		}
 	}
 	if (!r) {
 		keep_later(s, k);

@@ -15,27 +15,49 @@
 #define PAGE 4096u
 #define GPA_MAX (1ull << 52) /* x86-64 has no more physical address bits */
 
-static int by_gpa(const void *a, const void *b)
+static void swap_pieces(struct gf_ramfile *f, size_t i, size_t j)
 {
-	const struct gf_ram_piece *x = a, *y = b;
+	struct gf_ram_piece p = f->piece[i];
+	uint8_t in = f->in[i];
 
-	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
+	f->piece[i] = f->piece[j];
+	f->in[i] = f->in[j];
+	f->piece[j] = p;
+	f->in[j] = in;
 }
 
-static int check_pieces(const char *what, uint64_t size, struct gf_ram_piece *p, size_t n, struct gf_err *err)
+static int check_piece(const struct gf_ramfile *f, const struct gf_ram_piece *p, int fd, struct gf_err *err)
 {
-	qsort(p, n, sizeof *p, by_gpa);
+	struct stat st;
+	uint64_t size;
+
+	if (fstat(fd, &st) < 0)
+		return gf_err_set(err, errno, "%s: %s", f->what, strerror(errno));
+	size = (uint64_t)st.st_size;
+	if (!p->size || p->gpa >= GPA_MAX || p->size > GPA_MAX - p->gpa)
+		return gf_err_set(err, EINVAL, "%s: the layout has a piece of %" PRIu64 " bytes at guest address 0x%" PRIx64
+				  ", which no machine has: give it as GPA:SIZE@OFFSET", f->what, p->size, p->gpa);
+	if (p->off > size || p->size > size - p->off)
+		return gf_err_set(err, EINVAL, "%s: the layout says that there are bytes 0x%" PRIx64 "-0x%" PRIx64
+				  ", but the file ends at 0x%" PRIx64 ": it is cut short, or the layout is another machine's", f->what,
+				  p->off, p->off + p->size, size);
+	return 0;
+}
+
+/* Checks them, and sorts them: there are 64 at most. */
+static int check_pieces(struct gf_ramfile *f, size_t n, struct gf_err *err)
+{
 	for (size_t i = 0; i < n; i++) {
-		if (!p[i].size || p[i].gpa >= GPA_MAX || p[i].size > GPA_MAX - p[i].gpa)
-			return gf_err_set(err, EINVAL, "%s: the layout has a piece of %" PRIu64 " bytes at guest address 0x%" PRIx64
-					  ", which no machine has: give it as GPA:SIZE@OFFSET", what, p[i].size, p[i].gpa);
-		if (p[i].off > size || p[i].size > size - p[i].off)
-			return gf_err_set(err, EINVAL, "%s: the layout says that there are bytes 0x%" PRIx64 "-0x%" PRIx64
-					  ", but the file ends at 0x%" PRIx64 ": it is cut short, or the layout is another machine's", what,
-					  p[i].off, p[i].off + p[i].size, size);
-		if (i && p[i].gpa - p[i - 1].gpa < p[i - 1].size)
-			return gf_err_set(err, EINVAL, "%s: the layout has two pieces at guest address 0x%" PRIx64, what, p[i].gpa);
+		int r = check_piece(f, &f->piece[i], f->file[f->in[i]].fd, err);
+
+		if (r)
+			return r;
+		for (size_t j = i; j && f->piece[j - 1].gpa > f->piece[j].gpa; j--)
+			swap_pieces(f, j - 1, j);
 	}
+	for (size_t i = 1; i < n; i++)
+		if (f->piece[i].gpa - f->piece[i - 1].gpa < f->piece[i - 1].size)
+			return gf_err_set(err, EINVAL, "%s: the layout has two pieces at guest address 0x%" PRIx64, f->what, f->piece[i].gpa);
 	return 0;
 }
 
@@ -47,47 +69,87 @@ static uint64_t block_of(int fd)
 	return fstatfs(fd, &s) == 0 && (unsigned long)s.f_type == HUGETLBFS_MAGIC && s.f_bsize > (long)PAGE ? (uint64_t)s.f_bsize : PAGE;
 }
 
-static int map_file(struct gf_ramfile *f, size_t n, bool writable, struct gf_err *err)
+static int map_file(struct gf_ramfile *f, uint8_t which, size_t n, bool writable, struct gf_err *err)
 {
-	uint64_t block = block_of(f->fd), lo = UINT64_MAX, hi = 0;
+	struct gf_ramfile_file *file = &f->file[which];
+	uint64_t block = block_of(file->fd), lo = UINT64_MAX, hi = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		if (f->in[i] != which)
+			continue;
 		lo = GF_MIN(lo, f->piece[i].off);
 		hi = GF_MAX(hi, f->piece[i].off + f->piece[i].size);
 	}
 	lo -= lo % block;
-	f->map_len = (size_t)((hi - lo + block - 1) / block * block);
-	f->map = mmap(NULL, f->map_len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_NORESERVE, f->fd, (off_t)lo);
-	if (f->map == MAP_FAILED) {
+	file->map_len = (size_t)((hi - lo + block - 1) / block * block);
+	file->map = mmap(NULL, file->map_len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_NORESERVE, file->fd, (off_t)lo);
+	if (file->map == MAP_FAILED) {
 		int e = errno;
 
-		f->map = NULL;
+		file->map = NULL;
 		return gf_err_set(err, e, "%s: cannot map it%s: %s", f->what, writable ? " for writing" : "", strerror(e));
 	}
 	/* A core of ours need not hold the guest, nor a child share it. */
-	madvise(f->map, f->map_len, MADV_DONTDUMP);
-	madvise(f->map, f->map_len, MADV_DONTFORK);
+	madvise(file->map, file->map_len, MADV_DONTDUMP);
+	madvise(file->map, file->map_len, MADV_DONTFORK);
 	for (size_t i = 0; i < n; i++)
-		f->ram.seg[i] = (struct gf_ram_seg){ f->piece[i].gpa, f->piece[i].size, f->map + (f->piece[i].off - lo) };
-	f->ram.n = (uint32_t)n;
-	f->ram.writable = writable;
-	return gf_sigbus_guard(f->map, f->map_len, (size_t)block, f->fd, lo, &f->lost, &f->guard, err);
+		if (f->in[i] == which)
+			f->ram.seg[i] = (struct gf_ram_seg){ f->piece[i].gpa, f->piece[i].size, file->map + (f->piece[i].off - lo) };
+	return gf_sigbus_guard(file->map, file->map_len, (size_t)block, file->fd, lo, &f->lost, &file->guard, err);
 }
 
-int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
-		       struct gf_ramfile **ret, struct gf_err *err)
+/* The file that fd is of, once for all pieces. */
+static int add_file(struct gf_ramfile *f, int fd, uint8_t *ret, struct gf_err *err)
 {
-	struct gf_ramfile *f;
-	struct gf_ram_piece first;
-	struct stat st;
-	int r;
+	struct stat st, have;
 
 	if (fstat(fd, &st) < 0)
-		return gf_err_set(err, errno, "%s: %s", what, strerror(errno));
+		return gf_err_set(err, errno, "%s: %s", f->what, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return gf_err_set(err, EINVAL, "%s: not a file that memory can be in: give a RAM file, a memfd or a dump", what);
+		return gf_err_set(err, EINVAL, "%s: not a file that memory can be in: give a RAM file, a memfd or a dump", f->what);
 	if (!st.st_size)
-		return gf_err_set(err, ENODATA, "%s is empty: is the virtual machine that it belongs to running?", what);
+		return gf_err_set(err, ENODATA, "%s is empty: is the virtual machine that it belongs to running?", f->what);
+	for (uint32_t i = 0; i < f->files; i++)
+		if (fstat(f->file[i].fd, &have) == 0 && have.st_ino == st.st_ino && have.st_dev == st.st_dev) {
+			*ret = (uint8_t)i;
+			return 0;
+		}
+	if (f->files == GF_RAMFILE_FILES)
+		return gf_err_set(err, EINVAL, "%s: memory in more than %u files", f->what, GF_RAMFILE_FILES);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return gf_err_set(err, errno, "%s: %s", f->what, strerror(errno));
+	f->file[f->files].fd = fd;
+	*ret = (uint8_t)f->files++;
+	return 0;
+}
+
+static int fill(struct gf_ramfile *f, const int *fd, size_t n, bool writable, struct gf_err *err)
+{
+	struct gf_ram_piece first;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = add_file(f, fd[i], &f->in[i], err);
+	if (!r)
+		r = check_pieces(f, n, err);
+	for (uint8_t i = 0; !r && i < f->files; i++)
+		r = map_file(f, i, n, writable, err);
+	if (r)
+		return r;
+	f->ram.n = (uint32_t)n;
+	f->ram.writable = writable;
+	return gf_ramfile_next(f, 0, &first) ? 0 :
+		gf_err_set(err, ENODATA, "%s holds nothing but zeros: the guest has not started yet, or its memory is elsewhere "
+			   "(QEMU needs share=on)", f->what);
+}
+
+static int map_any(const int *fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		   struct gf_ramfile **ret, struct gf_err *err)
+{
+	struct gf_ramfile *f;
+	int r;
+
 	if (!n || n > GF_RAM_SEGS)
 		return gf_err_set(err, EINVAL, "%s: %zu pieces of memory, of which there can be 1 to %u", what, n, GF_RAM_SEGS);
 	f = calloc(1, sizeof *f);
@@ -95,15 +157,7 @@ int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piec
 		return gf_err_set(err, ENOMEM, "%s: no memory", what);
 	snprintf(f->what, sizeof f->what, "%s", what);
 	memcpy(f->piece, piece, n * sizeof *piece);
-	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	r = f->fd < 0 ? gf_err_set(err, errno, "%s: %s", what, strerror(errno)) : 0;
-	if (!r)
-		r = check_pieces(what, (uint64_t)st.st_size, f->piece, n, err);
-	if (!r)
-		r = map_file(f, n, writable, err);
-	if (!r && !gf_ramfile_next(f, 0, &first))
-		r = gf_err_set(err, ENODATA, "%s holds nothing but zeros: the guest has not started yet, or its memory is elsewhere "
-			       "(QEMU needs share=on)", what);
+	r = fill(f, fd, n, writable, err);
 	if (r)
 		gf_ramfile_close(f);
 	else
@@ -111,14 +165,39 @@ int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piec
 	return r;
 }
 
-int gf_ramfile_map(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
-		   struct gf_ramfile **ret, struct gf_err *err)
+int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		       struct gf_ramfile **ret, struct gf_err *err)
+{
+	int fds[GF_RAM_SEGS];
+
+	for (size_t i = 0; i < GF_RAM_SEGS; i++)
+		fds[i] = fd;
+	return map_any(fds, what, piece, n, writable, ret, err);
+}
+
+static int whole_pages(const char *what, const struct gf_ram_piece *piece, size_t n, struct gf_err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		if ((piece[i].gpa | piece[i].size | piece[i].off) % PAGE)
 			return gf_err_set(err, EINVAL, "%s: the layout's addresses, sizes and offsets must be multiples of 4096; 0x%" PRIx64
 					  ":0x%" PRIx64 "@0x%" PRIx64 " is not", what, piece[i].gpa, piece[i].size, piece[i].off);
-	return gf_ramfile_map_any(fd, what, piece, n, writable, ret, err);
+	return 0;
+}
+
+int gf_ramfile_map_files(const int *fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+			 struct gf_ramfile **ret, struct gf_err *err)
+{
+	int r = whole_pages(what, piece, n, err);
+
+	return r ? r : map_any(fd, what, piece, n, writable, ret, err);
+}
+
+int gf_ramfile_map(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+		   struct gf_ramfile **ret, struct gf_err *err)
+{
+	int r = whole_pages(what, piece, n, err);
+
+	return r ? r : gf_ramfile_map_any(fd, what, piece, n, writable, ret, err);
 }
 
 static int open_fd(int fd, const char *path, const struct gf_ram_piece *piece, size_t n, bool writable,
@@ -160,11 +239,12 @@ void gf_ramfile_close(struct gf_ramfile *f)
 {
 	if (!f)
 		return;
-	gf_sigbus_unguard(f->guard);
-	if (f->map)
-		munmap(f->map, f->map_len);
-	if (f->fd >= 0)
-		close(f->fd);
+	for (uint32_t i = 0; i < f->files; i++) {
+		gf_sigbus_unguard(f->file[i].guard);
+		if (f->file[i].map)
+			munmap(f->file[i].map, f->file[i].map_len);
+		close(f->file[i].fd);
+	}
 	free(f->vmcoreinfo);
 	free(f);
 }
@@ -172,6 +252,16 @@ void gf_ramfile_close(struct gf_ramfile *f)
 const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f)
 {
 	return &f->ram;
+}
+
+void gf_ramfile_set_cr3(struct gf_ramfile *f, uint64_t cr3)
+{
+	f->cr3 = cr3;
+}
+
+uint64_t gf_ramfile_cr3(const struct gf_ramfile *f)
+{
+	return f->cr3;
 }
 
 bool gf_ramfile_lost(const struct gf_ramfile *f)
@@ -191,9 +281,9 @@ const char *gf_ramfile_what(const struct gf_ramfile *f)
 }
 
 /* Where the file has data within a piece from byte `at` of it on: offsets in the piece. */
-static bool data_in(const struct gf_ramfile *f, const struct gf_ram_piece *p, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+static bool data_in(int fd, const struct gf_ram_piece *p, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
-	off_t from = lseek(f->fd, (off_t)(p->off + at), SEEK_DATA), to;
+	off_t from = lseek(fd, (off_t)(p->off + at), SEEK_DATA), to;
 
 	if (from < 0 && errno == ENXIO)
 		return false; /* a hole up to the end */
@@ -204,7 +294,7 @@ static bool data_in(const struct gf_ramfile *f, const struct gf_ram_piece *p, ui
 	}
 	if ((uint64_t)from - p->off >= p->size)
 		return false;
-	to = lseek(f->fd, from, SEEK_HOLE);
+	to = lseek(fd, from, SEEK_HOLE);
 	*ret_from = (uint64_t)from - p->off;
 	*ret_to = to < 0 ? p->size : GF_MIN((uint64_t)to - p->off, p->size);
 	return *ret_to > *ret_from;
@@ -218,7 +308,7 @@ bool gf_ramfile_next(const struct gf_ramfile *f, uint64_t gpa, struct gf_ram_pie
 
 		if (gpa >= p->gpa + p->size)
 			continue;
-		if (!data_in(f, p, gpa > p->gpa ? gpa - p->gpa : 0, &from, &to))
+		if (!data_in(f->file[f->in[i]].fd, p, gpa > p->gpa ? gpa - p->gpa : 0, &from, &to))
 			continue;
 		*ret = (struct gf_ram_piece){ p->gpa + from, to - from, p->off + from };
 		return true;

@@ -12,6 +12,8 @@
 #include "gpu/ram.h"
 #include "gpufas/err.h"
 
+#define GF_RAMFILE_FILES 16u
+
 struct gf_ramfile; /* mappings and what they are of; refcounted by nobody: one owner */
 
 /* One piece of guest physical memory in a file. */
@@ -25,11 +27,18 @@ struct gf_ram_piece {
  * the layout says), -EACCES, -ENOMEM, -ENODATA (a file of zeros only, or empty). */
 int gf_ramfile_map(int fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
 		   struct gf_ramfile **ret, struct gf_err *err);
+/* The same where RAM is in several files (one a NUMA node): piece i is in fd[i]. */
+int gf_ramfile_map_files(const int *fd, const char *what, const struct gf_ram_piece *piece, size_t n, bool writable,
+			 struct gf_ramfile **ret, struct gf_err *err);
 /* A file by name: an ELF core (its PT_LOADs), or raw, with the layout given (n 0: one piece, the whole file
  * at 0, or split at the usual hole of QEMU's q35 or pc machine where the kernel found there says so). */
 int gf_ramfile_open(const char *path, const struct gf_ram_piece *piece, size_t n, bool writable,
 		    struct gf_ramfile **ret, struct gf_err *err);
 void gf_ramfile_close(struct gf_ramfile *f);
+
+/* What a CPU's CR3 is just now, where that is known. A reboot does not clear memory, so that a kernel that no longer runs
+ * may be found in it: with this, one that these page tables do not map is passed over. */
+void gf_ramfile_set_cr3(struct gf_ramfile *f, uint64_t cr3);
 
 const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f);
 bool gf_ramfile_lost(const struct gf_ramfile *f); /* a part of it is gone */
@@ -40,6 +49,7 @@ size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, siz
 bool gf_ramfile_next(const struct gf_ramfile *f, uint64_t gpa, struct gf_ram_piece *ret);
 /* Text of the VMCOREINFO note that an ELF core carries, not ended by NUL; NULL if none. */
 const char *gf_ramfile_vmcoreinfo(const struct gf_ramfile *f, size_t *ret_len);
+uint64_t gf_ramfile_cr3(const struct gf_ramfile *f); /* 0: not known */
 const char *gf_ramfile_what(const struct gf_ramfile *f); /* for messages */
 
 #endif

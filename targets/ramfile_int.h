@@ -10,14 +10,22 @@
 #include "targets/ramfile.h"
 #include "targets/sigbus.h"
 
+/* One mapping, of all that lies between the first and the last piece in a file. */
+struct gf_ramfile_file {
+	int fd;
+	uint8_t *map;
+	size_t map_len;
+	struct gf_sigbus *guard;
+};
+
 struct gf_ramfile {
 	struct gf_ram ram;
 	struct gf_ram_piece piece[GF_RAM_SEGS]; /* as ram.seg */
-	int fd;
-	uint8_t *map; /* one mapping, of all that lies between the first and the last piece in the file */
-	size_t map_len;
-	struct gf_sigbus *guard;
+	uint8_t in[GF_RAM_SEGS];                /* piece i is in file[in[i]] */
+	struct gf_ramfile_file file[GF_RAMFILE_FILES];
+	uint32_t files;
 	_Atomic bool lost;
+	uint64_t cr3; /* 0: not known */
 	char *vmcoreinfo;
 	size_t vmcoreinfo_len;
 	char what[256];
