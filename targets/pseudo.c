@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "targets/pseudo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "targets/pseudo_int.h"
+
+bool pseudo_or(const struct gf_pseudo *p, uint64_t va, uint64_t bits)
+{
+	uint64_t *w = pseudo_at(p, va, 8);
+
+	if (w)
+		__atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST);
+	return w;
+}
+
+bool pseudo_and(const struct gf_pseudo *p, uint64_t va, uint64_t bits)
+{
+	uint64_t *w = pseudo_at(p, va, 8);
+
+	if (w)
+		__atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST);
+	return w;
+}
+
+bool pseudo_set(const struct gf_pseudo *p, uint64_t va, uint32_t size, uint64_t v)
+{
+	void *w = pseudo_at(p, va, size);
+
+	if (!w)
+		return false;
+	if (size == 8)
+		__atomic_store_n((uint64_t *)w, v, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n((uint32_t *)w, (uint32_t)v, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+void pseudo_turn_off(struct gf_pseudo *p, unsigned parts, const char *fmt, ...)
+{
+	char text[sizeof p->off[0]];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	for (unsigned i = 0; i < PSEUDO_PARTS; i++)
+		if (parts >> i & 1 && !p->off[i][0])
+			memcpy(p->off[i], text, sizeof text);
+}
+
+const char *pseudo_off(const struct gf_pseudo *p, unsigned part)
+{
+	static const unsigned needs[PSEUDO_PARTS] = {
+		[5] = PART_TASK, [6] = PART_RLIMIT, [7] = PART_TASK, [8] = PART_CGROUP, [9] = PART_CGROUP, [10] = PART_CGROUP,
+	};
+	unsigned i = (unsigned)__builtin_ctz(part);
+
+	if (p->off[i][0])
+		return p->off[i];
+	if (i && p->off[0][0])
+		return p->off[0];
+	return needs[i] && needs[i] != PART_TASK ? pseudo_off(p, needs[i]) : "";
+}
+
+bool pseudo_has(const struct gf_pseudo *p, unsigned part)
+{
+	return !*pseudo_off(p, part);
+}
+
+int gf_pseudo_create(const struct gf_kernel *k, bool writable, struct gf_pseudo **ret, struct gf_err *err)
+{
+	struct gf_pseudo *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return gf_err_set(err, ENOMEM, "no memory for what delivering into a guest takes");
+	p->k = k;
+	p->writable = writable && k->mem.ram.writable;
+	pthread_mutex_init(&p->lock, NULL);
+	pseudo_layout(p);
+	pseudo_decode(p);
+	pseudo_blocks(p);
+	if (!p->writable)
+		pseudo_turn_off(p, (1u << PSEUDO_PARTS) - 2, "this memory is only read");
+	*ret = p;
+	return 0;
+}
+
+void gf_pseudo_free(struct gf_pseudo *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+const char *gf_pseudo_store_off(const struct gf_pseudo *p)
+{
+	return pseudo_off(p, PART_STORE);
+}
+
+const char *gf_pseudo_irq_work_off(const struct gf_pseudo *p)
+{
+	return pseudo_off(p, PART_SEND);
+}
+
+typedef void (*say_fn)(void *arg, const char *name, const char *value);
+
+static void say_part(const struct gf_pseudo *p, unsigned part, const char *name, say_fn fn, void *arg)
+{
+	char text[300];
+
+	if (pseudo_has(p, part))
+		snprintf(text, sizeof text, "on");
+	else
+		snprintf(text, sizeof text, "off: %s", pseudo_off(p, part));
+	fn(arg, name, text);
+}
+
+__attribute__((format(printf, 4, 5)))
+static void say(say_fn fn, void *arg, const char *name, const char *fmt, ...)
+{
+	char text[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	fn(arg, name, text);
+}
+
+void gf_pseudo_describe(const struct gf_pseudo *p, say_fn fn, void *arg)
+{
+	static const struct { unsigned part; const char *name; } part[] = {
+		{ PART_STORE, "store" }, { PART_SEND, "irq_work" }, { PART_WAKE, "wake" }, { PART_FREEZE, "freeze, thaw" },
+		{ PART_RLIMIT, "limit RLIMIT_*" }, { PART_RLIMIT_CPU, "limit RLIMIT_CPU" }, { PART_MEMORY, "limit memory.*" },
+		{ PART_PIDS, "limit pids.max" }, { PART_CPU, "limit cpu.max" },
+	};
+
+	for (size_t i = 0; i < PSEUDO_LEN(part); i++)
+		say_part(p, part[i].part, part[i].name, fn, arg);
+	if (pseudo_has(p, PART_STORE)) {
+		say(fn, arg, "TIF_SIGPENDING", "bit %u (%s)", p->tif_sigpending, p->tif_from);
+		say(fn, arg, "task_struct", "thread_info.flags +%u, pending.signal +%u, blocked +%u, %s +%u", p->m[M_TASK_TI_FLAGS],
+		    p->m[M_TASK_PENDING], p->m[M_TASK_BLOCKED], p->msize[M_TASK_STATE] == 4 ? "__state" : "state", p->m[M_TASK_STATE]);
+	}
+	if (pseudo_has(p, PART_SEND)) {
+		say(fn, arg, "k_itimer", "it_lock +%u, it_pid +%u, sigq +%u, it.real.timer +%u", p->m[M_KIT_LOCK], p->m[M_KIT_PID],
+		    p->m[M_KIT_SIGQ], p->m[M_KIT_TIMER]);
+		say(fn, arg, "sigqueue", "list +%u, flags +%u, si_signo +%u, si_code +%u", p->m[M_SQ_LIST], p->m[M_SQ_FLAGS],
+		    p->m[M_SQ_SIGNO], p->m[M_SQ_CODE]);
+		say(fn, arg, "posix_timer_fn", "%#llx", (unsigned long long)p->s[S_SENDER]);
+		say(fn, arg, "blocks", "%u of %u bytes from %#llx", p->blocks, BLOCK, (unsigned long long)p->block[0]);
+	}
+}

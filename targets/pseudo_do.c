@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One delivery, from the choice of its road to what became of it.
+ *
+ * Store: the pending bit of one thread, then a fence, then TIF_SIGPENDING, both by atomic
+ * operations. Pending first, because recalc_sigpending() clears the flag where nothing is pending. The kernel
+ * changes these words under locks of its own and partly without atomics: then ours can be lost, never
+ * its, and it is stored again. Never anything else: a forged NEED_RESCHED wedges its victim for good.
+ */
+#include "targets/pseudo_do.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "targets/act.h"
+#include "targets/pseudo_int.h"
+
+#define AGAIN_NS 1000000ull    /* stores are repeated at most this often */
+#define ASLEEP_NS 2000000ull   /* a thread that sleeps on a stored signal for this long is woken */
+#define WAKES 8                /* times */
+#define QUEUE_NS 10000000000ull
+#define PARK_NS 2000000000ull
+#define SIGNAL_GROUP_EXIT 0x4u
+#define SIGNAL_STOPPED 0x1u    /* SIGNAL_STOP_STOPPED */
+
+GF_STATIC_ASSERT(sizeof(struct pseudo_work) == sizeof(((struct gf_delivery *)0)->work), "gf_delivery.work");
+
+static struct pseudo_work *work_of(struct gf_delivery *d)
+{
+	return (struct pseudo_work *)(void *)d->work;
+}
+
+uint64_t pseudo_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int gf_refused_errno(uint8_t why)
+{
+	switch (why) {
+	case GF_REF_NONE: return 0;
+	case GF_REF_GONE: case GF_REF_EXITING: return -ESRCH;
+	case GF_REF_IDENTITY: return -ESTALE;
+	case GF_REF_INIT: case GF_REF_KTHREAD: case GF_REF_TRACED: return -EPERM;
+	case GF_REF_READ_ONLY: return -EROFS;
+	case GF_REF_NO_ROAD: return -EOPNOTSUPP;
+	case GF_REF_NO_GUEST: return -ENODEV;
+	case GF_REF_TORN: return -EAGAIN;
+	case GF_REF_NO_CPU: return -EBUSY;
+	default: return -EINVAL;
+	}
+}
+
+void pseudo_refuse(struct gf_delivery *d, uint8_t why)
+{
+	d->became = GF_BECAME_REFUSED;
+	d->why = why;
+	d->phase = GF_PHASE_OVER;
+}
+
+static uint32_t since_us(const struct gf_delivery *d)
+{
+	uint64_t us = (pseudo_now() - d->begun_ns) / 1000;
+
+	return (uint32_t)GF_MIN(us, (uint64_t)GF_NONE - 1);
+}
+
+/* ---- choosing ---- */
+
+struct choice {
+	struct pseudo_thread best;
+	int rank;       /* 0: none, 1: ready to run, 2: on a CPU */
+	uint32_t open;  /* threads that do not block it */
+};
+
+static bool choose(void *arg, const struct pseudo_thread *t)
+{
+	struct choice *c = arg;
+	int rank = t->blocked || t->traced ? 0 : t->on_cpu && !t->state ? 2 : t->runnable ? 1 : 0;
+
+	c->open += !t->blocked;
+	if (rank > c->rank) {
+		c->best = *t;
+		c->rank = rank;
+	}
+	return c->rank < 2;
+}
+
+static bool ignored(const struct gf_pseudo *p, const struct gf_pseudo_victim *v, int sig, uint8_t *ret_why)
+{
+	uint64_t hand, handler;
+
+	*ret_why = GF_REF_IGNORED;
+	if (sig == SIGKILL || sig == SIGSTOP)
+		return false;
+	if (!pseudo_member(p, v->task, M_TASK_SIGHAND, &hand) || !hand
+	    || !pseudo_get(p, hand + p->m[M_HAND_ACTION] + (uint64_t)(sig - 1) * p->action_size + p->m[M_HAND_HANDLER], 8, &handler)) {
+		*ret_why = GF_REF_TORN;
+		return true;
+	}
+	if (sig == SIGCONT)
+		return false; /* it continues whatever its handler */
+	return handler == 1 || (!handler && (sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH));
+}
+
+/* ---- store ---- */
+
+static bool store(struct gf_pseudo *p, struct gf_delivery *d)
+{
+	if (!pseudo_or(p, d->thread + p->m[M_TASK_PENDING], 1ull << (d->sig - 1)))
+		return false;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!pseudo_or(p, d->thread + p->m[M_TASK_TI_FLAGS], 1ull << p->tif_sigpending))
+		return false;
+	d->look_ns = pseudo_now();
+	if (!d->begun_ns)
+		d->begun_ns = d->look_ns;
+	d->tries = (uint8_t)GF_MIN(d->tries + 1, 255);
+	return true;
+}
+
+/* Still one of the victim's threads, not exiting. */
+static bool thread_there(const struct gf_pseudo *p, const struct gf_delivery *d, struct pseudo_thread *t)
+{
+	uint64_t owner;
+
+	return pseudo_member(p, d->thread, M_TASK_SIGNAL, &owner) && owner == d->victim.signal
+	       && pseudo_thread_read(p, d->thread, d->sig, t) && !t->exit_state && !(t->flags & 4);
+}
+
+static void begin_store(struct gf_pseudo *p, struct gf_delivery *d)
+{
+	uint8_t r = pseudo_same(p, &d->victim);
+
+	if (r) {
+		pseudo_refuse(d, r);
+		return;
+	}
+	if (!store(p, d)) {
+		pseudo_refuse(d, GF_REF_TORN);
+		return;
+	}
+	d->how = GF_HOW_STORE;
+	d->became = GF_BECAME_PENDING;
+	d->phase = GF_PHASE_STORED;
+}
+
+/* ---- irq_work ---- */
+
+static void begin_irq(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	uint32_t block = pseudo_block_signal(p, &d->victim, d->sig);
+	uint8_t r = block == GF_NONE ? GF_REF_NO_ROAD : pseudo_same(p, &d->victim);
+
+	if (r) {
+		if (block != GF_NONE)
+			pseudo_block_cancel(p, block);
+		pseudo_refuse(d, r);
+		return;
+	}
+	if (!pseudo_work_start(p, work_of(d), block, kick)) {
+		pseudo_refuse(d, GF_REF_NO_CPU);
+		return;
+	}
+	d->block = block;
+	if (!d->begun_ns)
+		d->begun_ns = work_of(d)->look_ns;
+	d->tries = (uint8_t)GF_MIN(d->tries + 1, 255);
+	d->how = GF_HOW_IRQ_WORK;
+	d->became = GF_BECAME_PENDING;
+	d->phase = GF_PHASE_QUEUED;
+}
+
+/* ---- begin ---- */
+
+static void begin_signal(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	bool can_store = pseudo_has(p, PART_STORE), can_send = pseudo_has(p, PART_SEND);
+	struct choice c = { .rank = 0 };
+	uint8_t r;
+
+	if (d->sig < 1 || d->sig > 64) {
+		pseudo_refuse(d, GF_REF_NO_ROAD);
+		return;
+	}
+	if (ignored(p, &d->victim, d->sig, &r)) {
+		pseudo_refuse(d, r);
+		return;
+	}
+	r = pseudo_threads(p, &d->victim, d->sig, choose, &c);
+	if (r || (!c.open && d->sig != SIGKILL && d->sig != SIGSTOP && d->sig != SIGCONT)) {
+		pseudo_refuse(d, r ? r : GF_REF_BLOCKED);
+		return;
+	}
+	/* A CONT works when it is generated: stored it would be nothing. */
+	bool by_store = c.rank && d->sig != SIGCONT && can_store && d->road != GF_ROAD_IRQ_WORK;
+	if (!by_store && (!can_send || d->road == GF_ROAD_STORE)) {
+		pseudo_refuse(d, GF_REF_NO_ROAD);
+		return;
+	}
+	d->thread = by_store ? c.best.task : 0;
+	if (d->observe) {
+		d->how = by_store ? GF_HOW_STORE : GF_HOW_IRQ_WORK;
+		d->phase = GF_PHASE_OVER;
+	} else if (by_store)
+		begin_store(p, d);
+	else
+		begin_irq(p, d, kick);
+}
+
+void gf_pseudo_begin(struct gf_pseudo *p, const struct gf_verdict *v, enum gf_pseudo_road road,
+		     const struct gf_pseudo_kick *kick, struct gf_delivery *d)
+{
+	*d = (struct gf_delivery){
+		.victim.pid = v->pid, .block = GF_NONE, .exit_us = GF_NONE, .taken_us = GF_NONE, .action = v->action, .road = (uint8_t)road,
+		.sig = v->action == GF_ACT_SIGNAL ? v->arg : 0, .lethal = gf_act_is_lethal(v), .how = GF_HOW_STORE,
+		.observe = v->flags & GF_VERDICT_OBSERVE,
+	};
+	work_of(d)->block = GF_NONE;
+	if (!p->writable && !d->observe) {
+		pseudo_refuse(d, GF_REF_READ_ONLY);
+		return;
+	}
+	uint8_t r = pseudo_has(p, PART_TASK) ? pseudo_find(p, v->pid, v->start_ns, &d->victim) : GF_REF_NO_ROAD;
+	if (r)
+		pseudo_refuse(d, r);
+	else if (v->action == GF_ACT_SIGNAL)
+		begin_signal(p, d, kick);
+	else if (v->action == GF_ACT_FREEZE || v->action == GF_ACT_THAW)
+		pseudo_freeze(p, d, kick);
+	else if (v->action == GF_ACT_LIMIT)
+		pseudo_limit(p, v, d);
+	else
+		pseudo_refuse(d, GF_REF_NO_ROAD);
+}
+
+/* ---- poll ---- */
+
+static void taken(struct gf_delivery *d)
+{
+	d->became = GF_BECAME_DELIVERED;
+	d->phase = d->lethal ? GF_PHASE_TAKEN : GF_PHASE_OVER;
+	if (d->taken_us == GF_NONE)
+		d->taken_us = since_us(d);
+}
+
+/* Another thread of the group, or another road. */
+static void redo(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	struct gf_delivery was = *d;
+
+	if (d->tries >= 32)
+		return;
+	begin_signal(p, d, kick);
+	if (d->became != GF_BECAME_REFUSED)
+		return;
+	/* Something is in the guest already: that it cannot be done again is no refusal. */
+	d->became = GF_BECAME_PENDING;
+	d->why = GF_REF_NONE;
+	d->phase = was.phase;
+	d->thread = was.thread;
+	d->tries = (uint8_t)(was.tries + 1);
+}
+
+static bool group_exits(const struct gf_pseudo *p, const struct gf_delivery *d)
+{
+	uint64_t flags;
+
+	return pseudo_member(p, d->victim.signal, M_SIG_FLAGS, &flags) && flags & SIGNAL_GROUP_EXIT;
+}
+
+/* It went to sleep between our look and our store, or sleeps uninterruptibly. The kernel's sender
+ * wakes whom it has to; of a signal that is pending already, the sleeper is only woken. */
+static void asleep(struct gf_pseudo *p, struct gf_delivery *d, const struct pseudo_thread *t, const struct gf_pseudo_kick *kick)
+{
+	if (pseudo_now() - d->look_ns < ASLEEP_NS * (1 + d->wakes * 8u) || d->wakes >= WAKES)
+		return;
+	d->wakes++;
+	d->look_ns = pseudo_now();
+	if (d->sig == SIGKILL && pseudo_has(p, PART_SEND))
+		begin_irq(p, d, kick);
+	else if (t->state & 1 && pseudo_has(p, PART_WAKE))
+		pseudo_wake(p, d->thread, kick);
+	if (d->became == GF_BECAME_REFUSED) { /* no CPU, no block: what is stored stays */
+		d->became = GF_BECAME_PENDING;
+		d->phase = GF_PHASE_STORED;
+		d->why = GF_REF_NONE;
+	}
+}
+
+static void poll_stored(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	struct pseudo_thread t;
+	uint64_t pending, flags;
+
+	if (group_exits(p, d)) {
+		taken(d);
+		return;
+	}
+	if (!thread_there(p, d, &t)) {
+		if (d->sig == SIGKILL)
+			taken(d); /* the thread is on its way out: so is the group, or the bit was lost with it */
+		else
+			redo(p, d, kick);
+		return;
+	}
+	if (!pseudo_member(p, d->thread, M_TASK_PENDING, &pending) || !pseudo_member(p, d->thread, M_TASK_TI_FLAGS, &flags))
+		return;
+	if (!(pending >> (d->sig - 1) & 1)) {
+		taken(d);
+		return;
+	}
+	if (!(flags >> p->tif_sigpending & 1) && !t.blocked && pseudo_now() - d->look_ns >= AGAIN_NS)
+		store(p, d);
+	if (t.state && !t.on_cpu)
+		asleep(p, d, &t, kick);
+}
+
+static void poll_queued(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	if (pseudo_work_done(p, work_of(d), kick)) {
+		d->phase = GF_PHASE_SENT;
+		return;
+	}
+	if (pseudo_now() - d->begun_ns < QUEUE_NS || !pseudo_work_stop(p, work_of(d)))
+		return;
+	if (d->thread) { /* what was stored first is still there */
+		d->phase = GF_PHASE_STORED;
+		d->how = GF_HOW_STORE;
+		return;
+	}
+	pseudo_refuse(d, GF_REF_NO_CPU);
+}
+
+static void poll_sent(struct gf_pseudo *p, struct gf_delivery *d)
+{
+	enum pseudo_sent s = pseudo_block_sent(p, d->block);
+
+	if (s == PSEUDO_TAKEN || group_exits(p, d)) {
+		taken(d);
+		return;
+	}
+	if (s == PSEUDO_QUEUED)
+		return;
+	/* The kernel did not queue it. CONT acts all the same; else it was ignored by then. */
+	if (d->sig == SIGCONT)
+		taken(d);
+	else
+		pseudo_refuse(d, GF_REF_IGNORED);
+}
+
+bool gf_pseudo_poll(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
+{
+	uint8_t phase = d->phase, became = d->became;
+
+	if (d->phase == GF_PHASE_OVER)
+		return false;
+	bool gone = pseudo_gone(p, &d->victim);
+	if (gone && d->exit_us == GF_NONE)
+		d->exit_us = since_us(d);
+	if (d->phase == GF_PHASE_QUEUED)
+		poll_queued(p, d, kick); /* the list has the block, whatever has become of the process */
+	else if (gone) {
+		d->became = d->lethal || d->became == GF_BECAME_DELIVERED ? GF_BECAME_DELIVERED : GF_BECAME_LOST;
+		d->phase = GF_PHASE_OVER;
+	} else if (d->phase == GF_PHASE_STORED)
+		poll_stored(p, d, kick);
+	else if (d->phase == GF_PHASE_SENT)
+		poll_sent(p, d);
+	else if (d->phase == GF_PHASE_PARKING)
+		pseudo_parking(p, d, kick);
+	return d->phase != phase || d->became != became;
+}
+
+void gf_pseudo_end(struct gf_pseudo *p, struct gf_delivery *d)
+{
+	if (d->phase == GF_PHASE_QUEUED && !pseudo_drained(p, work_of(d)->block))
+		pseudo_work_stop(p, work_of(d));
+	else if (d->phase == GF_PHASE_QUEUED)
+		pseudo_block_done(p, work_of(d)->block);
+	d->phase = GF_PHASE_OVER;
+}
