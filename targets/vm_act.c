@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What is said of a delivery into a guest, and one carried out by hand.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "targets/pseudo_do.h"
+#include "targets/vm.h"
+#include "targets/vm_deliver.h"
+
+const char *gf_refused_text(uint8_t why)
+{
+	static const char *const text[GF_REF_COUNT] = {
+		[GF_REF_NONE] = "it was not refused",
+		[GF_REF_GONE] = "it had exited before",
+		[GF_REF_IDENTITY] = "another process has that pid",
+		[GF_REF_EXITING] = "it is exiting already",
+		[GF_REF_INIT] = "it is an init, which signals must not end",
+		[GF_REF_KTHREAD] = "it is a kernel thread",
+		[GF_REF_TRACED] = "it is being traced",
+		[GF_REF_BLOCKED] = "it blocks that signal",
+		[GF_REF_IGNORED] = "it ignores that signal",
+		[GF_REF_NO_ROAD] = "the road that this takes is off for this kernel, see gpufasctl probe",
+		[GF_REF_NO_GUEST] = "the guest is not attached",
+		[GF_REF_TORN] = "its structures did not read consistently",
+		[GF_REF_READ_ONLY] = "this memory is only read",
+		[GF_REF_NO_CPU] = "no CPU of the guest took an interrupt in time, and no kick helped",
+	};
+
+	return why < GF_REF_COUNT && text[why] ? text[why] : "of a reason unknown to this program";
+}
+
+const char *gf_how_text(uint8_t how)
+{
+	static const char *const text[] = {
+		[GF_HOW_CALL] = "by a system call",
+		[GF_HOW_STORE] = "by a store",
+		[GF_HOW_IRQ_WORK] = "by the kernel's own sender",
+		[GF_HOW_LIMIT] = "by a limit",
+		[GF_HOW_QMP] = "by QEMU",
+	};
+
+	return how < sizeof text / sizeof *text ? text[how] : "in a way unknown to this program";
+}
+
+/* A kick goes to the target, which knows of the socket. */
+int gf_vm_deliver_kick(void *arg, uint32_t cpu)
+{
+	return gf_vm_kick(arg, cpu);
+}
+
+void gf_vm_deliver_member(const struct gf_verdict *v, const struct gf_delivery *d, struct gf_event_member *ret)
+{
+	*ret = (struct gf_event_member){
+		.start_ns = v->start_ns ? v->start_ns : d->victim.start, .pid = v->pid, .exit_us = d->exit_us,
+		.how = d->how, .became = d->became, .tries = d->tries,
+		.why = d->became == GF_BECAME_REFUSED ? d->why : GF_REF_NONE,
+		.error = d->became == GF_BECAME_REFUSED ? gf_refused_errno(d->why) : 0,
+	};
+}
+
+/* Reset and NMI have no process; QEMU's answer is the answer. */
+void gf_vm_deliver_qmp(struct gf_target *vm, const struct gf_verdict *v, struct gf_event_member *ret)
+{
+	struct gf_err err = { "" };
+	int r = 0;
+
+	if (!(v->flags & GF_VERDICT_OBSERVE))
+		r = v->action == GF_ACT_RESET ? gf_vm_reset(vm, &err) : gf_vm_nmi(vm, &err);
+	*ret = (struct gf_event_member){ .error = r, .exit_us = GF_NONE, .how = GF_HOW_QMP, .tries = !(v->flags & GF_VERDICT_OBSERVE) };
+}
+
+bool gf_vm_deliver_is_qmp(const struct gf_verdict *v)
+{
+	return v->action == GF_ACT_RESET || v->action == GF_ACT_NMI;
+}
+
+/* Refusals before a guest was looked at. */
+static void refused(struct gf_delivery *d, uint8_t why)
+{
+	*d = (struct gf_delivery){ .phase = GF_PHASE_OVER, .block = GF_NONE, .exit_us = GF_NONE, .taken_us = GF_NONE,
+				   .became = GF_BECAME_REFUSED, .why = why, .how = GF_HOW_STORE };
+}
+
+void gf_vm_deliver_begin(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, struct gf_delivery *d)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, vm };
+
+	if (!g)
+		refused(d, GF_REF_NO_GUEST);
+	else if (!g->pseudo)
+		refused(d, GF_REF_READ_ONLY);
+	else
+		gf_pseudo_begin(g->pseudo, v, GF_ROAD_AUTO, &kick, d);
+}
+
+int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns, struct gf_event_member *ret_member)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, vm };
+	const struct timespec pause = { 0, 200000 };
+	struct gf_delivery d;
+	struct gf_err err;
+	struct timespec t;
+
+	if (gf_vm_deliver_is_qmp(v)) {
+		gf_vm_deliver_qmp(vm, v, ret_member);
+		return ret_member->error;
+	}
+	/* Held for the whole of it: whoever unmaps waits until we are done, which is soon. */
+	struct gf_guest *g = gf_vm_guest(vm, &err);
+	if (g && !gf_kernel_still_there(g->kernel)) {
+		gf_vm_suspect(vm, g);
+		gf_guest_put(g);
+		g = NULL;
+	}
+	gf_vm_deliver_begin(vm, g, v, &d);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, end = now + wait_ns;
+	while (g && !gf_delivery_over(&d) && now < end) {
+		nanosleep(&pause, NULL);
+		gf_pseudo_poll(g->pseudo, &d, &kick);
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	}
+	gf_vm_deliver_member(v, &d, ret_member);
+	if (g && !gf_delivery_over(&d))
+		gf_pseudo_end(g->pseudo, &d);
+	if (g)
+		gf_guest_put(g);
+	return ret_member->error;
+}

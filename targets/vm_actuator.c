@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The actuator of a vm target: takes verdicts, stores, watches the guest's memory until it is known what became
+ * of each, and tells. A thread of its own; it never waits for the guest, and the guest is held only
+ * while it is looked at, so that one that goes away can be unmapped.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "targets/act.h"
+#include "targets/vm.h"
+#include "targets/vm_deliver.h"
+
+#define BATCH 1024u
+#define STACK (256u << 10)
+
+struct victim {
+	struct gf_verdict v;
+	struct gf_delivery d;
+	uint64_t boot;     /* of the guest that it is in */
+	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+	bool told;
+	bool used;
+};
+
+struct report {
+	uint64_t event;
+	uint32_t rule;
+	uint8_t step, observed;
+	struct gf_event_member m;
+};
+
+struct gf_vm_actuator {
+	struct gf_actuator_opts o;
+	struct gf_target *vm;
+	int verdict_fd, stop_fd;
+	gf_verdict_source source;
+	void *source_arg;
+	gf_event_sink sink;
+	void *sink_arg;
+	pthread_t thread;
+	bool started;
+	struct victim *victim;
+	uint32_t victims; /* in use */
+	struct gf_verdict batch[BATCH];
+	struct report report[BATCH];
+	uint32_t reports;
+};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- results ---- */
+
+static int by_event(const void *x, const void *y)
+{
+	const struct report *a = x, *b = y;
+
+	if (a->event != b->event)
+		return a->event < b->event ? -1 : 1;
+	return a->observed - b->observed;
+}
+
+static void flush_reports(struct gf_vm_actuator *a)
+{
+	struct gf_event ev;
+	uint32_t i = 0;
+
+	qsort(a->report, a->reports, sizeof *a->report, by_event);
+	while (i < a->reports) {
+		const struct report *first = &a->report[i];
+		memset(&ev, 0, sizeof ev);
+		ev.kind = GF_EV_RESULT;
+		ev.about = first->event;
+		ev.rule = first->rule;
+		ev.step = first->step;
+		ev.row = ev.uid = GF_NONE;
+		ev.observed = first->observed;
+		ev.target = a->o.target_index;
+		ev.now_ns = now_ns(CLOCK_BOOTTIME);
+		ev.wall_ns = now_ns(CLOCK_REALTIME);
+		for (; i < a->reports && ev.count < GF_EVENT_MEMBERS && !by_event(&a->report[i], first); i++)
+			ev.u.member[ev.count++] = a->report[i].m;
+		ev.members = ev.count;
+		a->sink(a->sink_arg, &ev);
+	}
+	a->reports = 0;
+}
+
+static void report(struct gf_vm_actuator *a, const struct gf_verdict *v, const struct gf_event_member *m)
+{
+	if (a->reports == BATCH)
+		flush_reports(a);
+	a->report[a->reports++] = (struct report){ v->event, v->rule, v->step, !!(v->flags & GF_VERDICT_OBSERVE), *m };
+}
+
+static void tell(struct gf_vm_actuator *a, struct victim *w)
+{
+	struct gf_event_member m;
+
+	gf_vm_deliver_member(&w->v, &w->d, &m);
+	report(a, &w->v, &m);
+	w->told = true;
+}
+
+/* ---- following ---- */
+
+static void forget(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
+{
+	if (g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d))
+		gf_pseudo_end(g->pseudo, &w->d);
+	w->used = false;
+	a->victims--;
+}
+
+/* A later step goes to the same process: what becomes of it now is that one's result. */
+static void supersede(struct gf_vm_actuator *a, const struct gf_verdict *v, struct gf_guest *g)
+{
+	for (uint32_t i = 0, left = a->victims; left && i < a->o.follow; i++) {
+		struct victim *w = &a->victim[i];
+		if (!w->used)
+			continue;
+		left--;
+		if (w->v.pid != v->pid || w->v.start_ns != v->start_ns)
+			continue;
+		if (!w->told)
+			tell(a, w);
+		forget(a, w, g);
+	}
+}
+
+static struct victim *slot(struct gf_vm_actuator *a, struct gf_guest *g)
+{
+	struct victim *old = NULL;
+
+	for (uint32_t i = 0; i < a->o.follow; i++) {
+		struct victim *w = &a->victim[i];
+		if (!w->used)
+			return w;
+		if (!old || w->begun_ns < old->begun_ns)
+			old = w;
+	}
+	/* The one waited for longest makes room. */
+	if (!old->told)
+		tell(a, old);
+	forget(a, old, g);
+	return old;
+}
+
+static void carry_out(struct gf_vm_actuator *a, uint32_t n)
+{
+	struct gf_err err;
+	struct gf_guest *g = gf_vm_guest(a->vm, &err);
+	struct gf_guest *use = g;
+
+	/* Rebooted a moment ago: what is stored would go into another kernel's memory. */
+	if (g && !gf_kernel_still_there(g->kernel)) {
+		gf_vm_suspect(a->vm, g);
+		use = NULL;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_verdict *v = &a->batch[i];
+		struct gf_event_member m;
+		struct victim *w;
+		if (gf_vm_deliver_is_qmp(v)) {
+			gf_vm_deliver_qmp(a->vm, v, &m);
+			report(a, v, &m);
+			continue;
+		}
+		if (!(v->flags & GF_VERDICT_OBSERVE))
+			supersede(a, v, g);
+		w = slot(a, g);
+		*w = (struct victim){ .v = *v, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
+		a->victims++;
+		gf_vm_deliver_begin(a->vm, use, v, &w->d);
+		if (!gf_delivery_over(&w->d))
+			continue;
+		tell(a, w);
+		forget(a, w, g);
+	}
+	if (g)
+		gf_guest_put(g);
+	flush_reports(a);
+}
+
+static void take_verdicts(struct gf_vm_actuator *a)
+{
+	uint64_t count;
+	uint32_t n;
+
+	if (read(a->verdict_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+		return;
+	do {
+		uint32_t keep = 0;
+		n = (uint32_t)a->source(a->source_arg, a->batch, BATCH);
+		/* Log, notify and run have no process; they are the daemon's own. */
+		for (uint32_t i = 0; i < n; i++)
+			if (a->batch[i].pid > 0 || gf_vm_deliver_is_qmp(&a->batch[i]))
+				a->batch[keep++] = a->batch[i];
+		if (keep)
+			carry_out(a, keep);
+	} while (n == BATCH);
+}
+
+/* How soon one is looked at again: often while it is new. */
+static uint64_t pace(uint64_t age)
+{
+	return age < 20000000ull ? 100000ull : age < 200000000ull ? 1000000ull : age < 2000000000ull ? 5000000ull : 50000000ull;
+}
+
+/* True: nothing more will be said of it. */
+static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g, uint64_t now)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
+	uint64_t age = now - w->begun_ns;
+	uint8_t was = w->d.became;
+
+	if (!g || g->boot != w->boot) {
+		w->d.became = GF_BECAME_LOST;
+		w->d.phase = GF_PHASE_OVER;
+	} else
+		gf_pseudo_poll(g->pseudo, &w->d, &kick);
+	if (gf_delivery_over(&w->d)) {
+		tell(a, w);
+		return true;
+	}
+	if (age < a->o.tell_ns)
+		return false;
+	/* What has been said to wait and has been taken since is news. */
+	if (!w->told || (w->d.became != was && w->d.became == GF_BECAME_DELIVERED))
+		tell(a, w);
+	return age >= a->o.follow_ns;
+}
+
+/* Looks at all of them; how long until the next look, UINT64_MAX: none. */
+static uint64_t follow_all(struct gf_vm_actuator *a)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC), next = UINT64_MAX;
+	struct gf_err err;
+
+	if (!a->victims)
+		return next;
+	struct gf_guest *g = gf_vm_guest(a->vm, &err);
+	if (g && !g->pseudo) {
+		gf_guest_put(g);
+		g = NULL;
+	}
+	for (uint32_t i = 0, left = a->victims; left && i < a->o.follow; i++) {
+		struct victim *w = &a->victim[i];
+		if (!w->used)
+			continue;
+		left--;
+		if (follow(a, w, g, now))
+			forget(a, w, g);
+		else
+			next = GF_MIN(next, pace(now - w->begun_ns));
+	}
+	if (g)
+		gf_guest_put(g);
+	flush_reports(a);
+	return next;
+}
+
+static void *actuator_main(void *arg)
+{
+	struct gf_vm_actuator *a = arg;
+	struct pollfd fd[2] = { { .fd = a->verdict_fd, .events = POLLIN }, { .fd = a->stop_fd, .events = POLLIN } };
+
+	for (;;) {
+		uint64_t wait = follow_all(a);
+		struct timespec t = { (time_t)(wait / 1000000000u), (long)(wait % 1000000000u) };
+		if (ppoll(fd, 2, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR)
+			return NULL;
+		if (fd[1].revents)
+			return NULL;
+		if (fd[0].revents)
+			take_verdicts(a);
+	}
+}
+
+/* ---- life ---- */
+
+static int start_thread(struct gf_vm_actuator *a, struct gf_err *err)
+{
+	struct sched_param p = { .sched_priority = a->o.rt_priority };
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, a->o.rt_priority ? SCHED_FIFO : SCHED_OTHER);
+	pthread_attr_setschedparam(&attr, &p);
+	int r = pthread_create(&a->thread, &attr, actuator_main, a);
+	pthread_attr_destroy(&attr);
+	a->started = !r;
+	if (r == EPERM)
+		return gf_err_set(err, r, "real-time priority %d is not permitted: run as root or set it to 0", a->o.rt_priority);
+	return r ? gf_err_set(err, r, "cannot start the actuator's thread: %s", strerror(r)) : 0;
+}
+
+/* verdict_fd should not block when read; it stays the caller's and must outlive the actuator, as must vm. */
+int gf_vm_actuator_create(const struct gf_actuator_opts *opts, struct gf_target *vm, int verdict_fd, gf_verdict_source source,
+			  void *source_arg, gf_event_sink sink, void *sink_arg, struct gf_vm_actuator **ret, struct gf_err *err)
+{
+	struct gf_vm_actuator *a = calloc(1, sizeof *a);
+
+	if (!a)
+		return gf_err_set(err, ENOMEM, "no memory for the actuator");
+	a->o = *opts;
+	a->o.follow = a->o.follow ? a->o.follow : 4096;
+	a->o.follow_ns = a->o.follow_ns ? a->o.follow_ns : 30000000000ull;
+	a->o.tell_ns = a->o.tell_ns ? a->o.tell_ns : 1000000000ull;
+	a->vm = vm;
+	a->verdict_fd = verdict_fd;
+	a->source = source;
+	a->source_arg = source_arg;
+	a->sink = sink;
+	a->sink_arg = sink_arg;
+	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->victim = calloc(a->o.follow, sizeof *a->victim);
+	int r = a->stop_fd < 0 ? -errno : !a->victim ? -ENOMEM : 0;
+	if (r)
+		gf_err_set(err, -r, "cannot set the actuator up: %s", strerror(-r));
+	else
+		r = start_thread(a, err);
+	if (r) {
+		gf_vm_actuator_destroy(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+/* Nobody would lift later what was frozen and limited: it is lifted now. */
+static void undo(struct gf_vm_actuator *a)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
+	struct gf_err err;
+	struct gf_guest *g = gf_vm_guest(a->vm, &err);
+
+	if (!g)
+		return;
+	if (g->pseudo && gf_kernel_still_there(g->kernel)) {
+		for (uint32_t i = 0; i < a->o.follow; i++)
+			if (a->victim[i].used)
+				forget(a, &a->victim[i], g);
+		gf_pseudo_undo(g->pseudo, &kick);
+	}
+	gf_guest_put(g);
+}
+
+void gf_vm_actuator_destroy(struct gf_vm_actuator *a)
+{
+	uint64_t one = 1;
+
+	if (!a)
+		return;
+	if (a->started && write(a->stop_fd, &one, sizeof one) == sizeof one) {
+		pthread_join(a->thread, NULL);
+		undo(a);
+	}
+	if (a->stop_fd >= 0)
+		close(a->stop_fd);
+	free(a->victim);
+	free(a);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/*
+ * pseudo [--road store|irq|auto] [--repeat N] [--wait MS] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
+ *
+ * Delivers into the guest whose RAM file this is, without a daemon, and says what became of it, a line each time:
+ *   pid=12 what=9 road=irq_work became=delivered why= tries=1 took_us=1234 taken_us=.. exit_us=.. store_us=..
+ * WHAT: a signal's number, freeze, thaw, LIMIT=AMOUNT (memory.max, memory.high, pids.max, cpu.max, rlimitN), or
+ * describe (PID 0). With "-" for PID lines "PID WHAT" are read from standard input, and answered one by one.
+ * Exit status: 0 delivered, 1 not.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "targets/kernel.h"
+#include "targets/pseudo_do.h"
+
+static struct gf_pseudo *pseudo;
+static enum gf_pseudo_road road;
+static uint64_t wait_ns = 2000000000ull;
+static bool observe;
+static int qtest = -1;
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* An MSI on that CPU: whose vector nobody has claimed is only counted, but ends the HLT. */
+static int kick_qtest(void *arg, uint32_t cpu)
+{
+	char line[64], answer[64];
+
+	(void)arg;
+	if (qtest < 0)
+		return -ENOTSUP;
+	int n = snprintf(line, sizeof line, "writel 0x%x 0xf6\n", 0xfee00000u | cpu << 12);
+	if (write(qtest, line, (size_t)n) != n || read(qtest, answer, sizeof answer) <= 0)
+		return -EIO;
+	return 0;
+}
+
+static const struct gf_pseudo_kick kick = { kick_qtest, NULL };
+
+static uint8_t limit_kind(const char *s)
+{
+	static const char *const name[] = { "memory.max", "memory.high", "pids.max", "cpu.max" };
+
+	for (uint8_t i = 0; i < 4; i++)
+		if (!strncmp(s, name[i], strlen(name[i])))
+			return (uint8_t)(GF_LIMIT_MEMORY_MAX + i);
+	return strncmp(s, "rlimit", 6) ? 0 : (uint8_t)(GF_LIMIT_RLIMIT + atoi(s + 6));
+}
+
+static int deliver(int pid, const char *what)
+{
+	static const char *const became[] = { "unseen", "delivered", "pending", "refused", "lost" };
+	static const char *const how[] = { "call", "store", "irq_work", "limit", "qmp" };
+	static const char *const why[GF_REF_COUNT] = { "", "gone", "identity", "exiting", "init", "kthread", "traced", "blocked", "ignored",
+		"no_road", "no_guest", "torn", "read_only", "no_cpu" };
+	struct gf_verdict v = { .pid = pid, .action = GF_ACT_SIGNAL, .arg = atoi(what), .flags = observe ? GF_VERDICT_OBSERVE : 0 };
+	struct gf_delivery d;
+
+	if (!strcmp(what, "freeze") || !strcmp(what, "thaw"))
+		v.action = *what == 'f' ? GF_ACT_FREEZE : GF_ACT_THAW;
+	const char *eq = strchr(what, '=');
+	if (eq) {
+		v.action = GF_ACT_LIMIT;
+		v.limit = limit_kind(what);
+		v.amount = strtod(eq + 1, NULL);
+	}
+	uint64_t start = now();
+	gf_pseudo_begin(pseudo, &v, road, &kick, &d);
+	uint64_t stored = now();
+	while (!gf_delivery_over(&d) && now() - start < wait_ns) {
+		struct timespec t = { 0, 50000 };
+		nanosleep(&t, NULL);
+		gf_pseudo_poll(pseudo, &d, &kick);
+	}
+	printf("pid=%d what=%s road=%s became=%s why=%s tries=%u took_us=%llu taken_us=%d exit_us=%d store_us=%.1f phase=%u\n", pid, what, how[d.how],
+	       became[d.became], why[d.why], d.tries, (unsigned long long)(now() - start) / 1000, (int)d.taken_us, (int)d.exit_us,
+	       (double)(stored - start) / 1e3, d.phase);
+	fflush(stdout);
+	gf_pseudo_end(pseudo, &d);
+	return d.became != GF_BECAME_DELIVERED;
+}
+
+static int from_input(void)
+{
+	char line[128], what[64];
+	int pid, r = 0;
+
+	while (fgets(line, sizeof line, stdin))
+		if (!strncmp(line, "undo", 4))
+			printf("undo failed=%u\n", gf_pseudo_undo(pseudo, &kick)), fflush(stdout);
+		else if (sscanf(line, "%d %63s", &pid, what) == 2)
+			r |= deliver(pid, what);
+		else
+			return 2;
+	return r;
+}
+
+static void describe(void *arg, const char *name, const char *value)
+{
+	(void)arg;
+	printf("%-20s %s\n", name, value);
+}
+
+static int to_socket(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a)) {
+		perror(path);
+		exit(2);
+	}
+	return fd;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option opts[] = { { "road", 1, 0, 'r' }, { "repeat", 1, 0, 'n' }, { "wait", 1, 0, 'w' },
+		{ "kick-qtest", 1, 0, 'k' }, { "observe", 0, 0, 'o' }, { 0 } };
+	struct gf_ramfile *f;
+	struct gf_kernel *k;
+	struct gf_err err = { "" };
+	int c, r = 0, repeat = 1;
+
+	while ((c = getopt_long(argc, argv, "", opts, NULL)) >= 0)
+		switch (c) {
+		case 'r': road = *optarg == 's' ? GF_ROAD_STORE : *optarg == 'i' ? GF_ROAD_IRQ_WORK : GF_ROAD_AUTO; break;
+		case 'n': repeat = atoi(optarg); break;
+		case 'w': wait_ns = (uint64_t)atoll(optarg) * 1000000u; break;
+		case 'k': qtest = to_socket(optarg); break;
+		case 'o': observe = true; break;
+		default: return 2;
+		}
+	if (argc - optind < 2)
+		return 2;
+	if (gf_ramfile_open(argv[optind], NULL, 0, true, &f, &err) || gf_kernel_find(f, &k, &err)
+	    || gf_pseudo_create(k, true, &pseudo, &err)) {
+		fprintf(stderr, "pseudo: %s\n", err.text);
+		return 2;
+	}
+	if (argc - optind > 2 && !strcmp(argv[optind + 2], "describe"))
+		gf_pseudo_describe(pseudo, describe, NULL);
+	else if (!strcmp(argv[optind + 1], "-"))
+		r = from_input();
+	else
+		for (int i = 0; i < repeat; i++)
+			r |= deliver(atoi(argv[optind + 1]), argv[optind + 2]);
+	gf_pseudo_free(pseudo);
+	gf_kernel_free(k);
+	gf_ramfile_close(f);
+	return r;
+}
