@@ -58,6 +58,10 @@ int gf_vm_create(const struct gf_vm_opts *opts, struct gf_target **ret, struct g
 int gf_image_create(const char *path, const struct gf_ram_piece *piece, size_t pieces, uint32_t max_tasks,
 		    uint64_t step_ns, struct gf_target **ret, struct gf_err *err);
 
+/* Another sampler of the same guest or image, with a table of its own, for one thread that may wait (`ps`). vm must outlive it, and
+ * is what all other calls want. */
+int gf_vm_create_view(struct gf_target *vm, uint32_t max_tasks, struct gf_target **ret, struct gf_err *err);
+
 /* The guest attached now, referenced, or NULL with why. vm and image targets. Any thread. */
 struct gf_guest *gf_vm_guest(struct gf_target *t, struct gf_err *err);
 /* Something that was read through g cannot be so: the keeper looks whether it is still there. Any thread. */
