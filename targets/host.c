@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "targets/record.h"
+
 #define STR_RETRY_NS 1000000000ull
 #define IO_STALE_NS 2000000000ull
 #define STR_RETRIES 3u
@@ -20,7 +22,7 @@
 /* What is remembered of a row beside its sample. */
 struct row_note {
 	uint64_t exec_tag;
-	uint64_t utime_ns, stime_ns; /* as last shown: each may only grow */
+	struct gf_record_note shown;
 	uint64_t retry_ns;    /* boot time at which failed strings may be asked for again */
 	uint32_t ask_id;      /* answers with another id are out of date */
 	uint64_t io_read, io_write; /* bytes, by /proc ... */
@@ -52,28 +54,6 @@ struct gf_host {
 	double page;
 };
 
-static uint32_t want_of(const struct gf_fieldset *f)
-{
-	static const struct {
-		uint8_t field;
-		uint32_t rec;
-	} map[] = {
-		{ GF_TF_RSS, GF_REC_RSS_SUM }, { GF_TF_ANON, GF_REC_RSS }, { GF_TF_FILE, GF_REC_RSS },
-		{ GF_TF_SHMEM, GF_REC_RSS }, { GF_TF_SWAP, GF_REC_SWAP }, { GF_TF_VSZ, GF_REC_VSZ },
-		{ GF_TF_CPUTIME, GF_REC_CPU }, { GF_TF_UTIME, GF_REC_SPLIT | GF_REC_CPU },
-		{ GF_TF_STIME, GF_REC_SPLIT | GF_REC_CPU }, { GF_TF_MAJFLT, GF_REC_FAULTS },
-		{ GF_TF_MINFLT, GF_REC_FAULTS }, { GF_TF_READ_BYTES, GF_REC_IO }, { GF_TF_WRITE_BYTES, GF_REC_IO },
-		{ GF_TF_OOM_SCORE, GF_REC_SCORE }, { GF_TF_FDS, GF_REC_FDS },
-		{ GF_TF_UID, GF_REC_UID_NOW }, { GF_TF_GID, GF_REC_UID_NOW }, { GF_TF_OOM_SCORE_ADJ, GF_REC_ADJ_NOW },
-	};
-	uint32_t want = GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
-
-	for (size_t i = 0; i < sizeof map / sizeof *map; i++)
-		if (f->task & GF_BIT(map[i].field))
-			want |= map[i].rec;
-	return want;
-}
-
 static bool is_self(const struct gf_host *h, const struct gf_task_rec *r)
 {
 	if (r->pid == h->me || r->ppid == h->me)
@@ -82,82 +62,6 @@ static bool is_self(const struct gf_host *h, const struct gf_task_rec *r)
 		if (h->self[i] == r->pid)
 			return true;
 	return false;
-}
-
-static void set(struct gf_sample *s, int field, uint32_t row, double v)
-{
-	if (s->col[field])
-		s->col[field][row] = v;
-}
-
-static void set_if(struct gf_sample *s, int field, uint32_t row, bool known, double v)
-{
-	if (s->col[field])
-		s->col[field][row] = known ? v : gf_unknown();
-}
-
-/* User and system time are sampled by the tick and scaled to the precise sum, as
- * kernel/sched/cputime.c does in cputime_adjust(). */
-static void split_cputime(struct gf_sample *s, uint32_t row, struct row_note *n, const struct gf_task_rec *r)
-{
-	uint64_t run = r->run_ns, u = r->utime_ns, k = r->stime_ns;
-
-	if (n->utime_ns + n->stime_ns < r->prev_utime_ns + r->prev_stime_ns) {
-		n->utime_ns = r->prev_utime_ns;
-		n->stime_ns = r->prev_stime_ns;
-	}
-	if (n->utime_ns + n->stime_ns < run) {
-		if (!k) {
-			u = run;
-		} else if (!u) {
-			k = run;
-		} else {
-			k = (uint64_t)((unsigned __int128)k * run / (u + k));
-		}
-		if (k < n->stime_ns)
-			k = n->stime_ns;
-		u = run - k;
-		if (u < n->utime_ns) {
-			u = n->utime_ns;
-			k = run - u;
-		}
-		n->utime_ns = u;
-		n->stime_ns = k;
-	}
-	set(s, GF_TF_UTIME, row, (double)n->utime_ns);
-	set(s, GF_TF_STIME, row, (double)n->stime_ns);
-}
-
-/* mm/oom_kill.c, oom_badness(), and fs/proc/base.c, proc_oom_score(). */
-static double oom_score(const struct gf_host *h, const struct gf_task_rec *r)
-{
-	int64_t total = (int64_t)h->total_pages, points;
-
-	if (r->have & GF_REC_SCORE)
-		return r->oom_score;
-	if (!(r->have & GF_REC_RSS) || !(r->have & GF_REC_PGTABLES) || !total)
-		return gf_unknown();
-	if (r->oom_adj == -1000 || r->pid == 1 || r->flags & (GF_REC_OOM_SKIP | GF_REC_KTHREAD | GF_REC_NO_MM))
-		return 0;
-	points = r->file + r->anon + r->shmem + r->swap + (int64_t)((double)r->pgtables / h->page);
-	points += r->oom_adj * (total / 1000);
-	return (double)((1000 + points * 1000 / total) * 2 / 3);
-}
-
-static void set_memory(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
-{
-	struct gf_sample *s = &h->t.sample;
-	bool parts = r->have & GF_REC_RSS, sum = parts || r->have & GF_REC_RSS_SUM;
-	double pg = h->page;
-
-	set_if(s, GF_TF_RSS, row, sum, pg * (double)(r->anon + r->file + r->shmem));
-	set_if(s, GF_TF_ANON, row, parts, pg * (double)r->anon);
-	set_if(s, GF_TF_FILE, row, parts, pg * (double)r->file);
-	set_if(s, GF_TF_SHMEM, row, parts, pg * (double)r->shmem);
-	set_if(s, GF_TF_SWAP, row, r->have & GF_REC_SWAP, pg * (double)r->swap);
-	set_if(s, GF_TF_VSZ, row, r->have & GF_REC_VSZ, pg * (double)r->vsz);
-	if (s->col[GF_TF_OOM_SCORE])
-		set(s, GF_TF_OOM_SCORE, row, oom_score(h, r));
 }
 
 /* By /proc they come from a helper, one pass behind; what the last pass asked for
@@ -169,42 +73,7 @@ static void set_io(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
 	bool known = r->have & GF_REC_IO;
 	bool noted = !known && n->io_ns && s->now_ns - n->io_ns <= IO_STALE_NS;
 
-	set_if(s, GF_TF_READ_BYTES, row, known || noted, (double)(known ? r->read_bytes : n->io_read));
-	set_if(s, GF_TF_WRITE_BYTES, row, known || noted, (double)(known ? r->write_bytes : n->io_write));
-}
-
-static void set_columns(struct gf_host *h, uint32_t row, const struct gf_task_rec *r)
-{
-	struct gf_sample *s = &h->t.sample;
-	struct row_note *n = &h->note[row];
-	bool st = r->have & GF_REC_STAT, ids = r->have & GF_REC_IDS;
-
-	set(s, GF_TF_PID, row, r->pid);
-	set(s, GF_TF_TGID, row, r->pid);
-	set_if(s, GF_TF_PPID, row, st, r->ppid);
-	set_if(s, GF_TF_PGRP, row, ids, r->pgrp);
-	set_if(s, GF_TF_SESSION, row, ids, r->session);
-	set_if(s, GF_TF_UID, row, r->have & GF_REC_UID, r->euid);
-	set_if(s, GF_TF_GID, row, r->have & GF_REC_UID, r->egid);
-	set_if(s, GF_TF_STATE, row, st, r->state);
-	set_if(s, GF_TF_NICE, row, st, r->nice);
-	set_if(s, GF_TF_PRIO, row, st, r->prio);
-	set_if(s, GF_TF_POLICY, row, st, r->policy);
-	set_if(s, GF_TF_THREADS, row, st, r->threads);
-	set_if(s, GF_TF_AGE, row, s->now_ns >= r->start_ns, (double)(s->now_ns - r->start_ns));
-	set_if(s, GF_TF_CPUTIME, row, r->have & GF_REC_CPU, (double)r->run_ns);
-	if (r->have & GF_REC_SPLIT) {
-		split_cputime(s, row, n, r);
-	} else {
-		set(s, GF_TF_UTIME, row, gf_unknown());
-		set(s, GF_TF_STIME, row, gf_unknown());
-	}
-	set_if(s, GF_TF_MINFLT, row, r->have & GF_REC_FAULTS, (double)r->minflt);
-	set_if(s, GF_TF_MAJFLT, row, r->have & GF_REC_FAULTS, (double)r->majflt);
-	set_io(h, row, r);
-	set_if(s, GF_TF_OOM_SCORE_ADJ, row, r->have & GF_REC_ADJ, r->oom_adj);
-	set_if(s, GF_TF_FDS, row, r->have & GF_REC_FDS, r->fds);
-	set_memory(h, row, r);
+	gf_record_io(s, row, known || noted, known ? r->read_bytes : n->io_read, known ? r->write_bytes : n->io_write);
 }
 
 static struct gf_string *string_of(struct gf_strref *ref)
@@ -377,21 +246,8 @@ void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)
 		return;
 	if (fresh)
 		h->note[row] = (struct row_note){ .ask_id = ++h->next_ask, .exec_tag = r->exec_tag };
-	unsigned flags = GF_ROW_VALID;
-	if (r->flags & GF_REC_KTHREAD)
-		flags |= GF_ROW_KTHREAD;
-	if (r->flags & GF_REC_EXITING)
-		flags |= GF_ROW_EXITING;
-	if (r->flags & GF_REC_INIT || r->pid == 1)
-		flags |= GF_ROW_INIT;
-	if (r->flags & GF_REC_TORN)
-		flags |= GF_ROW_TORN;
-	/* Not known whether it is immune: it counts as immune. */
-	if (!(r->have & GF_REC_ADJ) || r->oom_adj == -1000)
-		flags |= GF_ROW_OOM_IMMUNE;
-	if (is_self(h, r))
-		flags |= GF_ROW_SELF;
-	s->flags[row] = (uint8_t)flags;
+	uint8_t flags = gf_record_flags(r);
+	s->flags[row] = flags | (is_self(h, r) ? GF_ROW_SELF : 0);
 	h->note[row].init = !!(flags & GF_ROW_INIT);
 	h->note[row].have = (uint16_t)(r->have & (GF_REC_UID | GF_REC_ADJ));
 	h->note[row].euid = r->euid;
@@ -399,7 +255,8 @@ void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)
 	h->note[row].oom_adj = r->oom_adj;
 	s->uid[row] = r->have & GF_REC_UID ? r->euid : GF_NONE;
 	gf_table_comm(&h->table, row, r->comm, sizeof r->comm);
-	set_columns(h, row, r);
+	gf_record_columns(s, row, r, &(struct gf_record_env){ s->now_ns, h->total_pages, h->page }, &h->note[row].shown);
+	set_io(h, row, r);
 	ask_strings(h, row, r, fresh);
 }
 
@@ -440,7 +297,7 @@ static int host_set_fields(struct gf_target *t, const struct gf_fieldset *f, str
 	if (r)
 		return r;
 	h->fields = *f;
-	h->want = want_of(f);
+	h->want = gf_record_want(f);
 	return 0;
 }
 
@@ -521,7 +378,7 @@ int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, stru
 	snprintf(h->t.name, sizeof h->t.name, "host");
 	h->me = getpid();
 	h->page = (double)sysconf(_SC_PAGESIZE);
-	h->want = want_of(&h->fields);
+	h->want = gf_record_want(&h->fields);
 	int r = check_proc(err);
 	if (!r)
 		r = gf_sample_init(&h->t.sample, cap, err);

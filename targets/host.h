@@ -5,10 +5,10 @@
 #ifndef GPUFAS_HOST_H
 #define GPUFAS_HOST_H
 
+#include "gpufas/taskrec.h"
 #include "targets/strings.h"
 #include "targets/table.h"
 #include "targets/target.h"
-#include "targets/tasks_bpf.h"
 
 struct gf_host;
 

@@ -16,7 +16,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#include "targets/tasks_bpf.h"
+#include "gpufas/taskrec.h"
 
 #define KERNEL __attribute__((preserve_access_index))
 #define PF_EXITING 0x4

@@ -35,6 +35,13 @@ typedef uint32_t __attribute__((aligned(1), may_alias)) gf_u32_any;
 typedef uint64_t __attribute__((aligned(1), may_alias)) gf_u64_any;
 #endif
 
+/* Loads before it are done before loads after it. x86 loads in order: there it is the compiler that must not move them. */
+#if defined(__CUDA_ARCH__)
+#define GF_LOAD_FENCE() __threadfence_system()
+#else
+#define GF_LOAD_FENCE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#endif
+
 #ifdef __cplusplus
 #define GF_STATIC_ASSERT(c, m) static_assert(c, m)
 #else

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Dual MIT/GPL
  *
  * What a sampler finds out about one process. The BPF program writes it into
- * its iterator; the /proc sampler fills the same record, so that columns are
- * made in one place. Plain numbers in the kernel's units; compiled by clang for
- * BPF and by the host's compiler, hence no other header's types.
+ * its iterator; the /proc sampler and the walkers of memory fill the same record, so
+ * that columns are made in one place. Plain numbers in the kernel's units; compiled by
+ * clang for BPF, by the host's compiler and by nvcc, hence no other header's types.
  */
-#ifndef GPUFAS_TASKS_BPF_H
-#define GPUFAS_TASKS_BPF_H
+#ifndef GPUFAS_TASKREC_H
+#define GPUFAS_TASKREC_H
 
 #define GF_REC_CPUS 1024 /* CPUs whose parts of a memory counter can be added */
 #define GF_REC_THREADS 65536 /* threads of one process that can be summed */

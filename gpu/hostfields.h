@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Host fields of a memory target, computed as its kernel computes what /proc shows. A handful of words
+ * and a loop over CPUs: one lane's work.
+ *
+ * How exact. Memory: the global counters, without what CPUs keep back (up to stat_threshold pages each, 125 at most), as
+ * /proc/meminfo reads them. PSI averages are as of their last update, every 2 s while anything happens; once all CPUs
+ * idle they are let decay as the kernel would when it wakes. CPU times are in ns, /proc/stat's in ticks of 10 ms.
+ */
+#ifndef GPUFAS_HOSTFIELDS_H
+#define GPUFAS_HOSTFIELDS_H
+
+#include "gpu/clock.h"
+#include "gpu/walk.h"
+#include "gpufas/fields.h"
+
+#define GF_BLOCK_DEVICES 4096u
+#define GF_FIXED_1 2048.0 /* include/linux/sched/loadavg.h: 11 bits behind the point */
+#define GF_PSI_PERIOD_NS 2000000000ull
+
+struct gf_host_state {
+	uint64_t psi_updated, psi_seen_ns; /* avg_last_update as last seen, and when it was first seen to be that */
+	uint32_t idle; /* all CPUs idled at the last look */
+	uint32_t reserved;
+};
+
+GF_INLINE double gf_hf_count(const struct gf_kmem *k, uint64_t at, double unit)
+{
+	uint64_t v;
+
+	if (!at || gf_kmem_load(k, at, 8, &v))
+		return gf_unknown();
+	return (int64_t)v > 0 ? (double)v * unit : 0;
+}
+
+/* Pages of a global counter; 0 or -1. */
+GF_INLINE int gf_hf_pages(const struct gf_kmem *k, uint64_t array, uint32_t i, int64_t *ret)
+{
+	uint64_t v;
+
+	if (!array || i == GF_ABSENT || gf_kmem_load(k, array + 8ull * i, 8, &v) || (int64_t)v >> 52 > 0)
+		return -1;
+	*ret = GF_MAX((int64_t)v, (int64_t)0);
+	return 0;
+}
+
+GF_INLINE int gf_hf_node(const struct gf_kmem *k, const struct gf_layout *l, enum gf_node_stat i, int64_t *ret)
+{
+	return gf_hf_pages(k, l->host.node_stat, l->host.ns[i], ret);
+}
+
+/* Low watermarks of one node's zones, added to *sum. */
+GF_INLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, uint64_t pgdat, int64_t *sum)
+{
+	const struct gf_layout_host *o = &l->host;
+
+	for (uint32_t z = 0; z < GF_MIN(o->zones, 16u); z++) {
+		uint64_t at = pgdat + o->zones_off + (uint64_t)z * o->zone_size, low, boost = 0;
+
+		if (gf_kmem_load(k, at + o->zone_wmark_low, 8, &low) || (o->zone_boost != GF_ABSENT && gf_kmem_load(k, at + o->zone_boost, 8, &boost)) ||
+		    low >> 40 || boost >> 40)
+			return -1;
+		*sum += (int64_t)(low + boost);
+	}
+	return 0;
+}
+
+GF_INLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+{
+	const struct gf_layout_host *o = &l->host;
+	int64_t sum = 0;
+	uint64_t w = 0, pgdat;
+
+	if (!o->zones)
+		return -1;
+	if (!o->node_data) {
+		if (gf_hf_zones(k, l, o->contig_page_data, &sum))
+			return -1;
+		*ret = sum;
+		return 0;
+	}
+	for (uint32_t n = 0; n < GF_MIN(o->max_nodes, 4096u); n++) {
+		if (n % 64 == 0 && gf_kmem_load(k, o->node_online + n / 8, 8, &w))
+			return -1;
+		if (!(w >> n % 64 & 1))
+			continue;
+		if (gf_kmem_load(k, o->node_data + 8ull * n, 8, &pgdat) || !pgdat || gf_hf_zones(k, l, pgdat, &sum))
+			return -1;
+	}
+	*ret = sum;
+	return 0;
+}
+
+/* mm/show_mem.c, si_mem_available(). Pages, or -1. */
+GF_INLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layout *l)
+{
+	int64_t low, free, active, inactive, slab, misc, cache, reclaimable, v;
+	uint64_t reserve;
+
+	if (gf_hf_wmark_low(k, l, &low) || gf_hf_pages(k, l->host.zone_stat, l->host.free_pages, &free) || !l->host.totalreserve ||
+	    gf_kmem_load(k, l->host.totalreserve, 8, &reserve) || reserve >> 52 || gf_hf_node(k, l, GF_NS_ACTIVE_FILE, &active) ||
+	    gf_hf_node(k, l, GF_NS_INACTIVE_FILE, &inactive) || gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &slab) ||
+	    gf_hf_node(k, l, GF_NS_MISC_RECLAIMABLE, &misc))
+		return -1;
+	cache = active + inactive;
+	cache -= GF_MIN(cache / 2, low);
+	reclaimable = slab + misc;
+	reclaimable -= GF_MIN(reclaimable / 2, low);
+	v = free - (int64_t)reserve + cache + reclaimable;
+	return GF_MAX(v, (int64_t)0);
+}
+
+/* Pages cached of block devices themselves (block/bdev.c, nr_blockdev_pages()): 0 or -1. */
+GF_INLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+{
+	const struct gf_layout_host *o = &l->host;
+	uint64_t sb, head, node, mapping, pages, sum = 0;
+
+	if (!o->blockdev_super || o->sb_inodes == GF_ABSENT || o->inode_sb_list == GF_ABSENT || o->inode_mapping == GF_ABSENT ||
+	    o->mapping_nrpages == GF_ABSENT || gf_kmem_load(k, o->blockdev_super, 8, &sb) || !sb)
+		return -1;
+	head = sb + o->sb_inodes;
+	if (gf_list_next(k, head, &node))
+		return -1;
+	for (uint32_t i = 0; node != head; i++) {
+		uint64_t inode = node - o->inode_sb_list;
+
+		if (i == GF_BLOCK_DEVICES || gf_kmem_load(k, inode + o->inode_mapping, 8, &mapping) ||
+		    gf_kmem_load(k, mapping + o->mapping_nrpages, 8, &pages) || pages >> 52 || gf_list_next(k, node, &node))
+			return -1;
+		sum += pages;
+	}
+	*ret = (int64_t)sum;
+	return 0;
+}
+
+/* fs/proc/meminfo.c: Cached. Pages, or -1. */
+GF_INLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout *l)
+{
+	int64_t files, swapped = 0, buffers;
+	uint64_t swap = 1;
+
+	if (gf_hf_node(k, l, GF_NS_FILE_PAGES, &files) || gf_hf_buffers(k, l, &buffers))
+		return -1;
+	if (gf_hf_node(k, l, GF_NS_SWAPCACHE, &swapped)) {
+		/* Before 5.12 (b6038942480e) it is counted by swap device: not followed. Without swap there is none. */
+		if (!l->host.total_swap || gf_kmem_load(k, l->host.total_swap, 8, &swap) || swap)
+			return -1;
+		swapped = 0;
+	}
+	return GF_MAX(files - swapped - buffers, (int64_t)0);
+}
+
+GF_INLINE double gf_hf_bytes(int64_t pages)
+{
+	return pages < 0 ? gf_unknown() : (double)pages * 4096.0;
+}
+
+#define GF_HF_MEM (GF_BIT(GF_HF_MEM_TOTAL) | GF_BIT(GF_HF_MEM_AVAILABLE) | GF_BIT(GF_HF_MEM_FREE) | GF_BIT(GF_HF_MEM_CACHED) | \
+		   GF_BIT(GF_HF_MEM_DIRTY) | GF_BIT(GF_HF_MEM_SLAB) | GF_BIT(GF_HF_SWAP_TOTAL) | GF_BIT(GF_HF_SWAP_FREE) | \
+		   GF_BIT(GF_HF_SWAP_USED))
+
+GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, uint64_t want, double *h)
+{
+	int64_t a, b;
+
+	h[GF_HF_MEM_TOTAL] = gf_hf_count(k, l->host.totalram, 4096);
+	if (want & GF_BIT(GF_HF_MEM_AVAILABLE))
+		h[GF_HF_MEM_AVAILABLE] = gf_hf_bytes(gf_hf_available(k, l));
+	h[GF_HF_MEM_FREE] = gf_hf_bytes(gf_hf_pages(k, l->host.zone_stat, l->host.free_pages, &a) ? -1 : a);
+	if (want & GF_BIT(GF_HF_MEM_CACHED))
+		h[GF_HF_MEM_CACHED] = gf_hf_bytes(gf_hf_cached(k, l));
+	h[GF_HF_MEM_DIRTY] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_FILE_DIRTY, &a) ? -1 : a);
+	h[GF_HF_MEM_SLAB] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &a) || gf_hf_node(k, l, GF_NS_SLAB_UNRECLAIMABLE, &b) ? -1 : a + b);
+	h[GF_HF_SWAP_TOTAL] = gf_hf_count(k, l->host.total_swap, 4096);
+	h[GF_HF_SWAP_FREE] = gf_hf_count(k, l->host.nr_swap, 4096);
+	h[GF_HF_SWAP_USED] = h[GF_HF_SWAP_TOTAL] - h[GF_HF_SWAP_FREE];
+}
+
+/* One word of every CPU's copy of a per-CPU struct, summed; unknown if one cannot be read. */
+GF_INLINE double gf_hf_cpus(const struct gf_kmem *k, const struct gf_cpus *c, uint64_t sym, uint32_t off, uint32_t size, int online)
+{
+	uint64_t sum = 0, v;
+
+	if (!sym || off == GF_ABSENT || c->over)
+		return gf_unknown();
+	for (uint32_t i = 0; i < c->n; i++) {
+		if (online && !gf_cpu_online(c, i))
+			continue;
+		if (gf_kmem_load(k, sym + c->off[i] + off, size, &v))
+			return gf_unknown();
+		sum += v;
+	}
+	return (double)sum;
+}
+
+/* kernel/time/tick-sched.c, get_cpu_iowait_time_us(): what a CPU has noted, and if it is just now idle with
+ * I/O to wait for, since when. */
+GF_INLINE double gf_hf_iowait(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, uint64_t mono_ns)
+{
+	const struct gf_layout_host *o = &l->host;
+	uint64_t sum = 0, noted, since, v, curr, idle;
+
+	if (!o->tick_sched || o->ts_iowait == GF_ABSENT || o->ts_entry == GF_ABSENT || !o->runqueues || o->rq_iowait == GF_ABSENT ||
+	    o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT || c->over)
+		return gf_unknown();
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint64_t ts = o->tick_sched + c->off[i], rq = o->runqueues + c->off[i];
+
+		if (gf_kmem_load(k, ts + o->ts_iowait, 8, &noted) || gf_kmem_load(k, ts + o->ts_entry, 8, &since) ||
+		    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) || gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+			return gf_unknown();
+		sum += noted;
+		if (curr == idle && (int32_t)v > 0 && since && mono_ns > since)
+			sum += mono_ns - since;
+	}
+	return (double)sum;
+}
+
+/* Whether no CPU has anything to do: 1, 0, or -1 (not known). */
+GF_INLINE int gf_cpus_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c)
+{
+	const struct gf_layout_host *o = &l->host;
+	uint64_t n, curr, idle;
+
+	if (!o->runqueues || o->rq_running == GF_ABSENT || o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT)
+		return -1;
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint64_t rq = o->runqueues + c->off[i];
+
+		if (!gf_cpu_online(c, i))
+			continue;
+		if (gf_kmem_load(k, rq + o->rq_running, 4, &n) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
+		    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+			return -1;
+		if (n || curr != idle)
+			return 0;
+	}
+	return 1;
+}
+
+#define GF_HF_PSI_FIRST GF_HF_PSI_CPU_SOME_10
+#define GF_HF_PSI_LAST  GF_HF_PSI_IO_FULL_300
+
+/* kernel/sched/psi.c, calc_avgs(): an average that nothing has been added to for `missed` periods. */
+GF_INLINE uint64_t gf_psi_decay(uint64_t avg, uint64_t missed, uint32_t window)
+{
+	const uint64_t keep = window == 0 ? 1677 : window == 1 ? 1981 : 2034; /* EXP_10s, EXP_60s, EXP_300s */
+
+	for (uint64_t i = 0; avg && i < GF_MIN(missed, (uint64_t)2000); i++)
+		avg = avg * keep >> 11;
+	return avg;
+}
+
+GF_INLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, struct gf_host_state *s, uint64_t now_ns, double *h)
+{
+	/* By resource as fields.def has them: cpu, memory, io; each some, full. */
+	static const uint8_t state[3][2] = { { 4, 5 }, { 2, 3 }, { 0, 1 } };
+	const struct gf_layout_host *o = &l->host;
+	uint64_t off = 0, updated = 0, v, missed = 0;
+
+	if (!o->psi || (o->psi_disabled && !gf_kmem_load(k, o->psi_disabled, 4, &off) && off))
+		return;
+	if (o->psi_updated != GF_ABSENT && gf_kmem_load(k, o->psi + o->psi_updated, 8, &updated))
+		return;
+	if (updated != s->psi_updated || !s->psi_seen_ns) {
+		s->psi_updated = updated;
+		s->psi_seen_ns = now_ns;
+	}
+	if (s->idle && now_ns - s->psi_seen_ns >= 2 * GF_PSI_PERIOD_NS)
+		missed = (now_ns - s->psi_seen_ns) / GF_PSI_PERIOD_NS - 1;
+	for (uint32_t res = 0; res < 3; res++)
+		for (uint32_t full = 0; full < 2; full++)
+			for (uint32_t w = 0; w < 3; w++) {
+				uint32_t at = o->psi_avg[state[res][full]];
+				double *to = &h[GF_HF_PSI_FIRST + res * 6 + full * 3 + w];
+
+				if (at == GF_ABSENT || gf_kmem_load(k, o->psi + at + w * 8, 8, &v) || v > 101 * 2048)
+					continue;
+				/* All CPUs' being waited for is not defined for the whole machine (psi_show()). */
+				*to = res == 0 && full ? 0 : (double)gf_psi_decay(v, missed, w) / GF_FIXED_1;
+			}
+}
+
+/* Fills h (all GF_HF_COUNT are set, to unknown where not wanted or not to be had), but for tasks.count, uptime and
+ * os.stalled. want: 1 << enum gf_host_field. */
+GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
+				   uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
+{
+	const struct gf_layout_host *o = &l->host;
+	const uint64_t psi = (GF_BIT(GF_HF_PSI_LAST) - GF_BIT(GF_HF_PSI_FIRST)) | GF_BIT(GF_HF_PSI_LAST);
+	uint64_t v;
+
+	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
+		h[i] = gf_unknown();
+	if (want & GF_HF_MEM)
+		gf_hf_memory(k, l, want, h);
+	for (uint32_t i = 0; i < 3; i++)
+		if (want & (GF_BIT(GF_HF_LOAD_1) << i))
+			h[GF_HF_LOAD_1 + i] = gf_hf_count(k, o->avenrun ? o->avenrun + 8 * i : 0, 1 / GF_FIXED_1);
+	if (want & GF_BIT(GF_HF_CPU_COUNT))
+		h[GF_HF_CPU_COUNT] = c->online;
+	if (want & GF_BIT(GF_HF_CPU_BUSYTIME)) {
+		double sum = 0;
+		for (uint32_t i = GF_CS_USER; i <= GF_CS_SOFTIRQ; i++)
+			sum += gf_hf_cpus(k, c, o->cpustat, o->cs[i], 8, 0);
+		h[GF_HF_CPU_BUSYTIME] = sum;
+	}
+	if (want & GF_BIT(GF_HF_CPU_IOWTIME))
+		h[GF_HF_CPU_IOWTIME] = gf_hf_iowait(k, l, c, mono_ns);
+	if (want & GF_BIT(GF_HF_CPU_STEALTIME))
+		h[GF_HF_CPU_STEALTIME] = gf_hf_cpus(k, c, o->cpustat, o->cs[GF_CS_STEAL], 8, 0);
+	if (want & GF_BIT(GF_HF_TASKS_RUNNING))
+		h[GF_HF_TASKS_RUNNING] = gf_hf_cpus(k, c, o->runqueues, o->rq_running, 4, 1);
+	if (want & GF_BIT(GF_HF_TASKS_BLOCKED)) {
+		/* A CPU's count may be below 0, one for all is not: tasks sleep on one CPU and wake on another. */
+		double sum = gf_hf_cpus(k, c, o->runqueues, o->rq_iowait, 4, 0);
+		h[GF_HF_TASKS_BLOCKED] = gf_is_unknown(sum) ? sum : (double)(uint32_t)(uint64_t)sum;
+	}
+	if (want & GF_BIT(GF_HF_TASKS_THREADS) && o->nr_threads && !gf_kmem_load(k, o->nr_threads, 4, &v))
+		h[GF_HF_TASKS_THREADS] = (double)v;
+	if (want & GF_BIT(GF_HF_TASKS_FORKS))
+		h[GF_HF_TASKS_FORKS] = gf_hf_count(k, o->total_forks, 1);
+	if (want & psi)
+		gf_hf_psi(k, l, s, now_ns, h);
+	if (want & GF_BIT(GF_HF_VM_PSWPIN))
+		h[GF_HF_VM_PSWPIN] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PSWPIN], 8, 1);
+	if (want & GF_BIT(GF_HF_VM_PSWPOUT))
+		h[GF_HF_VM_PSWPOUT] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PSWPOUT], 8, 1);
+	if (want & GF_BIT(GF_HF_VM_PGMAJFAULT))
+		h[GF_HF_VM_PGMAJFAULT] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PGMAJFAULT], 8, 1);
+	if (want & GF_BIT(GF_HF_VM_OOM_KILL))
+		h[GF_HF_VM_OOM_KILL] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_OOM_KILL], 8, 1);
+	if (want & GF_BIT(GF_HF_VM_PGSCAN)) {
+		double sum = gf_unknown();
+		for (uint32_t i = GF_VME_PGSCAN; i <= GF_VME_PGSCAN_LAST; i++) {
+			double d = gf_hf_cpus(k, c, o->vm_events, o->vme[i], 8, 1);
+			if (!gf_is_unknown(d))
+				sum = gf_is_unknown(sum) ? d : sum + d;
+		}
+		h[GF_HF_VM_PGSCAN] = sum;
+	}
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What one process has: memory, descriptors. Part of gpu/tasks.h.
+ *
+ * How exact. vsz, pgtables and, before 6.2, rss are single words: exact at the moment of the load (threads of kernels
+ * before 6.2 keep up to 64 page faults each to themselves, as /proc does not see them either: SPLIT_RSS_COUNTING). Since 6.2
+ * the four page counters are a word and a part a CPU, summed here. A CPU that folds its part into the word between our two looks is
+ * counted twice or not at all: then we look again, three times; after that the sum may be off by one batch
+ * (percpu_counter_batch, at least 32 and twice the online CPUs) for each CPU that did so. /proc/PID/stat and status show the word alone
+ * (percpu_counter_read_positive) up to 6.14 or so, and so may differ from the sum by up to batch - 1 pages for each CPU and counter, in
+ * either direction, without either being wrong.
+ */
+#ifndef GPUFAS_TASKMEM_H
+#define GPUFAS_TASKMEM_H
+
+#include "gpu/walk.h"
+#include "gpufas/taskrec.h"
+
+#define GF_MMF_OOM_SKIP 21 /* include/linux/sched/coredump.h, since 4.10 */
+
+/* What all lanes of a pass read with. */
+struct gf_task_ctx {
+	const struct gf_kmem *k;
+	const struct gf_layout *l;
+	const struct gf_cpus *cpus;
+	struct gf_tlb *tlb; /* the lane's own, or NULL */
+	uint32_t want;      /* enum gf_rec_have */
+	/* Loads that the lane may still spend on what the target alone says the length of (threads, bitmaps): a bound on what a
+	 * hostile one can make a tick cost. */
+	uint32_t budget;
+};
+
+GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
+{
+	if (c->budget < n)
+		return -1;
+	c->budget -= n;
+	return 0;
+}
+
+/* Adds each CPU's part of counters at base[]: 0 or -1. */
+GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, int64_t *sum)
+{
+	int together = 1;
+
+	for (uint32_t i = 1; i < GF_RSS_PARTS; i++)
+		together &= base[i] - base[0] < 64;
+	for (uint32_t cpu = 0; cpu < c->cpus->n; cpu++) {
+		uint64_t va = base[0] + c->cpus->off[cpu];
+		const uint8_t *p = together ? gf_tlb_at(c->k, c->tlb, va, 4 + 64) : NULL;
+
+		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
+			const uint8_t *q = p ? p + (base[i] - base[0]) : gf_tlb_at(c->k, c->tlb, base[i] + c->cpus->off[cpu], 4);
+			if (!q)
+				return -1;
+			sum[i] += (int32_t)gf_load(q, 4);
+		}
+	}
+	return 0;
+}
+
+/* The four page counters of an address space mapped at p: 0 or -1. */
+GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t *v)
+{
+	const struct gf_layout_mm *o = &c->l->mm;
+
+	if (o->rss_kind == GF_RSS_NONE || (o->rss_kind == GF_RSS_PERCPU && c->cpus->over))
+		return -1;
+	for (uint32_t look = 0; look < 3; look++) {
+		uint64_t base[GF_RSS_PARTS];
+		int64_t word[GF_RSS_PARTS], sum[GF_RSS_PARTS] = { 0 };
+		int same = 1;
+
+		for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
+			word[i] = (int64_t)gf_load(p + o->rss[i], 8);
+		if (o->rss_kind == GF_RSS_PERCPU) {
+			for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
+				base[i] = gf_load(p + o->rss_cpu[i], 8);
+				if (base[i] & 3 || !base[i])
+					return -1;
+			}
+			GF_LOAD_FENCE();
+			if (gf_percpu_sum(c, base, sum))
+				return -1;
+			GF_LOAD_FENCE();
+		}
+		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
+			same &= o->rss_kind != GF_RSS_PERCPU || (int64_t)gf_load(p + o->rss[i], 8) == word[i];
+			v[i] = GF_MAX(word[i] + sum[i], (int64_t)0);
+			if (v[i] >> 40)
+				return -1; /* more than 4 PiB: no such count */
+		}
+		if (same)
+			break;
+	}
+	return 0;
+}
+
+GF_INLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
+{
+	const struct gf_layout_mm *o = &c->l->mm;
+	const uint8_t *p = gf_obj(c->k, mm, o->span);
+	int64_t v[GF_RSS_PARTS];
+
+	if (!p) {
+		r->flags |= GF_REC_TORN;
+		return;
+	}
+	r->vsz = gf_u64(p, o->total_vm);
+	r->have |= GF_REC_VSZ;
+	if (!(c->want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES)))
+		return;
+	if (!gf_read_rss(c, p, v)) {
+		r->file = v[GF_RSS_FILE];
+		r->anon = v[GF_RSS_ANON];
+		r->swap = v[GF_RSS_SWAP];
+		r->shmem = v[GF_RSS_SHMEM];
+		r->have |= GF_REC_RSS | GF_REC_SWAP;
+	}
+	if (o->pgtables != GF_ABSENT) {
+		r->pgtables = gf_u64(p, o->pgtables);
+		if (!(r->pgtables >> 52))
+			r->have |= GF_REC_PGTABLES;
+	}
+	if (gf_u64(p, o->flags) >> GF_MMF_OOM_SKIP & 1)
+		r->flags |= GF_REC_OOM_SKIP;
+}
+
+GF_INLINE uint32_t gf_popcount(uint64_t w)
+{
+	w -= (w >> 1) & 0x5555555555555555ull;
+	w = (w & 0x3333333333333333ull) + ((w >> 2) & 0x3333333333333333ull);
+	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (uint32_t)((w * 0x0101010101010101ull) >> 56);
+}
+
+/* Descriptors of the files_struct that a task holds at *holder (mapped). */
+GF_INLINE void gf_read_fds(struct gf_task_ctx *c, const uint8_t *holder, uint64_t files, struct gf_task_rec *r)
+{
+	const struct gf_layout_files *o = &c->l->files;
+	uint64_t fdt, again, bits, max;
+	uint32_t words, n = 0;
+
+	if (files & 7 || gf_kmem_load(c->k, files + o->fdt, 8, &fdt) || fdt & 7 || gf_kmem_load(c->k, fdt + o->max_fds, 4, &max) ||
+	    gf_kmem_load(c->k, fdt + o->open_fds, 8, &bits) || bits & 7)
+		return;
+	words = (uint32_t)((max + 63) / 64);
+	if (words > GF_REC_FD_WORDS || gf_spend(c, words))
+		return;
+	for (uint32_t i = 0; i < words; i++) {
+		const uint8_t *p = gf_tlb_at(c->k, c->tlb, bits + 8ull * i, 8); /* a large bitmap lies in vmalloc memory */
+		if (!p)
+			return;
+		n += gf_popcount(gf_load(p, 8));
+	}
+	GF_LOAD_FENCE();
+	/* Given back meanwhile, or grown: what was counted may be anything. */
+	if (gf_load(holder + c->l->task.files, 8) != files || gf_kmem_load(c->k, files + o->fdt, 8, &again) || again != fdt)
+		return;
+	r->fds = n;
+	r->have |= GF_REC_FDS;
+}
+
+#endif
