@@ -4,6 +4,9 @@
  * a whole tick, and one in which each thread interprets a program over its rows.
  * The host's pass instantiates the same functions for a chunk.
  */
+#include "gpu/hostfields.h"
+#include "gpu/path.h"
+#include "gpu/tasks.h"
 #include "gpu/tick.h"
 
 __global__ void gf_kernel_tick(struct gf_tick *t)
@@ -36,4 +39,38 @@ __global__ void gf_kernel_near(struct gf_tick *t, uint32_t rule, double *close, 
 void gf_host_tick(struct gf_tick *t)
 {
 	gf_tick_run(t);
+}
+
+/* Memory targets: one lane an entry of the pids' tree, one a process, one for what is left. */
+__global__ void gf_kernel_walk(const struct gf_kmem *k, const struct gf_layout *l, const uint64_t *node, uint32_t shift,
+			       uint32_t *kind, uint64_t *next)
+{
+	const uint8_t *p = gf_xa_node(k, l, node[blockIdx.x]);
+	uint32_t lane = blockIdx.x * GF_XA_SLOTS + threadIdx.x;
+
+	kind[lane] = p ? gf_xa_slot(k, l, p, shift, threadIdx.x, &next[lane]) : GF_XA_TORN;
+}
+
+__global__ void gf_kernel_tasks(struct gf_task_ctx c, const uint64_t *pid, struct gf_task_rec *rec, uint32_t *got)
+{
+	uint32_t lane = blockIdx.x * blockDim.x + threadIdx.x;
+	uint64_t task = gf_pid_leader(c.k, c.l, pid[lane]);
+
+	got[lane] = task && ~task ? gf_task_read(&c, pid[lane], task, &rec[lane]) : GF_TASK_BAD;
+}
+
+__global__ void gf_kernel_host(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c, struct gf_host_state *s,
+			       struct gf_clock *clock, uint64_t want, uint64_t host_ns, double *h, char *text, uint32_t *len)
+{
+	struct gf_clock_now now;
+	uint64_t stalled;
+
+	if (gf_cpus_read(k, l, c))
+		return;
+	gf_clock_read(k, l, &now);
+	gf_clock_tick(clock, host_ns, &now, gf_cpus_idle(k, l, c), &stalled);
+	gf_host_fields_walk(k, l, c, s, want, clock->now_ns, now.mono_ns, h);
+	gf_kernfs_path(k, l, stalled, text, 4096, len);
+	gf_exe_path(k, l, stalled, text, 4096, len);
+	gf_cmdline(k, l, stalled, text, 4096, len);
 }
