@@ -12,6 +12,7 @@
 #include "targets/vmcoreinfo.h"
 
 #define TRIES 64u /* notes looked at: every boot that memory has seen may have left one */
+#define HIGH (4ull << 30)
 #define KERNELS 8u /* page tables of different kernels looked at */
 
 /* How far it went with what looked like a kernel. */
@@ -325,6 +326,15 @@ static int attempt(struct search *s, const struct gf_vmcoreinfo *v, const struct
 	return r;
 }
 
+static void notes_from(struct search *s, uint64_t *gpa, uint64_t end, bool first)
+{
+	struct gf_vmcoreinfo v;
+
+	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(s->f, gpa, end, &v) == 0; i++)
+		if (attempt(s, &v, NULL) == 0 && first)
+			return;
+}
+
 static void by_notes(struct search *s)
 {
 	struct gf_vmcoreinfo v;
@@ -335,8 +345,17 @@ static void by_notes(struct search *s)
 	/* A core's own note is of the kernel that it was made of. */
 	if (text && gf_vmcoreinfo_parse(text, len, &v) == 0 && attempt(s, &v, NULL) == 0)
 		return;
-	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(s->f, &gpa, &v) == 0; i++)
-		attempt(s, &v, NULL);
+	/* The first kernel that the CPU's own tables confirm will do; else it takes all to know which is the latest. It is
+	 * in the first pages of the zone that Linux allocates from first: above 4 GiB where there is such memory. */
+	if (gf_ramfile_cr3(s->f)) {
+		gpa = HIGH;
+		notes_from(s, &gpa, UINT64_MAX, true);
+		gpa = 0;
+		if (!s->found)
+			notes_from(s, &gpa, HIGH, true);
+	} else {
+		notes_from(s, &gpa, UINT64_MAX, false);
+	}
 }
 
 static void by_tables(struct search *s)
@@ -357,31 +376,41 @@ static void by_tables(struct search *s)
 	}
 }
 
-static int find(struct search *s, struct gf_err *err)
+static int find(struct search *s, bool quick, struct gf_err *err)
 {
 	by_notes(s);
-	if (!s->found && s->far < FAR_SYMBOLS)
+	if (!s->found && !quick && s->far < FAR_SYMBOLS)
 		by_tables(s);
 	if (s->found)
 		return 0;
-	if (s->far == FAR_NOTHING)
+	if (s->far == FAR_NOTHING && !quick)
 		return gf_scan_why_not(s->f, err);
 	if (err)
 		*err = s->err;
 	return s->error;
 }
 
-int gf_kernel_find(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
+static int find_timed(const struct gf_ramfile *f, bool quick, struct gf_kernel **ret, struct gf_err *err)
 {
 	uint64_t start = now_ns();
-	struct search s = { .f = f };
-	int r = find(&s, err);
+	struct search s = { .f = f, .error = -ENODATA };
+	int r = find(&s, quick, err);
 
 	if (r)
 		return r;
 	s.found->took_ns = now_ns() - start;
 	*ret = s.found;
 	return 0;
+}
+
+int gf_kernel_find(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
+{
+	return find_timed(f, false, ret, err);
+}
+
+int gf_kernel_find_quick(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
+{
+	return find_timed(f, true, ret, err);
 }
 
 void gf_kernel_free(struct gf_kernel *k)

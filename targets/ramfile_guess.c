@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "targets/kernel.h"
+#include "targets/kernel_scan.h"
 #include "targets/ramfile_int.h"
 
 #define HIGH (4ull << 30)
@@ -20,12 +20,10 @@ static const uint64_t holes[] = { 2048 * MIB, 3072 * MIB, UINT64_MAX, 3328 * MIB
 #define HOLES (sizeof holes / sizeof *holes)
 
 struct guess {
-	int fd;
-	const char *what;
+	struct gf_ramfile *f; /* all of the file mapped; its layout is what is tried */
 	uint64_t size;
-	bool writable;
-	struct gf_ramfile *f; /* what fits */
-	uint64_t says;        /* where memory ends by a kernel found under a layout that does not fit; 0: none */
+	bool fits;
+	uint64_t says; /* where memory ends by a kernel found under a layout that does not fit; 0: none */
 };
 
 /* Where memory ends for the kernel (arch/x86/kernel/setup.c: e820__end_of_ram_pfn), or 0. */
@@ -36,57 +34,79 @@ static uint64_t memory_end(const struct gf_kernel *k)
 	return gf_kernel_sym(k, "max_pfn", &va) == 0 && gf_kmem_load(&k->mem, va, 8, &pfn) == 0 && pfn < 1ull << 40 ? pfn * PAGE : 0;
 }
 
-static int try_hole(struct guess *g, uint64_t hole, struct gf_err *err)
+/* The file stays mapped as it is: mapping and unmapping gigabytes for each layout would take longer than looking. */
+static void lay_out(struct guess *g, uint64_t hole)
 {
-	struct gf_ram_piece p[2] = { { 0, GF_MIN(g->size, hole), 0 }, { HIGH, 0, hole } };
-	struct gf_kernel *k;
-	struct gf_ramfile *f;
-	uint64_t end;
-	int r;
+	uint64_t low = GF_MIN(g->size, hole);
+	struct gf_ramfile *f = g->f;
 
-	p[1].size = g->size - p[0].size;
-	r = gf_ramfile_map(g->fd, g->what, p, p[1].size ? 2 : 1, g->writable, &f, err);
-	if (r)
-		return r;
-	r = gf_kernel_find(f, &k, err);
-	if (!r) {
-		end = memory_end(k);
-		gf_kernel_free(k);
-		/* The last pages below a hole are the firmware's, so that memory without a part above ends a little earlier. */
-		if (p[1].size ? end == HIGH + p[1].size : end <= p[0].size && end + 64 * MIB > p[0].size) {
-			g->f = f;
-			return 0;
-		}
-		g->says = end;
-		r = gf_err_set(err, EINVAL, "%s: where its %" PRIu64 " MiB lie in the guest's memory is not clear (Linux there says that memory "
-			       "ends at 0x%" PRIx64 "): give the layout as GPA:SIZE@OFFSET,...", g->what, (uint64_t)(g->size / MIB), end);
+	f->piece[0] = (struct gf_ram_piece){ 0, low, 0 };
+	f->piece[1] = (struct gf_ram_piece){ HIGH, g->size - low, low };
+	f->ram.n = low < g->size ? 2 : 1;
+	for (uint32_t i = 0; i < 2; i++) {
+		f->in[i] = 0;
+		f->ram.seg[i] = (struct gf_ram_seg){ f->piece[i].gpa, f->piece[i].size, f->file[0].map + f->piece[i].off };
 	}
-	gf_ramfile_close(f);
-	return r;
 }
 
-int gf_ramfile_guess(int fd, const char *what, uint64_t size, bool writable, struct gf_ramfile **ret, struct gf_err *err)
+static int try_hole(struct guess *g, uint64_t hole, bool quick, struct gf_err *err)
 {
-	struct guess g = { .fd = fd, .what = what, .size = size - size % PAGE, .writable = writable };
+	uint64_t end, high = g->size - GF_MIN(g->size, hole);
+	struct gf_kernel *k;
+	int r;
+
+	lay_out(g, hole);
+	r = quick ? gf_kernel_find_quick(g->f, &k, err) : gf_kernel_find(g->f, &k, err);
+	if (r)
+		return r;
+	end = memory_end(k);
+	gf_kernel_free(k);
+	/* The last pages below a hole are the firmware's, so that memory without a part above ends a little earlier. */
+	g->fits = high ? end == HIGH + high : end <= g->size && end + 64 * MIB > g->size;
+	if (g->fits)
+		return 0;
+	g->says = end;
+	return gf_err_set(err, EINVAL, "%s: where its %" PRIu64 " MiB lie in the guest's memory is not clear (Linux there says that memory "
+			  "ends at 0x%" PRIx64 "): give the layout as GPA:SIZE@OFFSET,...", gf_ramfile_what(g->f), (uint64_t)(g->size / MIB), end);
+}
+
+/* Under each usual layout: 0, or the error of the most usual one. */
+static int try_all(struct guess *g, bool quick, struct gf_err *err)
+{
 	int r = -ENODATA, x = -ENODATA;
 
-	for (size_t i = 0; i < HOLES && !g.f && !g.says && x != -ENOMEM && x != -EACCES; i++) {
+	for (size_t i = 0; i < HOLES && !g->fits && !g->says && x != -ENOMEM; i++) {
 		struct gf_err e = { "" };
 
-		if (holes[i] >= g.size && holes[i] != UINT64_MAX)
+		if (holes[i] >= g->size && holes[i] != UINT64_MAX)
 			continue;
-		x = try_hole(&g, holes[i], &e);
-		if (i == 0 || x == -ENOMEM) { /* of the most usual layout */
+		x = try_hole(g, holes[i], quick, &e);
+		if (i == 0 || x == -ENOMEM) {
 			r = x;
 			if (err)
 				*err = e;
 		}
 	}
-	/* The kernel knows where memory ends, so how much of it there is above 4 GiB: the rest is below. */
-	if (!g.f && g.says)
-		r = try_hole(&g, g.says > HIGH && g.says - HIGH < g.size ? g.size - (g.says - HIGH) : UINT64_MAX, err);
-	if (!g.f)
+	return r;
+}
+
+int gf_ramfile_guess(int fd, const char *what, uint64_t size, bool writable, struct gf_ramfile **ret, struct gf_err *err)
+{
+	struct gf_ram_piece whole = { .size = size - size % PAGE };
+	struct guess g = { .size = whole.size };
+	int r = gf_ramfile_map(fd, what, &whole, 1, writable, &g.f, err);
+
+	if (r)
 		return r;
-	*ret = g.f;
-	return 0;
+	r = try_all(&g, true, err);
+	if (!g.fits && !g.says && r != -ENOMEM)
+		r = try_all(&g, false, err);
+	/* The kernel knows where memory ends, so how much of it there is above 4 GiB: the rest is below. */
+	if (!g.fits && g.says && (g.says <= HIGH || g.size - (g.says - HIGH) <= HIGH))
+		r = try_hole(&g, g.says > HIGH ? g.size - (g.says - HIGH) : UINT64_MAX, false, err);
+	if (g.fits)
+		*ret = g.f;
+	else
+		gf_ramfile_close(g.f);
+	return g.fits ? 0 : r;
 }

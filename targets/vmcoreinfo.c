@@ -127,15 +127,15 @@ static bool take(const struct gf_ram *ram, uint64_t gpa, uint32_t len, struct gf
 	return true;
 }
 
-int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, struct gf_vmcoreinfo *ret)
+int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, uint64_t end, struct gf_vmcoreinfo *ret)
 {
 	const struct gf_ram *ram = gf_ramfile_ram(f);
 	struct gf_ram_piece d;
 
-	while (gf_ramfile_next(f, *gpa, &d)) {
+	while (*gpa < end && gf_ramfile_next(f, *gpa, &d) && d.gpa < end) {
 		/* In a core a page need not lie on a block of the file: the whole page counts as data then. */
 		struct gf_gpa start = { d.gpa & ~(uint64_t)(PAGE - 1) };
-		uint64_t n = (d.gpa + d.size - start.v + PAGE - 1) / PAGE;
+		uint64_t n = (GF_MIN(d.gpa + d.size, end) - start.v + PAGE - 1) / PAGE;
 
 		for (uint64_t i = 0; i < n; i++) {
 			struct gf_gpa at = { start.v + i * PAGE };

@@ -26,7 +26,8 @@ struct gf_vmcoreinfo {
 
 /* 0, or -EBADMSG: not of a Linux. */
 int gf_vmcoreinfo_parse(const char *text, size_t len, struct gf_vmcoreinfo *ret);
-/* The next note that can be parsed at or after *gpa (start with 0), which is moved on behind it: 0, or -ENOENT. */
-int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, struct gf_vmcoreinfo *ret);
+/* The next note that can be parsed at or after *gpa (start with 0), which is moved on behind it, and before end: 0, or
+ * -ENOENT. */
+int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, uint64_t end, struct gf_vmcoreinfo *ret);
 
 #endif
