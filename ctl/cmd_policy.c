@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ctl/files.h"
+#include "ctl/memory.h"
 #include "ctl/text.h"
 
 /* One compilation and all that belongs to it. */
@@ -50,9 +51,29 @@ static int period(const struct gf_ctl *ctl, uint64_t *ret)
 	return gf_ctl_misuse(ctl, "--period is a time such as 100ms or 1s, at least 1ms, not `%s`", s);
 }
 
+/* --ram: kernel paths are looked up in the kernel there. */
+static int kernel_at_hand(struct gf_ctl *ctl, struct gf_compile_opts *opts, struct gf_ctl_memory *m)
+{
+	const char *where = ctl->val[GF_O_RAM];
+	struct gf_err err = { "" };
+
+	if (!where)
+		return 0;
+	if (!ctl->val[GF_O_TARGET])
+		opts->target = GF_TARGET_VM;
+	if (opts->target != GF_TARGET_VM && opts->target != GF_TARGET_IMAGE)
+		return gf_ctl_misuse(ctl, "--ram is for targets in memory: --target vm, or image");
+	if (gf_ctl_memory_open(where, m, &err))
+		return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text);
+	opts->path = gf_ctl_memory_path;
+	opts->path_arg = m;
+	return 0;
+}
+
 /* GF_EXIT_OK when everything could be read and compiled (see j->rc). */
 static int compile(struct gf_ctl *ctl, struct job *j)
 {
+	struct gf_ctl_memory memory = { 0 };
 	struct gf_compile_opts opts = { .target = GF_TARGET_HOST };
 	int rc = gf_ctl_target_kind(ctl, &opts.target);
 
@@ -62,10 +83,13 @@ static int compile(struct gf_ctl *ctl, struct job *j)
 	if (rc)
 		return rc;
 	rc = gf_files_read(ctl->arg, ctl->args, true, &j->set);
+	if (!rc)
+		rc = kernel_at_hand(ctl, &opts, &memory);
 	if (rc)
 		return rc;
 	j->diags.limit = 100;
 	j->rc = gf_compile(j->set.src, j->set.n, &opts, &j->diags, &j->image, &j->size);
+	gf_ctl_memory_close(&memory);
 	if (j->rc == -ENOMEM)
 		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	return GF_EXIT_OK;

@@ -10,6 +10,7 @@
 	{ .id = (id_), .name = (name_), .letter = (letter_), .arg = (arg_), .help = (help_) }
 
 #define OPT_TARGET_KIND OPT(GF_O_TARGET, "target", 't', "KIND", "for a target of this kind: host (default), vm, image, trace")
+#define OPT_RAM OPT(GF_O_RAM, "ram", 0, "FILE|QMP", "look kernel paths up in this guest's memory: a QMP socket, a RAM file, a dump")
 #define OPT_TARGET_NAME OPT(GF_O_TARGET, "target", 't', "NAME", "this target of the daemon's (default: the first)")
 #define OPT_PERIOD OPT(GF_O_PERIOD, "period", 0, "TIME", "the period to warn about too short holds for (default 100ms)")
 #define OPT_STRICT OPT(GF_O_STRICT, "strict", 0, NULL, "warnings count as errors")
@@ -28,12 +29,12 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  .help = "All files given are checked together, as one policy, in the order given; a\n"
 		  "directory stands for its *.policy files in lexical order, which is how gpufasd\n"
 		  "reads /etc/gpufas/policy.d. `-` is standard input. Exits 1 when there are errors.\n",
-	  OPTS(OPT_TARGET_KIND, OPT_STRICT, OPT_PERIOD) },
+	  OPTS(OPT_TARGET_KIND, OPT_RAM, OPT_STRICT, OPT_PERIOD) },
 	{ .name = "compile", .args = "FILE|DIR... -o OUT.gfb", .run = gf_cmd_compile, .min_args = 1, .max_args = -1,
 	  .summary = "compile policies to an image",
 	  .help = "All files given become one image. Nothing is written when there are errors.\n",
 	  OPTS(OPT(GF_O_OUTPUT, "output", 'o', "OUT.gfb", "the image to write; - is standard output"),
-	       OPT_TARGET_KIND, OPT_STRICT, OPT_PERIOD) },
+	       OPT_TARGET_KIND, OPT_RAM, OPT_STRICT, OPT_PERIOD) },
 	{ .name = "disasm", .args = "OUT.gfb|FILE.policy...", .run = gf_cmd_disasm, .min_args = 0, .max_args = -1,
 	  .summary = "show what a policy was compiled to",
 	  .help = "An image is verified first and shown only if an engine would run it. Policy\n"

@@ -39,7 +39,7 @@ _gpufasctl()
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--ram|--period|--output|--sort|--columns|--lines|--rule|--delay|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -49,6 +49,7 @@ _gpufasctl()
 
 	case $prev in
 	--socket) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--ram) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
 	--period) COMPREPLY=($(compgen -W '10ms 100ms 1s' -- "$cur")); return ;;
 	--target|-t)
@@ -88,8 +89,8 @@ _gpufasctl()
 	fi
 	if [[ $cur == -* ]]; then
 		case $cmd in
-		check) words="$common --json --target --strict --period" ;;
-		compile) words="$common --output --target --strict --period" ;;
+		check) words="$common --json --target --ram --strict --period" ;;
+		compile) words="$common --output --target --ram --strict --period" ;;
 		disasm) words="$common --target --opcodes" ;;
 		fmt) words="$common --write --check" ;;
 		fields) words="$common --json --target --man" ;;

@@ -32,6 +32,20 @@ is "check of a warning: exit 0" $? 0
 has "check of a warning: counted" "$(cat "$work/out")" "ok, 1 rule, 1 warning"
 $ctl check --strict "$p/warn.policy" >/dev/null 2>&1
 is "check --strict of a warning: exit 1" $? 1
+# Guests: other fields and actions, kernel paths, and a memory to look these up in.
+printf 'if task->mm->map_count > 60000 for 2s then freeze it then after 5s thaw\n' >"$p/guest.policy"
+$ctl check "$p/guest.policy" >/dev/null 2>"$work/err"
+is "check of a guest's policy for a host: exit 1" $? 1
+has "check of a guest's policy for a host: why" "$(cat "$work/err")" "only vm targets have it"
+is "check --target vm" "$($ctl check --target vm "$p/guest.policy")" "$p/guest.policy: ok, 1 rule"
+$ctl check --target host --ram "$p/guest.policy" "$p/guest.policy" >/dev/null 2>"$work/err"
+is "check --ram for a host: exit 2" $? 2
+$ctl check --ram "$work/nothing" "$p/guest.policy" >/dev/null 2>"$work/err"
+is "check --ram of what is not there: exit 3" $? 3
+has "check --ram of what is not there: named" "$(cat "$work/err")" "$work/nothing"
+$ctl check --ram "$p/guest.policy" "$p/guest.policy" >/dev/null 2>"$work/err"
+is "check --ram of what is no memory: exit 3" $? 3
+rm "$p/guest.policy"
 $ctl check "$p/none.policy" >/dev/null 2>"$work/err"
 is "check of a missing file: exit 1" $? 1
 has "check of a missing file: named" "$(cat "$work/err")" "$p/none.policy"

@@ -88,6 +88,7 @@ for c in $commands; do
 	[ -n "$part" ] || { bad=1; echo "# $c: not in the zsh file"; continue; }
 	[[ $part == *'$daemon'* ]] && part+=" --socket --json"
 	[[ $part == *'$kind'* ]] && part+=" --target"
+	[[ $part == *'$ram'* ]] && part+=" --ram"
 	[[ $part == *'$common'* ]] && part+=" --help --color"
 	zsh_has=$(grep -oE -e '--[a-z]+' <<<"$part" | sort -u)
 	[ "$zsh_has" = "$(long_options "$c")" ] || { bad=1; echo "# $c: zsh has" $zsh_has "not" $(long_options "$c"); }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "targets/btf.h"
 #include "tests/unit/world.h"
 
 static void begin_vm(struct world *w, const char *policy)
@@ -255,6 +256,64 @@ static void undone_in_any_case(void **state)
 	end(&w);
 }
 
+/* As the compiler is used with a kernel at hand. */
+static int by_btf(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	struct gf_kpath p;
+
+	return gf_btf_path(arg, path, &p, ret_at, ret_len, err);
+}
+
+static void *file(const char *path, size_t *ret_n)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *p = f ? malloc(GF_BTF_MAX) : NULL;
+
+	*ret_n = p ? fread(p, 1, GF_BTF_MAX, f) : 0;
+	if (f)
+		fclose(f);
+	return p;
+}
+
+static void paths_by_this_kernels_btf(void **state)
+{
+	static const struct { const char *policy, *says, *at; } want[] = {
+		{ "if " MAPS " > 60000 and " RLIM " < 5 then log it", NULL, NULL },
+		{ "if task->mm->map_cont > 60000 then log it", "no member `map_cont`", "map_cont" },
+		{ "if task->mm > 60000 then log it", "not a number", "mm" },
+		{ "if task->signal->rlim[16].rlim_cur > 5 then log it", "out of range", "[16]" },
+		{ "if available(task->no_such) and task->no_such > 5 or " MAPS " > 5 then log it", NULL, NULL },
+		{ "if rss > 1GiB then log it notify \"{task->no_such}\"", "no member `no_such`", "no_such" },
+	};
+	struct gf_btf *btf = NULL;
+	struct gf_err err = { "" };
+	size_t n, size;
+	void *raw = file("/sys/kernel/btf/vmlinux", &n);
+
+	(void)state;
+	if (!n) {
+		free(raw);
+		skip(); /* this kernel has none */
+	}
+	if (gf_btf_create(raw, n, &btf, &err))
+		fail_msg("%s", err.text);
+	free(raw);
+	for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+		const struct gf_compile_opts co = { .target = GF_TARGET_VM, .path = by_btf, .path_arg = btf };
+		const struct gf_source src = { .name = "p", .text = want[i].policy, .len = strlen(want[i].policy) };
+		struct gf_image_header *img = NULL;
+		struct gf_diags diags = { .limit = 20 };
+		int r = gf_compile(&src, 1, &co, &diags, &img, &size);
+
+		if (!want[i].says ? r : r != -EINVAL || !strstr(diags.v[0].message, want[i].says) ||
+					 strncmp(src.text + diags.v[0].span.start, want[i].at, strlen(want[i].at)))
+			fail_msg("%s: %d, %s", want[i].policy, r, diags.n ? diags.v[0].message : "");
+		free(img);
+		gf_diags_deinit(&diags);
+	}
+	gf_btf_free(btf);
+}
+
 static void of_the_machine(void **state)
 {
 	struct world w;
@@ -290,6 +349,7 @@ int main(void)
 		cmocka_unit_test(a_reload_moves_paths), cmocka_unit_test(a_host_has_no_paths),
 		cmocka_unit_test(amounts), cmocka_unit_test(undone_in_time),
 		cmocka_unit_test(undone_in_any_case), cmocka_unit_test(of_the_machine),
+		cmocka_unit_test(paths_by_this_kernels_btf),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
