@@ -191,7 +191,8 @@ static bool take_ref(const struct gf_pseudo *p, uint64_t va)
 	return true;
 }
 
-/* Never the last: nobody would free what it holds. Then it stays, a few hundred bytes lost to the guest. */
+/* Never the last: nobody would free what it holds. Then it stays, a few hundred bytes lost to the guest. That also
+ * keeps a reference that was lost from being dropped: a kernel on one CPU counts without locking the bus. */
 static void drop_ref(const struct gf_pseudo *p, uint64_t va)
 {
 	uint32_t *c = (uint32_t *)(void *)pseudo_at(p, va, 4), was;
