@@ -277,21 +277,10 @@ static void keep_later(struct search *s, struct gf_kernel *k)
 	s->found = k;
 }
 
-/* Whether page tables in use just now map k where its own do. Those that a process runs on with page table isolation
- * (CR3 bit 12) map next to nothing of the kernel; the full ones lie beside them. */
 static int check_runs(const struct gf_kernel *k, uint64_t cr3, struct gf_err *err)
 {
-	uint64_t va, left;
-	struct gf_gpa at, own;
-
-	if (!cr3 || gf_kernel_sym(k, "linux_banner", &va) || gf_pt_walk(&k->mem.ram, k->mem.pgd, k->mem.levels, va, &own, &left))
+	if (!cr3 || gf_kernel_runs(k, cr3))
 		return 0;
-	for (uint64_t bit = 0; bit <= 0x1000; bit += 0x1000) {
-		struct gf_gpa pgd = { cr3 & 0x000ffffffffff000 & ~bit };
-
-		if (gf_pt_walk(&k->mem.ram, pgd, k->mem.levels, va, &at, &left) == 0 && at.v == own.v)
-			return 0;
-	}
 	return gf_err_set(err, ENODATA, "Linux %s is in memory, but does not run: it is from an earlier boot, and the next has not come far yet",
 			  k->release);
 }
@@ -433,6 +422,24 @@ bool gf_kernel_still_there(const struct gf_kernel *k)
 	    gpa.v != va - GF_KERNEL_MAP + k->mem.phys_base || !is_direct_map(&k->mem, k->mem.page_offset, k->mem.pgd))
 		return false;
 	return gf_kmem_read(&k->mem, va, banner, sizeof banner) == 0 && !memcmp(banner, k->banner, GF_MIN(sizeof banner, strlen(k->banner)));
+}
+
+int gf_kernel_runs(const struct gf_kernel *k, uint64_t cr3)
+{
+	uint64_t va, left;
+	struct gf_gpa at, own;
+
+	if (gf_kernel_sym(k, "linux_banner", &va) || gf_pt_walk(&k->mem.ram, k->mem.pgd, k->mem.levels, va, &own, &left))
+		return -ENOENT;
+	/* Those that a process runs on with page table isolation (bit 12) map next to nothing of the kernel; the full
+	 * ones lie beside them. */
+	for (uint64_t bit = 0; bit <= 0x1000; bit += 0x1000) {
+		struct gf_gpa pgd = { cr3 & GF_PTE_ADDR & ~bit };
+
+		if (gf_pt_walk(&k->mem.ram, pgd, k->mem.levels, va, &at, &left) == 0 && at.v == own.v)
+			return 1;
+	}
+	return 0;
 }
 
 int gf_kernel_sym(const struct gf_kernel *k, const char *name, uint64_t *ret_va)

@@ -38,6 +38,10 @@ void gf_kernel_free(struct gf_kernel *k);
 /* Whether the kernel found is still the one that runs there (cheap: a few reads). After a reboot it is not. */
 bool gf_kernel_still_there(const struct gf_kernel *k);
 
+/* Whether the page tables that a CPU uses (its CR3) map the kernel k where it is: 1, or 0, another one runs. -ENOENT: k
+ * does not say where it is. */
+int gf_kernel_runs(const struct gf_kernel *k, uint64_t cr3);
+
 /* Address of a symbol: 0, or -ENOENT. Names compare whole. Where a name stands more than once, the first. */
 int gf_kernel_sym(const struct gf_kernel *k, const char *name, uint64_t *ret_va);
 /* Of several names the first that there is. -ENOENT. */

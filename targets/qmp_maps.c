@@ -132,3 +132,44 @@ int gf_qmp_maps_open(pid_t pid, uint64_t addr, uint64_t size, int *ret_fd, uint6
 	*ret_writable = writable;
 	return 0;
 }
+
+/* 1, 0, or -EACCES. QEMU keeps the descriptor of what it has mapped. */
+static int has_open(const char *pid, dev_t dev, ino_t ino)
+{
+	char path[64];
+	struct dirent *e;
+	int r = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "/proc/%.12s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : -EACCES;
+	for (unsigned i = 0; !r && i < FDS_MAX && (e = readdir(dir)); i++) {
+		struct stat st;
+
+		r = e->d_name[0] != '.' && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && st.st_ino == ino && st.st_dev == dev;
+	}
+	closedir(dir);
+	return r;
+}
+
+int gf_qmp_maps_in_use(dev_t dev, ino_t ino)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	int r = 0;
+
+	if (!dir)
+		return -EACCES;
+	while (r != 1 && (e = readdir(dir))) {
+		int one;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' || atoi(e->d_name) == (int)getpid())
+			continue;
+		one = has_open(e->d_name, dev, ino);
+		r = one ? one : r;
+	}
+	closedir(dir);
+	return r;
+}

@@ -14,4 +14,7 @@
  * -ENOENT: nothing is there; -ENODATA: the file is shorter than that; -EACCES and others: /proc does not tell. */
 int gf_qmp_maps_open(pid_t pid, uint64_t addr, uint64_t size, int *ret_fd, uint64_t *ret_off, bool *ret_writable);
 
+/* Whether another process than this has the file open or mapped: 1 or 0; -EACCES: not all processes may be looked into. */
+int gf_qmp_maps_in_use(dev_t dev, ino_t ino);
+
 #endif
