@@ -315,11 +315,12 @@ static int attempt(struct search *s, const struct gf_vmcoreinfo *v, const struct
 	return r;
 }
 
-static void notes_from(struct search *s, uint64_t *gpa, uint64_t end, bool first)
+static void notes_from(struct search *s, uint64_t from, uint64_t end, bool first)
 {
+	struct gf_vmcoreinfo_pos pos = { .gpa = from };
 	struct gf_vmcoreinfo v;
 
-	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(s->f, gpa, end, &v) == 0; i++)
+	for (unsigned i = 0; i < TRIES && gf_vmcoreinfo_next(s->f, &pos, end, &v) == 0; i++)
 		if (attempt(s, &v, NULL) == 0 && first)
 			return;
 }
@@ -327,7 +328,6 @@ static void notes_from(struct search *s, uint64_t *gpa, uint64_t end, bool first
 static void by_notes(struct search *s)
 {
 	struct gf_vmcoreinfo v;
-	uint64_t gpa = 0;
 	size_t len;
 	const char *text = gf_ramfile_vmcoreinfo(s->f, &len);
 
@@ -337,13 +337,11 @@ static void by_notes(struct search *s)
 	/* The first kernel that the CPU's own tables confirm will do; else it takes all to know which is the latest. It is
 	 * in the first pages of the zone that Linux allocates from first: above 4 GiB where there is such memory. */
 	if (gf_ramfile_cr3(s->f)) {
-		gpa = HIGH;
-		notes_from(s, &gpa, UINT64_MAX, true);
-		gpa = 0;
+		notes_from(s, HIGH, UINT64_MAX, true);
 		if (!s->found)
-			notes_from(s, &gpa, HIGH, true);
+			notes_from(s, 0, HIGH, true);
 	} else {
-		notes_from(s, &gpa, UINT64_MAX, false);
+		notes_from(s, 0, UINT64_MAX, false);
 	}
 }
 
@@ -365,41 +363,48 @@ static void by_tables(struct search *s)
 	}
 }
 
-static int find(struct search *s, bool quick, struct gf_err *err)
+static int find(struct search *s, struct gf_err *err)
 {
 	by_notes(s);
-	if (!s->found && !quick && s->far < FAR_SYMBOLS)
+	if (!s->found && s->far < FAR_SYMBOLS)
 		by_tables(s);
-	if (s->found)
-		return 0;
-	if (s->far == FAR_NOTHING && !quick)
+	if (!s->found && s->far == FAR_NOTHING)
 		return gf_scan_why_not(s->f, err);
-	if (err)
-		*err = s->err;
-	return s->error;
+	return 0;
 }
 
-static int find_timed(const struct gf_ramfile *f, bool quick, struct gf_kernel **ret, struct gf_err *err)
+/* What was found, or the error of what came furthest. */
+static int finish(struct search *s, uint64_t start, struct gf_kernel **ret, struct gf_err *err)
 {
-	uint64_t start = now_ns();
-	struct search s = { .f = f, .error = -ENODATA };
-	int r = find(&s, quick, err);
-
-	if (r)
-		return r;
-	s.found->took_ns = now_ns() - start;
-	*ret = s.found;
+	if (!s->found) {
+		if (err)
+			*err = s->err;
+		return s->error;
+	}
+	s->found->took_ns = now_ns() - start;
+	*ret = s->found;
 	return 0;
 }
 
 int gf_kernel_find(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
 {
-	return find_timed(f, false, ret, err);
+	uint64_t start = now_ns();
+	struct search s = { .f = f, .error = -ENODATA };
+	int r = find(&s, err);
+
+	return r ? r : finish(&s, start, ret, err);
 }
 
-int gf_kernel_find_quick(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err)
+int gf_kernel_find_quick(const struct gf_ramfile *f, uint64_t note, struct gf_kernel **ret, struct gf_err *err)
 {
-	return find_timed(f, true, ret, err);
+	uint64_t start = now_ns();
+	struct search s = { .f = f, .error = -ENODATA };
+
+	if (note == UINT64_MAX)
+		by_notes(&s);
+	else
+		notes_from(&s, note, note + 1, true);
+	return finish(&s, start, ret, err);
 }
 
 void gf_kernel_free(struct gf_kernel *k)

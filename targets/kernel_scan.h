@@ -19,8 +19,8 @@ struct gf_scan_tables {
 /* The next at or after *gpa (start with 0), which is moved on behind it: 0 or -ENOENT. */
 int gf_scan_tables_next(const struct gf_ramfile *f, uint64_t *gpa, struct gf_scan_tables *ret);
 
-/* gf_kernel_find by VMCOREINFO alone. */
-int gf_kernel_find_quick(const struct gf_ramfile *f, struct gf_kernel **ret, struct gf_err *err);
+/* gf_kernel_find by VMCOREINFO alone: by the note at a guest physical address, or (~0) by any. */
+int gf_kernel_find_quick(const struct gf_ramfile *f, uint64_t note, struct gf_kernel **ret, struct gf_err *err);
 
 /* What else is there, for a message, where no kernel was found: always an error with a sentence. */
 int gf_scan_why_not(const struct gf_ramfile *f, struct gf_err *err);

@@ -124,9 +124,19 @@ static int add_file(struct gf_ramfile *f, int fd, uint8_t *ret, struct gf_err *e
 	return 0;
 }
 
+static bool holds_data(const struct gf_ramfile *f)
+{
+	for (uint32_t i = 0; i < f->ram.n; i++) {
+		off_t at = lseek(f->file[f->in[i]].fd, (off_t)f->piece[i].off, SEEK_DATA);
+
+		if (at >= 0 ? (uint64_t)at < f->piece[i].off + f->piece[i].size : errno != ENXIO)
+			return true;
+	}
+	return false;
+}
+
 static int fill(struct gf_ramfile *f, const int *fd, size_t n, bool writable, struct gf_err *err)
 {
-	struct gf_ram_piece first;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n; i++)
@@ -139,7 +149,7 @@ static int fill(struct gf_ramfile *f, const int *fd, size_t n, bool writable, st
 		return r;
 	f->ram.n = (uint32_t)n;
 	f->ram.writable = writable;
-	return gf_ramfile_next(f, 0, &first) ? 0 :
+	return holds_data(f) ? 0 :
 		gf_err_set(err, ENODATA, "%s holds nothing but zeros: the guest has not started yet, or its memory is elsewhere "
 			   "(QEMU needs share=on)", f->what);
 }

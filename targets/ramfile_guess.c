@@ -23,7 +23,9 @@ struct guess {
 	struct gf_ramfile *f; /* all of the file mapped; its layout is what is tried */
 	uint64_t size;
 	bool fits;
-	uint64_t says; /* where memory ends by a kernel found under a layout that does not fit; 0: none */
+	/* By a kernel found under a layout that does not fit: */
+	uint64_t says; /* where memory ends; 0: none found */
+	uint64_t note; /* where in the file its VMCOREINFO is, or ~0 */
 };
 
 /* Where memory ends for the kernel (arch/x86/kernel/setup.c: e820__end_of_ram_pfn), or 0. */
@@ -49,29 +51,40 @@ static void lay_out(struct guess *g, uint64_t hole)
 	}
 }
 
-static int try_hole(struct guess *g, uint64_t hole, bool quick, struct gf_err *err)
+/* Looks for a kernel: by VMCOREINFO only, by the one that was found before, or by all means. */
+enum how { QUICK, AGAIN, ALL };
+
+static uint64_t file_to_gpa(uint64_t off, uint64_t hole)
 {
+	return off < hole ? off : off - hole + HIGH;
+}
+
+static int try_hole(struct guess *g, uint64_t hole, enum how how, struct gf_err *err)
+{
+	uint64_t note = how == AGAIN ? file_to_gpa(g->note, hole) : UINT64_MAX;
 	uint64_t end, high = g->size - GF_MIN(g->size, hole);
 	struct gf_kernel *k;
 	int r;
 
 	lay_out(g, hole);
-	r = quick ? gf_kernel_find_quick(g->f, &k, err) : gf_kernel_find(g->f, &k, err);
+	r = how == ALL ? gf_kernel_find(g->f, &k, err) : gf_kernel_find_quick(g->f, note, &k, err);
 	if (r)
 		return r;
 	end = memory_end(k);
+	note = k->vmcoreinfo_gpa;
 	gf_kernel_free(k);
 	/* The last pages below a hole are the firmware's, so that memory without a part above ends a little earlier. */
 	g->fits = high ? end == HIGH + high : end <= g->size && end + 64 * MIB > g->size;
 	if (g->fits)
 		return 0;
 	g->says = end;
+	g->note = note != UINT64_MAX && note >= HIGH && hole < HIGH ? note - HIGH + hole : note;
 	return gf_err_set(err, EINVAL, "%s: where its %" PRIu64 " MiB lie in the guest's memory is not clear (Linux there says that memory "
 			  "ends at 0x%" PRIx64 "): give the layout as GPA:SIZE@OFFSET,...", gf_ramfile_what(g->f), (uint64_t)(g->size / MIB), end);
 }
 
 /* Under each usual layout: 0, or the error of the most usual one. */
-static int try_all(struct guess *g, bool quick, struct gf_err *err)
+static int try_all(struct guess *g, enum how how, struct gf_err *err)
 {
 	int r = -ENODATA, x = -ENODATA;
 
@@ -80,7 +93,7 @@ static int try_all(struct guess *g, bool quick, struct gf_err *err)
 
 		if (holes[i] >= g->size && holes[i] != UINT64_MAX)
 			continue;
-		x = try_hole(g, holes[i], quick, &e);
+		x = try_hole(g, holes[i], how, &e);
 		if (i == 0 || x == -ENOMEM) {
 			r = x;
 			if (err)
@@ -98,12 +111,12 @@ int gf_ramfile_guess(int fd, const char *what, uint64_t size, bool writable, str
 
 	if (r)
 		return r;
-	r = try_all(&g, true, err);
+	r = try_all(&g, QUICK, err);
 	if (!g.fits && !g.says && r != -ENOMEM)
-		r = try_all(&g, false, err);
+		r = try_all(&g, ALL, err);
 	/* The kernel knows where memory ends, so how much of it there is above 4 GiB: the rest is below. */
 	if (!g.fits && g.says && (g.says <= HIGH || g.size - (g.says - HIGH) <= HIGH))
-		r = try_hole(&g, g.says > HIGH ? g.size - (g.says - HIGH) : UINT64_MAX, false, err);
+		r = try_hole(&g, g.says > HIGH ? g.size - (g.says - HIGH) : UINT64_MAX, g.note == UINT64_MAX ? ALL : AGAIN, err);
 	if (g.fits)
 		*ret = g.f;
 	else

@@ -127,27 +127,33 @@ static bool take(const struct gf_ram *ram, uint64_t gpa, uint32_t len, struct gf
 	return true;
 }
 
-int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, uint64_t end, struct gf_vmcoreinfo *ret)
+/* On to the next page that holds data. */
+static bool advance(const struct gf_ramfile *f, struct gf_vmcoreinfo_pos *pos, uint64_t end)
 {
-	const struct gf_ram *ram = gf_ramfile_ram(f);
 	struct gf_ram_piece d;
 
-	while (*gpa < end && gf_ramfile_next(f, *gpa, &d) && d.gpa < end) {
-		/* In a core a page need not lie on a block of the file: the whole page counts as data then. */
-		struct gf_gpa start = { d.gpa & ~(uint64_t)(PAGE - 1) };
-		uint64_t n = (GF_MIN(d.gpa + d.size, end) - start.v + PAGE - 1) / PAGE;
+	if (pos->gpa < pos->data_end)
+		return pos->gpa < end;
+	if (pos->gpa >= end || !gf_ramfile_next(f, pos->gpa, &d))
+		return false;
+	/* In a core a page need not lie on a block of the file: the whole page counts as data then. */
+	pos->gpa = GF_MAX(pos->gpa, d.gpa & ~(uint64_t)(PAGE - 1));
+	pos->data_end = (d.gpa + d.size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	return pos->gpa < end;
+}
 
-		for (uint64_t i = 0; i < n; i++) {
-			struct gf_gpa at = { start.v + i * PAGE };
-			const uint8_t *p = gf_ram_at(ram, at, PAGE);
-			uint32_t len;
+int gf_vmcoreinfo_next(const struct gf_ramfile *f, struct gf_vmcoreinfo_pos *pos, uint64_t end, struct gf_vmcoreinfo *ret)
+{
+	const struct gf_ram *ram = gf_ramfile_ram(f);
 
-			if (!p || !is_note(p, &len) || !take(ram, at.v, len, ret))
-				continue;
-			*gpa = at.v + PAGE;
+	while (advance(f, pos, end)) {
+		struct gf_gpa at = { pos->gpa };
+		const uint8_t *p = gf_ram_at(ram, at, PAGE);
+		uint32_t len;
+
+		pos->gpa += PAGE;
+		if (p && is_note(p, &len) && take(ram, at.v, len, ret))
 			return 0;
-		}
-		*gpa = start.v + n * PAGE;
 	}
 	return -ENOENT;
 }

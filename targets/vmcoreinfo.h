@@ -26,8 +26,13 @@ struct gf_vmcoreinfo {
 
 /* 0, or -EBADMSG: not of a Linux. */
 int gf_vmcoreinfo_parse(const char *text, size_t len, struct gf_vmcoreinfo *ret);
-/* The next note that can be parsed at or after *gpa (start with 0), which is moved on behind it, and before end: 0, or
- * -ENOENT. */
-int gf_vmcoreinfo_next(const struct gf_ramfile *f, uint64_t *gpa, uint64_t end, struct gf_vmcoreinfo *ret);
+/* Where a search stands; start with { gpa, 0 }. Asking a file where its holes are takes time: once for each range. */
+struct gf_vmcoreinfo_pos {
+	uint64_t gpa;      /* looked at up to here */
+	uint64_t data_end; /* there is data up to here */
+};
+
+/* The next note that can be parsed before end; pos is moved on behind it: 0, or -ENOENT. */
+int gf_vmcoreinfo_next(const struct gf_ramfile *f, struct gf_vmcoreinfo_pos *pos, uint64_t end, struct gf_vmcoreinfo *ret);
 
 #endif
