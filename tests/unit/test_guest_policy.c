@@ -175,6 +175,30 @@ static void a_host_has_no_paths(void **state)
 	free(img);
 }
 
+static void so_many_paths_and_no_more(void **state)
+{
+	(void)state;
+	for (unsigned n = GF_MAX_PATHS; n <= GF_MAX_PATHS + 1; n++) {
+		const struct gf_compile_opts co = { .target = GF_TARGET_VM };
+		struct gf_image_header *img = NULL;
+		struct gf_diags diags = { .limit = 20 };
+		char text[4096] = "";
+		size_t size, at = 0;
+
+		for (unsigned i = 0; i < n; i++)
+			at += (size_t)snprintf(text + at, sizeof text - at, "if task->m%u > 5 and task->m%u > 6 then log it\n", i, i / 2);
+		const struct gf_source src = { .name = "p", .text = text, .len = at };
+
+		assert_int_equal(gf_compile(&src, 1, &co, &diags, &img, &size), n > GF_MAX_PATHS ? -EINVAL : 0);
+		if (img)
+			assert_int_equal(img->fields.paths, GF_MAX_PATHS);
+		else
+			assert_string_equal(diags.v[diags.n - 1].code, "E205");
+		free(img);
+		gf_diags_deinit(&diags);
+	}
+}
+
 static void amounts(void **state)
 {
 	struct world w;
@@ -347,7 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_path_is_a_field), cmocka_unit_test(paths_over_time_and_tasks),
 		cmocka_unit_test(a_reload_moves_paths), cmocka_unit_test(a_host_has_no_paths),
-		cmocka_unit_test(amounts), cmocka_unit_test(undone_in_time),
+		cmocka_unit_test(so_many_paths_and_no_more), cmocka_unit_test(amounts), cmocka_unit_test(undone_in_time),
 		cmocka_unit_test(undone_in_any_case), cmocka_unit_test(of_the_machine),
 		cmocka_unit_test(paths_by_this_kernels_btf),
 	};
