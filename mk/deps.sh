@@ -65,6 +65,7 @@ vm_group() { # guests, for tests/vm
 	! command -v busybox >/dev/null 2>&1 || ! ldd "$(command -v busybox)" >/dev/null 2>&1 || need busybox-static "a static busybox"
 	tool cpio cpio
 	tool chrt util-linux
+	tool pahole dwarves # reads BTF too: what ours is compared with
 }
 docs_group() { tool scdoc scdoc; }
 demo_group() { tool ps procps; }
