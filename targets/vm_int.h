@@ -63,9 +63,16 @@ int gf_vm_keep_start(struct gf_vm *vm, struct gf_err *err);
 /* vm->end is set and wake_fd written: joins the thread, which has retired its guest before it ended. Frees vm->keep; keep NULL: nothing. */
 void gf_vm_keep_stop(struct gf_vm *vm);
 
-/* ---- for vm.c (vm_sample.c) --------------------------------------------------- */
+/* ---- between vm.c, vm_sample.c and image.c -------------------------------------- */
 
+/* Without keeper and guest. */
+int gf_vm_make(const struct gf_vm_opts *opts, const struct gf_target_ops *ops, struct gf_vm **ret, struct gf_err *err);
+void gf_vm_unmake(struct gf_target *t); /* the keeper, if any, has ended */
+void gf_vm_describe(struct gf_target *t, char *buf, size_t n);
 int gf_vm_sampler_create(struct gf_vm *vm, uint32_t max_tasks, struct gf_err *err);
 void gf_vm_sampler_destroy(struct gf_vm *vm);
+int gf_vm_sample(struct gf_target *t, struct gf_err *err);
+int gf_vm_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf_err *err);
+int gf_vm_set_paths(struct gf_target *t, const char *const *path, size_t n, struct gf_err *err);
 
 #endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdlib.h>
+
+#include "targets/layout.h"
+#include "targets/pseudo.h"
+#include "targets/vm.h"
+
+static void guest_free(struct gf_guest *g)
+{
+	gf_pseudo_free(g->pseudo);
+	gf_kernel_free(g->kernel);
+	gf_ramfile_close(g->ram);
+	free(g);
+}
+
+int gf_guest_create(struct gf_ramfile *ram, bool writable, struct gf_guest **ret, struct gf_err *err)
+{
+	struct gf_guest *g = calloc(1, sizeof *g);
+	int r;
+
+	if (!g) {
+		gf_ramfile_close(ram);
+		return gf_err_set(err, ENOMEM, "no memory for a guest");
+	}
+	g->refs = 1;
+	g->ram = ram;
+	r = gf_kernel_find(ram, &g->kernel, err);
+	if (!r)
+		r = gf_layout_fill(g->kernel, &g->layout, err);
+	if (!r && writable)
+		r = gf_pseudo_create(g->kernel, true, &g->pseudo, err);
+	if (r) {
+		guest_free(g);
+		return r;
+	}
+	*ret = g;
+	return 0;
+}
+
+struct gf_guest *gf_guest_get(struct gf_guest *g)
+{
+	__atomic_add_fetch(&g->refs, 1, __ATOMIC_RELAXED);
+	return g;
+}
+
+void gf_guest_put(struct gf_guest *g)
+{
+	if (g && __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		guest_free(g);
+}
