@@ -196,6 +196,15 @@ static int send_command(struct gf_qmp *q, const char *name, json_t *args, int64_
 	return r;
 }
 
+void gf_qmp_copy(char *to, size_t n, const char *from)
+{
+	size_t i = 0;
+
+	for (; from && from[i] && i < n - 1; i++)
+		to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
+	to[i] = 0;
+}
+
 /* Events on the way are kept for gf_qmp_next; replies to commands that were given up are none of ours. */
 static int wait_reply(struct gf_qmp *q, const char *name, int64_t deadline, json_t **ret, struct gf_err *err)
 {
@@ -224,9 +233,10 @@ static int wait_reply(struct gf_qmp *q, const char *name, int64_t deadline, json
 			return broken(q, EPROTO, err, "an answer to a question that was not asked");
 		}
 		if (e) {
-			const char *desc = json_string_value(json_object_get(e, "desc"));
+			char why[200];
 
-			r = gf_err_set(err, EREMOTEIO, "QEMU refuses %s: %.200s", name, desc ? desc : "(no reason given)");
+			gf_qmp_copy(why, sizeof why, json_string_value(json_object_get(e, "desc")));
+			r = gf_err_set(err, EREMOTEIO, "QEMU refuses %s: %s", name, *why ? why : "(no reason given)");
 			json_decref(o);
 			return r;
 		}

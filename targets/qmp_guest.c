@@ -49,16 +49,6 @@ static int get_if(struct ask *a, const char *path, const char *property, json_t 
 	return r == -EREMOTEIO ? 0 : r;
 }
 
-static void copy(char *to, size_t n, const char *from)
-{
-	size_t i = 0;
-
-	/* It is shown to people: no escape sequences. */
-	for (; from && from[i] && i < n - 1; i++)
-		to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
-	to[i] = 0;
-}
-
 int gf_qmp_status(struct gf_qmp *q, char *buf, size_t n, struct gf_err *err)
 {
 	json_t *o;
@@ -66,7 +56,7 @@ int gf_qmp_status(struct gf_qmp *q, char *buf, size_t n, struct gf_err *err)
 
 	if (r)
 		return r;
-	copy(buf, n, json_string_value(json_object_get(o, "status")));
+	gf_qmp_copy(buf, n, json_string_value(json_object_get(o, "status")));
 	json_decref(o);
 	return 0;
 }
@@ -138,7 +128,7 @@ static int ask_machine(struct ask *a)
 
 	if (r)
 		return r;
-	copy(a->g->name, sizeof a->g->name, json_string_value(json_object_get(o, "name")));
+	gf_qmp_copy(a->g->name, sizeof a->g->name, json_string_value(json_object_get(o, "name")));
 	json_decref(o);
 	r = gf_qmp_status(a->q, a->g->status, sizeof a->g->status, a->err);
 	if (r)
@@ -153,7 +143,7 @@ static int ask_machine(struct ask *a)
 	r = get_if(a, "/machine", "type", &o);
 	if (r)
 		return r;
-	copy(a->g->machine, sizeof a->g->machine, json_string_value(o));
+	gf_qmp_copy(a->g->machine, sizeof a->g->machine, json_string_value(o));
 	json_decref(o);
 	return ask_cpus(a);
 }
@@ -186,8 +176,8 @@ static int ask_backend(struct ask *a, const char *id, const char *type)
 		return gf_err_set(a->err, E2BIG, "the guest's memory has more than %u backends", GF_QMP_PIECES);
 	if (strlen(id) >= sizeof b->id)
 		return gf_err_set(a->err, EPROTO, "QEMU has a memory backend with a name longer than can be");
-	copy(b->id, sizeof b->id, id);
-	copy(b->type, sizeof b->type, type);
+	gf_qmp_copy(b->id, sizeof b->id, id);
+	gf_qmp_copy(b->type, sizeof b->type, type);
 	snprintf(path, sizeof path, "/objects/%s", b->id);
 	r = get(a, path, "share", &share);
 	if (!r)

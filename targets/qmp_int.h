@@ -34,4 +34,7 @@ int gf_qmp_command(struct gf_qmp *q, const char *name, json_t *args, json_t **re
 /* A command of the human monitor; *ret is the caller's (free). */
 int gf_qmp_hmp(struct gf_qmp *q, const char *line, char **ret, struct gf_err *err);
 
+/* What a peer says, for people: no escape sequences. from may be NULL. */
+void gf_qmp_copy(char *to, size_t n, const char *from);
+
 #endif
