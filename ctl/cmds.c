@@ -50,6 +50,12 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  .help = "With arguments only fields whose names contain one of them.\n",
 	  OPTS(OPT(GF_O_TARGET, "target", 't', "KIND", "only fields that this kind of target can give: host, vm, image, trace, kmod"),
 	       OPT(GF_O_MAN, "man", 0, NULL, "print the sections of gpufas-fields(7), as scdoc source")) },
+	{ .name = "probe", .args = "RAM|CORE|QMP", .run = gf_cmd_probe, .min_args = 1, .max_args = 1, .json = true,
+	  .summary = "look for a kernel in a guest's memory or a dump, and tell what could be done with it",
+	  .help = "RAM is the file that a guest's memory is in, CORE an ELF core of it (QEMU's\n"
+		  "dump-guest-memory, kdump), QMP the socket of a running QEMU. Nothing is written.\n"
+		  "Exits 1 when there is no kernel that can be read, or something is missing.\n",
+	  OPTS(OPT(GF_O_LAYOUT, "layout", 'l', "GPA:SIZE@OFFSET,...", "where the pieces of a RAM file are in the guest (default: found out)")) },
 	{ .name = "reload", .args = "", .run = gf_cmd_reload, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
 	  .summary = "have the daemon read its policies again",
 	  .help = "On any error the policy in force stays in force, and the errors are shown.\n" },

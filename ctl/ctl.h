@@ -24,7 +24,7 @@ enum gf_exit {
 enum gf_ctl_option {
 	GF_O_HELP, GF_O_JSON, GF_O_SOCKET, GF_O_COLOR,
 	GF_O_TARGET, GF_O_RAM, GF_O_STRICT, GF_O_PERIOD, GF_O_OUTPUT, GF_O_OPCODES, GF_O_WRITE, GF_O_CHECK, GF_O_MAN,
-	GF_O_SORT, GF_O_COLUMNS, GF_O_LAST, GF_O_FOLLOW, GF_O_RULE, GF_O_DELAY, GF_O_ONCE,
+	GF_O_SORT, GF_O_COLUMNS, GF_O_LAST, GF_O_FOLLOW, GF_O_RULE, GF_O_DELAY, GF_O_ONCE, GF_O_LAYOUT,
 	GF_O_COUNT
 };
 
@@ -95,6 +95,8 @@ int gf_cmd_compile(struct gf_ctl *ctl);
 int gf_cmd_disasm(struct gf_ctl *ctl);
 int gf_cmd_fmt(struct gf_ctl *ctl);
 int gf_cmd_fields(struct gf_ctl *ctl);
+/* Memory: cmd_probe.c. */
+int gf_cmd_probe(struct gf_ctl *ctl);
 /* The daemon: cmd_daemon.c, cmd_ps.c, cmd_events.c, top.c. */
 int gf_cmd_reload(struct gf_ctl *ctl);
 int gf_cmd_status(struct gf_ctl *ctl);

@@ -285,6 +285,11 @@ const char *gf_ramfile_vmcoreinfo(const struct gf_ramfile *f, size_t *ret_len)
 	return f->vmcoreinfo;
 }
 
+struct gf_ram_piece gf_ramfile_piece(const struct gf_ramfile *f, uint32_t i)
+{
+	return f->piece[i];
+}
+
 const char *gf_ramfile_what(const struct gf_ramfile *f)
 {
 	return f->what;

@@ -50,6 +50,7 @@ bool gf_ramfile_next(const struct gf_ramfile *f, uint64_t gpa, struct gf_ram_pie
 /* Text of the VMCOREINFO note that an ELF core carries, not ended by NUL; NULL if none. */
 const char *gf_ramfile_vmcoreinfo(const struct gf_ramfile *f, size_t *ret_len);
 uint64_t gf_ramfile_cr3(const struct gf_ramfile *f); /* 0: not known */
+struct gf_ram_piece gf_ramfile_piece(const struct gf_ramfile *f, uint32_t i); /* as gf_ramfile_ram()->seg[i] */
 const char *gf_ramfile_what(const struct gf_ramfile *f); /* for messages */
 
 #endif

@@ -33,13 +33,13 @@ _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
 	local common='--help --color' daemon='--json --socket'
-	local commands='check compile disasm fmt fields reload status ps top events explain signal observe metrics help version'
+	local commands='check compile disasm fmt fields probe reload status ps top events explain signal observe metrics help version'
 	local words=''
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--ram|--period|--output|--sort|--columns|--lines|--rule|--delay|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--ram|--period|--output|--sort|--columns|--lines|--rule|--delay|--layout|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -94,6 +94,7 @@ _gpufasctl()
 		disasm) words="$common --target --opcodes" ;;
 		fmt) words="$common --write --check" ;;
 		fields) words="$common --json --target --man" ;;
+		probe) words="$common --json --layout" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target" ;;
@@ -111,6 +112,7 @@ _gpufasctl()
 	disasm)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.@(policy|gfb)' -- "$cur") $(compgen -d -- "$cur")) ;;
+	probe) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	explain) ((args == 0)) && COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")) ;;
 	observe) ((args == 0)) && COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;
 	help) ((args == 0)) && COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;

@@ -20,7 +20,9 @@ refuse()
 }
 refuse "Usage"
 refuse 'did you mean `status`' stauts
-refuse 'there is no command `probe`' probe x
+refuse 'there is no command `record`' record x
+refuse 'probe needs' probe
+refuse '--layout is' probe --layout 0:2G x
 refuse 'there is no command `simulate`' simulate
 refuse 'did you mean `--columns`' ps --colums pid
 refuse 'did you mean `--follow`' events --folow
