@@ -28,7 +28,7 @@ struct gf_vm {
 	_Atomic(struct gf_guest *) sampling; /* what the engine's thread looks at just now */
 	struct gf_guest *retired;            /* the keeper's, linked by next */
 	uint64_t boots;
-	char state[256];      /* under the lock: why there is no guest, or how it is watched */
+	char state[512];      /* under the lock: why there is no guest, or how it is watched */
 	int state_error;      /* errno that goes with it while there is no guest */
 
 	atomic_bool paused;   /* its CPUs do not run (QEMU's "paused", "suspended", ...): samples fail, and its time stands */

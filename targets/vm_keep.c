@@ -20,6 +20,8 @@
 #define REAP_MS 20       /* how often when somebody still holds one that is gone */
 #define REAP_END_MS 5000 /* and for how long at the end */
 #define EVENTS_MAX 256u   /* at a time: a guest that resets itself without end must not hold us */
+#define EARLY_MS 100     /* how often a kernel that is starting is looked at */
+#define EARLY_LOOKS 50u  /* before it is looked for again: it may be another boot's */
 #define STILL 15         /* tries, half a minute */
 #define STANDS_MS 3000   /* a clock that has stood for so long wants a closer look */
 
@@ -51,8 +53,16 @@ static int backoff(const struct gf_vm_keep *k)
 	return k->tries > 4 ? 2000 : 200 << (k->tries > 3 ? 3 : k->tries);
 }
 
+static void drop_early(struct gf_vm_keep *k)
+{
+	if (k->early)
+		gf_guest_put(k->early);
+	k->early = NULL;
+}
+
 static void enter(struct gf_vm_keep *k, enum gf_vm_phase phase)
 {
+	drop_early(k);
 	k->phase = phase;
 	k->tries = 0;
 }
@@ -163,15 +173,33 @@ static int not_yet(struct gf_vm_keep *k, int r, const struct gf_err *err)
 
 static bool anything_new(struct gf_vm_keep *k);
 
+/* It is looked at cheaply until it has started; then all of it is looked for once more. */
+static int starting(struct gf_vm_keep *k, struct gf_guest *g)
+{
+	struct gf_err err;
+
+	k->early = g;
+	gf_err_set(&err, ENODATA, "Linux %s is starting", g->kernel->release);
+	not_yet(k, -ENODATA, &err);
+	return EARLY_MS;
+}
+
 static int step_boot(struct gf_vm_keep *k)
 {
 	struct gf_guest *g = NULL;
 	struct gf_err err = { "" };
 	bool paused;
-	int r = gf_vm_attach(k, &g, &paused, &err);
+	int r;
 
+	if (k->early && !gf_vm_started(k->early) && gf_kernel_still_there(k->early->kernel) && ++k->early_looks < EARLY_LOOKS)
+		return EARLY_MS;
+	drop_early(k);
+	k->early_looks = 0;
+	r = gf_vm_attach(k, &g, &paused, &err);
 	if (r)
 		return not_yet(k, r, &err);
+	if (!gf_vm_started(g))
+		return starting(k, g);
 	/* Had it been reset meanwhile, this would be the kernel from before. */
 	if (k->q && anything_new(k)) {
 		gf_guest_put(g);

@@ -29,6 +29,8 @@ struct gf_vm_keep {
 	pthread_mutex_t qmp_lock;  /* the connection, which gf_vm_nmi and gf_vm_reset use, too */
 	struct gf_qmp *q;
 
+	struct gf_guest *early;    /* found, but still starting: looked at again until it has, then found anew */
+	unsigned early_looks;
 	struct gf_guest *g;        /* while attached; the reference has gone over to vm */
 	bool had_reset;            /* "rebooted", not "attached" */
 	char gone_kernel[128];     /* the release before */
@@ -50,6 +52,9 @@ int64_t gf_vm_now_ms(void);
  * yet; -EPIPE, -ETIMEDOUT, -EPROTO: the connection is of no use; -ENOLINK: QEMU is there, but its memory is of no use for
  * now; others: not, until somebody mends it. */
 int gf_vm_attach(struct gf_vm_keep *k, struct gf_guest **ret, bool *ret_paused, struct gf_err *err);
+/* Whether the kernel has come to where it runs init (system_state). Before, much of what was found may still change: its
+ * code is patched, its per-CPU areas and its VMCOREINFO are set up. */
+bool gf_vm_started(const struct gf_guest *g);
 /* Whether page tables in use map the attached kernel: 1, 0, or -errno where that cannot be told. */
 int gf_vm_runs(struct gf_vm_keep *k);
 /* The guest's own clock. */
