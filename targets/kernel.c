@@ -12,6 +12,7 @@
 #include "targets/vmcoreinfo.h"
 
 #define TRIES 64u /* notes looked at: every boot that memory has seen may have left one */
+#define PAGE 4096u
 #define HIGH (4ull << 30)
 #define KERNELS 8u /* page tables of different kernels looked at */
 
@@ -80,7 +81,7 @@ static bool is_direct_map(const struct gf_kmem *m, uint64_t page_offset, struct 
 /* Where the direct map starts is a variable of kernels that move it (CONFIG_DYNAMIC_MEMORY_LAYOUT), else a constant. */
 static int find_direct_map(struct gf_kernel *k, struct gf_err *err)
 {
-	uint64_t va, start = k->mem.levels == 5 ? 0xff11000000000000ull : 0xffff888000000000ull;
+	uint64_t va, end, start = k->mem.levels == 5 ? 0xff11000000000000ull : 0xffff888000000000ull;
 
 	if (gf_kernel_sym(k, "page_offset_base", &va) == 0 && gf_kmem_load(&k->mem, va, 8, &start))
 		return gf_err_set(err, EBADMSG, "page_offset_base of Linux %s cannot be read: its page tables and symbols contradict each other",
@@ -90,6 +91,9 @@ static int find_direct_map(struct gf_kernel *k, struct gf_err *err)
 				  "was given is not this machine's", k->release, start);
 	k->mem.page_offset = start;
 	k->mem.direct_size = highest(&k->mem.ram);
+	/* What is above the kernel's memory (firmware in a dump) is not in its map. */
+	if (gf_kernel_sym(k, "max_pfn", &va) == 0 && gf_kmem_load(&k->mem, va, 8, &end) == 0 && end && end < k->mem.direct_size / PAGE)
+		k->mem.direct_size = end * PAGE;
 	return 0;
 }
 

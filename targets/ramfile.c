@@ -224,7 +224,7 @@ static int open_fd(int fd, const char *path, const struct gf_ram_piece *piece, s
 		return gf_err_set(err, errno, "%s: %s", path, strerror(errno));
 	len = S_ISREG(st.st_mode) ? pread(fd, head, sizeof head, 0) : 0; /* EINVAL on hugetlbfs of old: raw, then */
 	if (len > 0 && gf_ramfile_is_elf(head, (size_t)len))
-		return gf_ramfile_open_elf(fd, path, writable, ret, err);
+		return gf_ramfile_open_elf(fd, path, ret, err);
 	if (st.st_size > (2ll << 30))
 		return gf_ramfile_guess(fd, path, (uint64_t)st.st_size, writable, ret, err);
 	whole.size = (uint64_t)st.st_size & ~(uint64_t)(PAGE - 1);

@@ -15,6 +15,9 @@
 #define PHDRS 4096u
 #define NOTES (1u << 20)
 #define VMCOREINFO "VMCOREINFO"
+#define QEMU "QEMU"
+#define QEMU_CPU 440u /* bytes of a CPU's registers */
+#define QEMU_CR3 416u
 
 bool gf_ramfile_is_elf(const uint8_t *head, size_t len)
 {
@@ -114,8 +117,34 @@ static int collect(const char *what, Elf64_Phdr *h, uint32_t n, struct gf_ram_pi
 	return k ? 0 : gf_err_set(err, ENODATA, "%s holds no memory (no PT_LOAD header)", what);
 }
 
-/* Looks for the note in one PT_NOTE segment. */
-static void find_note(struct gf_ramfile *f, const uint8_t *buf, size_t len)
+/* QEMU tells its CPUs' registers (target/i386/arch_dump.c: QEMUX86CPUState, version 1): the first one's CR3 says which of
+ * several kernels ran. */
+static void take_cpu(struct gf_ramfile *f, const uint8_t *desc, size_t len)
+{
+	uint32_t head[2];
+	uint64_t cr3;
+
+	if (f->cr3 || len != QEMU_CPU)
+		return;
+	memcpy(head, desc, sizeof head);
+	memcpy(&cr3, desc + QEMU_CR3, sizeof cr3);
+	if (head[0] == 1 && head[1] == QEMU_CPU)
+		f->cr3 = cr3;
+}
+
+static void take_text(struct gf_ramfile *f, const uint8_t *desc, size_t len)
+{
+	if (f->vmcoreinfo || !len)
+		return;
+	f->vmcoreinfo = malloc(len);
+	if (f->vmcoreinfo) {
+		memcpy(f->vmcoreinfo, desc, len);
+		f->vmcoreinfo_len = len;
+	}
+}
+
+/* Looks for the notes in one PT_NOTE segment. */
+static void find_notes(struct gf_ramfile *f, const uint8_t *buf, size_t len)
 {
 	size_t at = 0;
 
@@ -129,14 +158,10 @@ static void find_note(struct gf_ramfile *f, const uint8_t *buf, size_t len)
 		desc = name + (((size_t)n.n_namesz + 3) & ~(size_t)3);
 		if (desc > len || n.n_descsz > len - desc)
 			return;
-		if (n.n_namesz == sizeof VMCOREINFO && !memcmp(buf + name, VMCOREINFO, sizeof VMCOREINFO) && n.n_descsz) {
-			f->vmcoreinfo = malloc(n.n_descsz);
-			if (f->vmcoreinfo) {
-				memcpy(f->vmcoreinfo, buf + desc, n.n_descsz);
-				f->vmcoreinfo_len = n.n_descsz;
-			}
-			return;
-		}
+		if (n.n_namesz == sizeof VMCOREINFO && !memcmp(buf + name, VMCOREINFO, sizeof VMCOREINFO))
+			take_text(f, buf + desc, n.n_descsz);
+		else if (n.n_namesz == sizeof QEMU && !memcmp(buf + name, QEMU, sizeof QEMU))
+			take_cpu(f, buf + desc, n.n_descsz);
 		next = desc + (((size_t)n.n_descsz + 3) & ~(size_t)3);
 		if (next > len)
 			return;
@@ -147,22 +172,23 @@ static void find_note(struct gf_ramfile *f, const uint8_t *buf, size_t len)
 /* No note, or a broken one, is no reason not to look at the memory. */
 static void take_notes(struct gf_ramfile *f, int fd, const Elf64_Phdr *h, uint32_t n)
 {
-	for (uint32_t i = 0; i < n && !f->vmcoreinfo; i++) {
+	for (uint32_t i = 0, notes = 0; i < n && notes < 4; i++) {
 		size_t len = (size_t)GF_MIN(h[i].p_filesz, NOTES);
 		uint8_t *buf;
 
 		if (h[i].p_type != PT_NOTE || !len)
 			continue;
+		notes++;
 		buf = malloc(len);
 		if (!buf)
 			return;
 		if (read_at(fd, "", buf, len, h[i].p_offset, NULL) == 0)
-			find_note(f, buf, len);
+			find_notes(f, buf, len);
 		free(buf);
 	}
 }
 
-int gf_ramfile_open_elf(int fd, const char *what, bool writable, struct gf_ramfile **ret, struct gf_err *err)
+int gf_ramfile_open_elf(int fd, const char *what, struct gf_ramfile **ret, struct gf_err *err)
 {
 	struct gf_ram_piece piece[GF_RAM_SEGS];
 	struct gf_ramfile *f = NULL;
@@ -183,7 +209,7 @@ int gf_ramfile_open_elf(int fd, const char *what, bool writable, struct gf_ramfi
 	if (!r)
 		r = collect(what, h, n, piece, &pieces, err);
 	if (!r)
-		r = gf_ramfile_map_any(fd, what, piece, pieces, writable, &f, err);
+		r = gf_ramfile_map_any(fd, what, piece, pieces, false, &f, err);
 	if (!r) {
 		take_notes(f, fd, h, n);
 		*ret = f;

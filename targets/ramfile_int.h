@@ -36,7 +36,8 @@ int gf_ramfile_map_any(int fd, const char *what, const struct gf_ram_piece *piec
 		       struct gf_ramfile **ret, struct gf_err *err);
 /* Whether fd is an ELF file or another known dump, and not raw memory. head: its first 64 bytes. */
 bool gf_ramfile_is_elf(const uint8_t *head, size_t len);
-int gf_ramfile_open_elf(int fd, const char *what, bool writable, struct gf_ramfile **ret, struct gf_err *err);
+/* Never for writing: it is a picture of what was. */
+int gf_ramfile_open_elf(int fd, const char *what, struct gf_ramfile **ret, struct gf_err *err);
 /* Raw, more than 2 GiB, and nobody said how it is laid out. */
 int gf_ramfile_guess(int fd, const char *what, uint64_t size, bool writable, struct gf_ramfile **ret, struct gf_err *err);
 
