@@ -18,7 +18,7 @@
 #define FIRST 0x20000u /* below: where kernels that check for BIOS corruption look, and boot loaders */
 #define LAST 0x9f000u
 #define CLAIM 0x67667073ull /* high half of a claimed block's first word */
-#define REUSE 2000u    /* ticks: 2 to 20 s */
+#define REUSE 500u     /* ticks: 0.5 to 5 s */
 
 /* layout of a block, for both uses */
 #define WAKE_AT 128u   /* the wake's timer, apart from the k_itimer's irq_work */
@@ -84,7 +84,7 @@ void pseudo_blocks(struct gf_pseudo *p)
 	if (!pseudo_has(p, PART_SEND) && !pseudo_has(p, PART_WAKE))
 		return;
 	if (need > BLOCK_SIGQ || p->m[M_SQ_OVERRUN] + 64 > BLOCK - BLOCK_SIGQ || p->m[M_PT_TASK] + 8 > BLOCK_SIGQ - WAKE_AT
-	    || p->m[M_KIT_LOCK] < 16)
+	    || p->m[M_KIT_LOCK] < 16 || p->m[M_SQ_FLAGS] % 8)
 		pseudo_turn_off(p, PART_SEND | PART_WAKE, "its k_itimer and sigqueue do not go into a block of %u bytes", BLOCK);
 	for (uint64_t gpa = FIRST; gpa < LAST && p->blocks < BLOCKS_MAX; gpa += 4096) {
 		uint64_t va = p->k->mem.page_offset + gpa;
@@ -149,11 +149,13 @@ static uint32_t claim(struct gf_pseudo *p)
 	return GF_NONE;
 }
 
-/* What is in a block but its claim. */
+/* What is in a block but its claim, and what says that it is not the kernel's to free: that stays true whoever may
+ * still be looking. */
 static void wipe(const struct gf_pseudo *p, uint32_t block)
 {
 	for (uint32_t at = 8; at < BLOCK; at += 8)
-		pseudo_set(p, p->block[block] + at, 8, 0);
+		if (at != BLOCK_SIGQ + p->m[M_SQ_FLAGS])
+			pseudo_set(p, p->block[block] + at, 8, 0);
 }
 
 /* The sigqueue: in no list, not the kernel's to free (SIGQUEUE_PREALLOC), a timer's (SI_TIMER). The

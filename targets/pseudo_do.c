@@ -21,9 +21,7 @@
 #define ASLEEP_NS 2000000ull   /* a thread that sleeps on a stored signal for this long is woken */
 #define WAKES 8                /* times */
 #define QUEUE_NS 10000000000ull
-#define PARK_NS 2000000000ull
 #define SIGNAL_GROUP_EXIT 0x4u
-#define SIGNAL_STOPPED 0x1u    /* SIGNAL_STOP_STOPPED */
 
 GF_STATIC_ASSERT(sizeof(struct pseudo_work) == sizeof(((struct gf_delivery *)0)->work), "gf_delivery.work");
 
@@ -72,23 +70,52 @@ static uint32_t since_us(const struct gf_delivery *d)
 
 /* ---- choosing ---- */
 
+#define INTERRUPTIBLE 1u
+#define WAKEKILL 0x100u
+
+enum { RANK_NONE, RANK_ASLEEP, RANK_READY, RANK_ON_CPU };
+
 struct choice {
 	struct pseudo_thread best;
-	int rank;       /* 0: none, 1: ready to run, 2: on a CPU */
-	uint32_t open;  /* threads that do not block it */
+	int rank;
+	int sig;
+	uint32_t open; /* threads that do not block it */
 };
+
+/* A sleeper is one that a wake brings to look at the signal. */
+static int rank_of(const struct pseudo_thread *t, int sig)
+{
+	if (t->blocked || t->traced)
+		return RANK_NONE;
+	if (!t->state)
+		return t->on_cpu ? RANK_ON_CPU : t->runnable ? RANK_READY : RANK_NONE;
+	return t->state & INTERRUPTIBLE || (sig == SIGKILL && t->state & WAKEKILL && t->state & 2) ? RANK_ASLEEP : RANK_NONE;
+}
 
 static bool choose(void *arg, const struct pseudo_thread *t)
 {
 	struct choice *c = arg;
-	int rank = t->blocked || t->traced ? 0 : t->on_cpu && !t->state ? 2 : t->runnable ? 1 : 0;
+	int rank = rank_of(t, c->sig);
 
 	c->open += !t->blocked;
 	if (rank > c->rank) {
 		c->best = *t;
 		c->rank = rank;
 	}
-	return c->rank < 2;
+	return c->rank < RANK_ON_CPU;
+}
+
+static uint8_t choose_thread(const struct gf_pseudo *p, const struct gf_delivery *d, struct choice *c)
+{
+	uint8_t r = GF_REF_TORN;
+
+	for (int i = 0; i < 4 && r == GF_REF_TORN; i++) {
+		*c = (struct choice){ .sig = d->sig };
+		r = pseudo_threads(p, &d->victim, d->sig, choose, c);
+	}
+	if (!r && !c->open && d->sig != SIGKILL && d->sig != SIGSTOP && d->sig != SIGCONT)
+		r = GF_REF_BLOCKED;
+	return r;
 }
 
 static bool ignored(const struct gf_pseudo *p, const struct gf_pseudo_victim *v, int sig, uint8_t *ret_why)
@@ -155,12 +182,16 @@ static void begin_store(struct gf_pseudo *p, struct gf_delivery *d)
 static void begin_irq(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
 {
 	uint32_t block = pseudo_block_signal(p, &d->victim, d->sig);
-	uint8_t r = block == GF_NONE ? GF_REF_NO_ROAD : pseudo_same(p, &d->victim);
+	uint8_t r = pseudo_same(p, &d->victim);
 
 	if (r) {
 		if (block != GF_NONE)
 			pseudo_block_cancel(p, block);
 		pseudo_refuse(d, r);
+		return;
+	}
+	if (block == GF_NONE) { /* all are in use, for as long as a few hundred ticks */
+		d->phase = d->thread ? GF_PHASE_STORED : GF_PHASE_WAITING;
 		return;
 	}
 	if (!pseudo_work_start(p, work_of(d), block, kick)) {
@@ -178,10 +209,24 @@ static void begin_irq(struct gf_pseudo *p, struct gf_delivery *d, const struct g
 
 /* ---- begin ---- */
 
+/* Which road a signal takes to a group in this state. A CONT works when it is generated: stored it would be nothing. */
+static enum gf_pseudo_road road_of(const struct gf_pseudo *p, const struct gf_delivery *d, const struct choice *c)
+{
+	bool store = pseudo_has(p, PART_STORE) && d->sig != SIGCONT, send = pseudo_has(p, PART_SEND);
+	bool wake = store && pseudo_has(p, PART_WAKE) && c->rank >= RANK_ASLEEP;
+
+	store = store && c->rank >= RANK_READY;
+	switch ((enum gf_pseudo_road)d->road) {
+	case GF_ROAD_STORE: return store ? GF_ROAD_STORE : GF_ROAD_AUTO;
+	case GF_ROAD_IRQ_WORK: return send ? GF_ROAD_IRQ_WORK : GF_ROAD_AUTO;
+	case GF_ROAD_WAKE: return wake ? GF_ROAD_WAKE : GF_ROAD_AUTO;
+	default: return store ? GF_ROAD_STORE : send ? GF_ROAD_IRQ_WORK : wake ? GF_ROAD_WAKE : GF_ROAD_AUTO;
+	}
+}
+
 static void begin_signal(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick)
 {
-	bool can_store = pseudo_has(p, PART_STORE), can_send = pseudo_has(p, PART_SEND);
-	struct choice c = { .rank = 0 };
+	struct choice c;
 	uint8_t r;
 
 	if (d->sig < 1 || d->sig > 64) {
@@ -192,25 +237,25 @@ static void begin_signal(struct gf_pseudo *p, struct gf_delivery *d, const struc
 		pseudo_refuse(d, r);
 		return;
 	}
-	r = pseudo_threads(p, &d->victim, d->sig, choose, &c);
-	if (r || (!c.open && d->sig != SIGKILL && d->sig != SIGSTOP && d->sig != SIGCONT)) {
-		pseudo_refuse(d, r ? r : GF_REF_BLOCKED);
+	r = choose_thread(p, d, &c);
+	enum gf_pseudo_road road = r ? GF_ROAD_AUTO : road_of(p, d, &c);
+	if (r || road == GF_ROAD_AUTO) {
+		pseudo_refuse(d, r ? r : GF_REF_NO_ROAD);
 		return;
 	}
-	/* A CONT works when it is generated: stored it would be nothing. */
-	bool by_store = c.rank && d->sig != SIGCONT && can_store && d->road != GF_ROAD_IRQ_WORK;
-	if (!by_store && (!can_send || d->road == GF_ROAD_STORE)) {
-		pseudo_refuse(d, GF_REF_NO_ROAD);
-		return;
-	}
-	d->thread = by_store ? c.best.task : 0;
+	d->thread = road == GF_ROAD_IRQ_WORK ? 0 : c.best.task;
+	d->how = road == GF_ROAD_IRQ_WORK ? GF_HOW_IRQ_WORK : GF_HOW_STORE;
 	if (d->observe) {
-		d->how = by_store ? GF_HOW_STORE : GF_HOW_IRQ_WORK;
 		d->phase = GF_PHASE_OVER;
-	} else if (by_store)
-		begin_store(p, d);
-	else
+		return;
+	}
+	if (road == GF_ROAD_IRQ_WORK) {
 		begin_irq(p, d, kick);
+		return;
+	}
+	begin_store(p, d);
+	if (d->phase == GF_PHASE_STORED && c.rank == RANK_ASLEEP)
+		pseudo_wake(p, d->thread, kick);
 }
 
 void gf_pseudo_begin(struct gf_pseudo *p, const struct gf_verdict *v, enum gf_pseudo_road road,
@@ -284,9 +329,9 @@ static void asleep(struct gf_pseudo *p, struct gf_delivery *d, const struct pseu
 	d->look_ns = pseudo_now();
 	if (d->sig == SIGKILL && pseudo_has(p, PART_SEND))
 		begin_irq(p, d, kick);
-	else if (t->state & 1 && pseudo_has(p, PART_WAKE))
+	else if (rank_of(t, d->sig) == RANK_ASLEEP && pseudo_has(p, PART_WAKE))
 		pseudo_wake(p, d->thread, kick);
-	if (d->became == GF_BECAME_REFUSED) { /* no CPU, no block: what is stored stays */
+	if (d->became == GF_BECAME_REFUSED) { /* no CPU: what is stored stays */
 		d->became = GF_BECAME_PENDING;
 		d->phase = GF_PHASE_STORED;
 		d->why = GF_REF_NONE;
@@ -361,14 +406,18 @@ bool gf_pseudo_poll(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_
 	if (d->phase == GF_PHASE_OVER)
 		return false;
 	bool gone = pseudo_gone(p, &d->victim);
-	if (gone && d->exit_us == GF_NONE)
+	if (gone && d->begun_ns && d->exit_us == GF_NONE)
 		d->exit_us = since_us(d);
 	if (d->phase == GF_PHASE_QUEUED)
 		poll_queued(p, d, kick); /* the list has the block, whatever has become of the process */
+	else if (gone && d->phase == GF_PHASE_WAITING)
+		pseudo_refuse(d, GF_REF_GONE);
 	else if (gone) {
 		d->became = d->lethal || d->became == GF_BECAME_DELIVERED ? GF_BECAME_DELIVERED : GF_BECAME_LOST;
 		d->phase = GF_PHASE_OVER;
-	} else if (d->phase == GF_PHASE_STORED)
+	} else if (d->phase == GF_PHASE_WAITING)
+		begin_irq(p, d, kick);
+	else if (d->phase == GF_PHASE_STORED)
 		poll_stored(p, d, kick);
 	else if (d->phase == GF_PHASE_SENT)
 		poll_sent(p, d);

@@ -18,9 +18,11 @@ struct gf_pseudo_victim {
 	int32_t pid;
 };
 
-enum gf_pseudo_road { GF_ROAD_AUTO, GF_ROAD_STORE, GF_ROAD_IRQ_WORK };
+/* WAKE: stored into a sleeper, which is then woken: where the kernel's sender cannot be used. */
+enum gf_pseudo_road { GF_ROAD_AUTO, GF_ROAD_STORE, GF_ROAD_IRQ_WORK, GF_ROAD_WAKE };
 
 enum gf_pseudo_phase {
+	GF_PHASE_WAITING, /* for a free block: nothing is stored yet */
 	GF_PHASE_STORED,  /* waiting for the task to look */
 	GF_PHASE_QUEUED,  /* waiting for a CPU to drain its list */
 	GF_PHASE_SENT,    /* the kernel has the signal */

@@ -156,7 +156,7 @@ enum { CGRP_MEMORY, CGRP_PIDS, CGRP_CPU, CGRP_KINDS };
 #define FROZEN_MAX 256u
 #define WAKES_MAX 512u
 #define LIMITS_MAX 256u
-#define THREADS_MAX 65536u
+#define THREADS_MAX 32768u
 #define PSEUDO_OVERRUN 0x6766u /* of a siginfo that no kernel has queued yet */
 
 /* What a limit was before gpufas first set it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * pseudo [--road store|irq|auto] [--repeat N] [--wait MS] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
+ * pseudo [--road store|irq|wake|auto] [--repeat N] [--wait MS] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
  *
  * Delivers into the guest whose RAM file this is, without a daemon, and says what became of it, a line each time:
  *   pid=12 what=9 road=irq_work became=delivered why= tries=1 took_us=1234 taken_us=.. exit_us=.. store_us=..
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", opts, NULL)) >= 0)
 		switch (c) {
-		case 'r': road = *optarg == 's' ? GF_ROAD_STORE : *optarg == 'i' ? GF_ROAD_IRQ_WORK : GF_ROAD_AUTO; break;
+		case 'r': road = *optarg == 's' ? GF_ROAD_STORE : *optarg == 'i' ? GF_ROAD_IRQ_WORK : *optarg == 'w' ? GF_ROAD_WAKE : GF_ROAD_AUTO; break;
 		case 'n': repeat = atoi(optarg); break;
 		case 'w': wait_ns = (uint64_t)atoll(optarg) * 1000000u; break;
 		case 'k': qtest = to_socket(optarg); break;

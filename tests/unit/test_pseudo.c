@@ -458,6 +458,56 @@ static void test_blocks(void **state)
 	assert_int_equal(peek(f, PIDS + f->p.m[M_PID_COUNT], 4), 0);
 }
 
+/* Without the kernel's sender: stored, and the sleeper woken. */
+static void test_wake(void **state)
+{
+	struct fake *f = *state;
+	struct gf_delivery d;
+	uint64_t b = 0x20000, head = PERCPU + LAZY, second = TASK + 0x1000;
+
+	pseudo_turn_off(&f->p, PART_SEND, "another sender");
+	f->p.s[S_WAKER] = 0xffffffff81001000ull;
+	put_member(f, TASK, M_TASK_STATE, 2);
+	put_member(f, second, M_TASK_STATE, 0x102); /* killable */
+	refused(f, SIGTERM, 0, GF_REF_NO_ROAD);
+	begin(f, SIGKILL, 0, &d);
+	assert_int_equal(d.how, GF_HOW_STORE);
+	assert_int_equal(peek(f, second + f->p.m[M_TASK_PENDING], 8), 0x100);
+	assert_int_equal(peek(f, head, 8), va(b + 128));
+	assert_int_equal(peek(f, b + 128 + 8, 4), 3);
+	assert_int_equal(peek(f, b + 128 + 16, 8), f->p.s[S_WAKER]);
+	assert_int_equal(peek(f, b + 128 + 40, 8), va(second));
+	assert_int_equal(peek(f, second + f->p.m[M_TASK_USAGE], 4), 3);
+	poke(f, b + 128 + 8, 0, 4);
+	assert_int_equal(pseudo_wakes(&f->p, NULL), 0);
+	assert_int_equal(peek(f, second + f->p.m[M_TASK_USAGE], 4), 2);
+}
+
+/* All blocks in use: nothing is stored, and it goes on when one is free. */
+static void test_no_block(void **state)
+{
+	struct fake *f = *state;
+	struct gf_pseudo_victim v = { .task = va(TASK), .signal = va(SIGNAL), .pid_struct = va(PIDS), .pid = 77 };
+	struct gf_delivery d;
+
+	put_member(f, TASK, M_TASK_STATE, 1);
+	put_member(f, TASK + 0x1000, M_TASK_STATE, 1);
+	for (int i = 0; i < 8; i++)
+		pseudo_block_signal(&f->p, &v, SIGTERM);
+	begin(f, SIGKILL, 0, &d);
+	assert_int_equal(d.phase, GF_PHASE_WAITING);
+	assert_int_equal(d.tries, 0);
+	assert_int_equal(peek(f, PERCPU + LAZY, 8), 0);
+	gf_pseudo_poll(&f->p, &d, NULL);
+	assert_int_equal(d.phase, GF_PHASE_WAITING);
+	poke(f, 0x150200, 900000, 8);
+	poke(f, 0x20000 + 3 * BLOCK + 128, 0, 4);
+	gf_pseudo_poll(&f->p, &d, NULL);
+	assert_int_equal(d.phase, GF_PHASE_QUEUED);
+	assert_int_equal(d.became, GF_BECAME_PENDING);
+	assert_int_equal(peek(f, PERCPU + LAZY, 8), va(0x20000 + 3 * BLOCK + 120));
+}
+
 static void test_roads_off(void **state)
 {
 	struct fake *f = *state;
@@ -465,8 +515,12 @@ static void test_roads_off(void **state)
 	pseudo_turn_off(&f->p, PART_SEND, "the kernel is %s", "odd");
 	assert_string_equal(gf_pseudo_irq_work_off(&f->p), "the kernel is odd");
 	assert_string_equal(gf_pseudo_store_off(&f->p), "");
+	put_member(f, TASK, M_TASK_STATE, 2);
+	put_member(f, TASK + 0x1000, M_TASK_STATE, 2);
+	refused(f, 9, 0, GF_REF_NO_ROAD); /* no wake brings an uninterruptible sleeper to look */
 	put_member(f, TASK, M_TASK_STATE, 1);
-	put_member(f, TASK + 0x1000, M_TASK_STATE, 1);
+	refused(f, SIGCONT, 0, GF_REF_NO_ROAD);
+	pseudo_turn_off(&f->p, PART_WAKE, "no wakes either");
 	refused(f, 9, 0, GF_REF_NO_ROAD);
 	pseudo_turn_off(&f->p, PART_TASK, "no tasks");
 	assert_string_equal(gf_pseudo_store_off(&f->p), "no tasks");
@@ -486,6 +540,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_send, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roads_off, setup, teardown),
 	};
 
