@@ -105,7 +105,8 @@ is "fmt -w of what does not parse: left alone" "$(cat "$p/syntax.policy")" "rule
 names=$(grep -cE '^GF_(HOST|TASK|TSTR|DRVH|DRVT)\(' include/gpufas/fields.def)
 is "fields: every one of the registry" "$($ctl fields | tail -n +2 | wc -l)" "$names"
 is "fields --target host: without those of memory targets" "$($ctl fields --target host | grep -c '^os.stalled')" 0
-is "fields --target vm: without what a guest's memory does not tell" "$($ctl fields --target vm | grep -c '^cmdline')" 0
+is "fields --target vm: with what only memory tells" "$($ctl fields --target vm | grep -c "^os.stalled\|^cmdline")" 2
+is "fields --target kmod: without what the module does not read" "$($ctl fields --target kmod | grep -c "^cmdline")" 0
 is "fields NAME" "$($ctl fields oom_score_adj | tail -n +2 | cut -d' ' -f1)" "oom_score_adj"
 if command -v scdoc >/dev/null; then
 	{ printf 'gpufas-fields(7)\n\n# NAME\n\nx - y\n\n'; $ctl fields --man; } | scdoc >"$work/man" 2>"$work/err"
