@@ -27,3 +27,17 @@ check: build-tests
 test: deps
 	$(Q)$(MAKE) --no-print-directory check
 .PHONY: build-tests check test
+
+# Runs inside the guests of tests/vm: static, and none of our code. Without a static C library those tests say so.
+$(BUILD)/tests/vm/guestd: tests/vm/guestd.c
+	$(call say,GUESTCC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -Wall -Wextra -static -pthread -o $@ $< || { rm -f $@; echo '  guestd is not built: no static C library'; }
+build-tests: $(BUILD)/tests/vm/guestd
+
+# Every kernel with every number of CPUs, size of memory and depth of page tables; and 2,000 rounds of SIGKILL over them.
+vm-matrix: deps build-tests
+	$(Q)VM_MATRIX=full BUILD=$(BUILD) FILE_TIMEOUT=14400 TESTS=vm/outside tests/run
+vm-rounds: deps build-tests
+	$(Q)ROUNDS=$${ROUNDS:-400} BUILD=$(BUILD) FILE_TIMEOUT=14400 TESTS=vm/outside tests/run
+.PHONY: vm-matrix vm-rounds
