@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# timeout: 400
+#
+# gpufasd beside guests in trouble (rescue.py).
+. tests/vm/lib.sh
+vm_needs
+command -v python3 >/dev/null || all_skipped "python3 is not installed (mk/deps.sh test)"
+[ -x "$B/tests/vm/guestd" ] || all_skipped "guestd was not built: there is no static C library"
+for m in linux-image-cloud-amd64 linux-image-6.12-cloud-amd64; do
+	vm_kernel $m || all_skipped "$why"
+done
+python3 tests/vm/rescue.py "$d" "$V/linux-image-6.12-cloud-amd64/vmlinuz" "$V/linux-image-cloud-amd64/vmlinuz"
