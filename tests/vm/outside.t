@@ -39,4 +39,4 @@ for c in $configs; do
 	fi
 done
 [ $((${#list[@]} + ${#missing[@]})) -gt 0 ] || all_skipped "there is no guest \"${VM_ONLY:-}\""
-python3 tests/vm/outside.py "$d" "${list[@]}" "${missing[@]}"
+python3 -B tests/vm/outside.py "$d" "${list[@]}" "${missing[@]}"

@@ -10,4 +10,4 @@ command -v python3 >/dev/null || all_skipped "python3 is not installed (mk/deps.
 for m in linux-image-cloud-amd64 linux-image-6.12-cloud-amd64; do
 	vm_kernel $m || all_skipped "$why"
 done
-python3 tests/vm/rescue.py "$d" "$V/linux-image-6.12-cloud-amd64/vmlinuz" "$V/linux-image-cloud-amd64/vmlinuz"
+python3 -B tests/vm/rescue.py "$d" "$V/linux-image-6.12-cloud-amd64/vmlinuz" "$V/linux-image-cloud-amd64/vmlinuz"
