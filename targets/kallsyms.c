@@ -203,12 +203,6 @@ static bool plausible(const uint64_t *va, uint32_t n)
 	return good >= n - n / 50 && order >= n - n / 50;
 }
 
-static void decode(const int32_t *off, enum way way, const struct gf_kallsyms_at *at, uint64_t base, uint64_t *va, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		va[i] = address(way, base, at->offsets + 4ull * i, off[i]);
-}
-
 static uint32_t hash_of(const char *s)
 {
 	uint32_t h = 2166136261u;
@@ -255,6 +249,22 @@ static int index_of(const struct gf_kallsyms *s, const char *name, uint32_t *ret
 	return -ENOENT;
 }
 
+/* Where nobody says what _stext is: the banner is where its symbol says. */
+static bool banner_agrees(const struct gf_kmem *k, const struct gf_kallsyms *s)
+{
+	static const char start[] = "Linux version ";
+	char text[sizeof start - 1];
+	uint32_t i;
+
+	return index_of(s, "linux_banner", &i) || (gf_kmem_read(k, s->va[i], text, sizeof text) == 0 && !memcmp(text, start, sizeof text));
+}
+
+static void decode(const int32_t *off, enum way way, const struct gf_kallsyms_at *at, uint64_t base, uint64_t *va, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		va[i] = address(way, base, at->offsets + 4ull * i, off[i]);
+}
+
 static int by_address(const void *a, const void *b, void *arg)
 {
 	const uint64_t *va = arg;
@@ -296,7 +306,7 @@ static int read_addresses(const struct gf_kmem *k, const struct gf_kallsyms_at *
 			continue;
 		decode(off, way, at, base, s->va, s->n);
 		s->way = way;
-		found = plausible(s->va, s->n);
+		found = plausible(s->va, s->n) && (at->stext || banner_agrees(k, s));
 	}
 	if (!r && !found)
 		r = gf_err_set(err, ENOTSUP, "the kernel's symbol table is of a kind that is not known: %u names, but no way to read its "
