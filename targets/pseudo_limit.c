@@ -208,7 +208,9 @@ void pseudo_limit(struct gf_pseudo *p, const struct gf_verdict *v, struct gf_del
 	uint8_t r = GF_REF_NONE;
 
 	d->how = GF_HOW_LIMIT;
-	if (!v->limit || v->limit >= GF_LIMIT_COUNT || !pseudo_has(p, part_of(v->limit)))
+	if (isnan(v->amount))
+		r = GF_REF_TORN; /* it could not be computed from the sample */
+	else if (!v->limit || v->limit >= GF_LIMIT_COUNT || !pseudo_has(p, part_of(v->limit)))
 		r = GF_REF_NO_ROAD;
 	else if (of_cgroup)
 		r = pseudo_css(p, d->victim.task, kind_of(v->limit), &at);
