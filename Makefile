@@ -3,7 +3,7 @@
 # Non-recursive. Everything built goes to $(BUILD). V=1 shows the commands.
 #   make            programs, manual pages
 #   make run        install what is missing, build, watch this machine (observe mode)
-#   make demo       two hogs in a cgroup, recovered
+#   make demo       two hogs in a cgroup, recovered;  make demo-vm  a guest, from outside
 #   make test       all tests;  make bench  figures;  make install DESTDIR=
 #   SAN=1           AddressSanitizer and UBSan;  WERROR=1  as CI
 
