@@ -220,6 +220,23 @@ static void rebooting(struct gf_vm_keep *k, const char *why)
 	enter(k, GF_VM_BOOT);
 }
 
+static void goes_on(struct gf_vm_keep *k)
+{
+	if (!k->g) {
+		if (k->phase == GF_VM_REST)
+			enter(k, GF_VM_BOOT);
+		return;
+	}
+	/* It may go on from a snapshot, as another kernel: look before it is sampled. */
+	if (!gf_kernel_still_there(k->g->kernel)) {
+		rebooting(k, "goes on as another kernel: looking for it");
+		return;
+	}
+	k->clock_ms = gf_vm_now_ms();
+	if (atomic_exchange(&k->vm->paused, false))
+		gf_vm_tell(k, LOG_NOTICE, 0, "goes on: Linux %s", k->g->kernel->release);
+}
+
 static void stopped(struct gf_vm_keep *k)
 {
 	char status[32] = "";
@@ -236,26 +253,17 @@ static void stopped(struct gf_vm_keep *k)
 		enter(k, GF_VM_REST);
 		return;
 	}
-	if (!r && !strcmp(status, "running"))
-		return; /* by now again */
+	if (!r && !strcmp(status, "running")) {
+		goes_on(k); /* by now again */
+		return;
+	}
+	if (r == -EPIPE || r == -ETIMEDOUT || r == -EPROTO) {
+		gf_vm_tell(k, LOG_WARNING, ENOLINK, "%s", err.text);
+		disconnect(k);
+		return;
+	}
 	if (k->g && !atomic_exchange(&k->vm->paused, true))
 		gf_vm_tell(k, LOG_NOTICE, 0, "paused (%s): it is not sampled, and nothing is done to it, until it goes on", r ? "stopped" : status);
-}
-
-static void goes_on(struct gf_vm_keep *k)
-{
-	if (!k->g) {
-		enter(k, GF_VM_BOOT);
-		return;
-	}
-	/* It may go on from a snapshot, as another kernel: look before it is sampled. */
-	if (!gf_kernel_still_there(k->g->kernel)) {
-		rebooting(k, "goes on as another kernel: looking for it");
-		return;
-	}
-	k->clock_ms = gf_vm_now_ms();
-	if (atomic_exchange(&k->vm->paused, false))
-		gf_vm_tell(k, LOG_NOTICE, 0, "goes on: Linux %s", k->g->kernel->release);
 }
 
 static void event(struct gf_vm_keep *k, enum gf_qmp_event ev)
@@ -382,7 +390,10 @@ static int step_on(struct gf_vm_keep *k)
 		rebooting(k, "its kernel is no longer there: waiting for the next one");
 		return 0;
 	}
-	look_at_clock(k);
+	if (k->q && atomic_load(&k->vm->paused))
+		stopped(k);
+	else
+		look_at_clock(k);
 	return k->phase == GF_VM_ON ? LOOK_MS : 0;
 }
 
