@@ -9,6 +9,7 @@ peer.py wait SOCKET WORDS [SECONDS]   until the guest has said WORDS on a serial
 Exit status 1 when there is no answer in time (20 s unless told).
 """
 import json
+import re
 import socket
 import sys
 import time
@@ -72,4 +73,5 @@ else:
     # The mark is put together by the shell, so that the echo of the line is not taken for it.
     s.sendall(f"\n{words}; echo END''OF''IT\n".encode())
     text = until(s, b"ENDOFIT\r\n").decode(errors="replace")
+    text = re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", text)  # the shell asks the terminal where its cursor is
     print(text[text.index("END''OF''IT") + 11 :].replace("\r", "").replace("ENDOFIT\n", "").strip())
