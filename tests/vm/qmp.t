@@ -129,7 +129,7 @@ refused() { # NAME REGEX ARGS...
 	check "$name" 20 "$words"
 	mark
 	ask sample
-	check "$name: samples say so, too" 5 "^sample ENOTSUP .*$words"
+	check "$name: samples say so, too" 5 "^sample EOPNOTSUPP .*$words"
 	watch_off
 	end_guest
 }
