@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ctl/kernel_fields.h"
 #include "ctl/text.h"
 
 static const char *unit_of(const struct gf_field_info *f)
@@ -189,6 +190,8 @@ int gf_cmd_fields(struct gf_ctl *ctl)
 	const struct gf_field_info *v = gf_fields(&n);
 	json_t *list;
 
+	if (ctl->val[GF_O_RAM])
+		return gf_kernel_fields_ram(ctl);
 	if (kind && !letters)
 		return gf_ctl_misuse(ctl, "--target is host, vm, image, trace or kmod, not `%s`", kind);
 	if (ctl->val[GF_O_MAN]) {

@@ -57,5 +57,9 @@ int gf_btf_path(const struct gf_btf *b, const char *path, struct gf_kpath *ret, 
  * write it. -EINVAL as above. */
 typedef void (*gf_btf_each)(void *arg, const char *name, const char *type, const struct gf_btf_member *m);
 int gf_btf_list(const struct gf_btf *b, const char *path, gf_btf_each fn, void *arg, struct gf_err *err);
+/* The same for a path that is being written: "task->mm->" lists what "task->mm" does, "task->mm->ma" the members that
+ * start with ma, and a path to a number that one. prefix (n bytes) and a name that fn gets are a path together. */
+int gf_btf_complete(const struct gf_btf *b, const char *path, char *prefix, size_t n, gf_btf_each fn, void *arg,
+		    struct gf_err *err);
 
 #endif

@@ -120,7 +120,7 @@ struct gf_btf_walk {
 	const char *path;
 	size_t at, end; /* the piece of the path looked at last: [at, end) */
 	uint32_t type;  /* as declared: with typedefs and modifiers */
-	uint32_t in;    /* struct that the last member was looked for in */
+	uint32_t in;    /* struct that the piece looked at last is, or should be, a member of; 0: it is no member */
 	uint32_t start; /* type that bit_off counts from */
 	uint32_t bits;  /* width of a bit field, else 0 */
 	uint64_t bit_off; /* from the last pointer, or the start */

@@ -91,7 +91,9 @@ static int by_place(const void *a, const void *b)
 	return x->nth < y->nth ? -1 : x->nth > y->nth;
 }
 
-static int list_struct(const struct gf_btf *b, uint32_t id, gf_btf_each fn, void *arg, struct gf_err *err)
+/* Members of struct id whose names start with the len bytes at word. */
+static int list_struct(const struct gf_btf *b, uint32_t id, const char *word, size_t len, gf_btf_each fn, void *arg,
+		       struct gf_err *err)
 {
 	struct list l = { malloc(LIST_MAX * sizeof *l.v), 0 };
 	char type[256], width[16];
@@ -106,7 +108,7 @@ static int list_struct(const struct gf_btf *b, uint32_t id, gf_btf_each fn, void
 		struct gf_btf_walk w = { .b = b, .type = f->type, .start = id, .bits = f->bits, .bit_off = f->bit_off };
 		struct gf_btf_member m;
 		/* what lies outside of its struct is a lie */
-		if (gf_btf_walk_member(&w, &m))
+		if (strncmp(f->name, word, len) || gf_btf_walk_member(&w, &m))
 			continue;
 		gf_btf_spell(b, f->type, "", type, sizeof type - sizeof width);
 		snprintf(width, sizeof width, " : %u", f->bits);
@@ -127,24 +129,72 @@ static int list_array(const struct gf_btf *b, const struct btf_type *t, gf_btf_e
 	return 0;
 }
 
-int gf_btf_list(const struct gf_btf *b, const char *path, gf_btf_each fn, void *arg, struct gf_err *err)
+/* What may follow what w stands at. */
+static int list_at(const struct gf_btf_walk *w, gf_btf_each fn, void *arg, struct gf_err *err)
 {
-	struct gf_btf_walk w;
+	const struct gf_btf *b = w->b;
 	struct gf_btf_member m;
 	char type[200];
-	int r = start(b, path, &w, err);
 
-	if (r)
-		return -EINVAL;
-	gf_btf_describe(b, w.type, &m);
+	gf_btf_describe(b, w->type, &m);
 	if (m.next == GF_BTF_ARROW)
-		return list_struct(b, gf_btf_at(b, m.type)->type, fn, arg, err);
+		return list_struct(b, gf_btf_at(b, m.type)->type, "", 0, fn, arg, err);
 	if (m.next == GF_BTF_DOT)
-		return list_struct(b, w.type, fn, arg, err);
+		return list_struct(b, w->type, "", 0, fn, arg, err);
 	if (m.next == GF_BTF_INDEX)
 		return list_array(b, gf_btf_at(b, m.type), fn, arg);
 	if (m.is_number)
-		return gf_err_set(err, EINVAL, "`%s` is a number (%s): it is used as it is, and nothing follows it", path,
-				  gf_btf_spell(b, w.type, "", type, sizeof type));
-	return gf_btf_say_not_number(&w, strlen(path), err);
+		return gf_err_set(err, EINVAL, "`%s` is a number (%s): it is used as it is, and nothing follows it", w->path,
+				  gf_btf_spell(b, w->type, "", type, sizeof type));
+	return gf_btf_say_not_number(w, strlen(w->path), err);
+}
+
+int gf_btf_list(const struct gf_btf *b, const char *path, gf_btf_each fn, void *arg, struct gf_err *err)
+{
+	struct gf_btf_walk w;
+
+	return start(b, path, &w, err) ? -EINVAL : list_at(&w, fn, arg, err);
+}
+
+struct filter {
+	gf_btf_each fn;
+	void *arg;
+	uint32_t n;
+};
+
+static void pass(void *arg, const char *name, const char *type, const struct gf_btf_member *m)
+{
+	struct filter *f = arg;
+
+	f->n++;
+	f->fn(f->arg, name, type, m);
+}
+
+int gf_btf_complete(const struct gf_btf *b, const char *path, char *prefix, size_t n, gf_btf_each fn, void *arg,
+		    struct gf_err *err)
+{
+	struct filter f = { fn, arg, 0 };
+	struct gf_btf_walk w;
+	struct gf_btf_member m;
+	char type[256];
+	int r = start(b, path, &w, err);
+
+	if (r) {
+		/* Cut short in a member's name: those that it may become. */
+		if (!w.in || path[w.end])
+			return -EINVAL;
+		snprintf(prefix, n, "%.*s", (int)w.at, path);
+		if (list_struct(b, w.in, path + w.at, w.end - w.at, pass, &f, err) == -ENOMEM)
+			return -ENOMEM;
+		return f.n ? 0 : -EINVAL;
+	}
+	gf_btf_describe(b, w.type, &m);
+	if (!m.is_number || gf_btf_walk_member(&w, &m)) {
+		snprintf(prefix, n, "%s%s", path, !path[4] || m.next == GF_BTF_ARROW ? "->" : m.next == GF_BTF_DOT ? "." : "");
+		return list_at(&w, fn, arg, err);
+	}
+	snprintf(prefix, n, "%.*s", (int)w.at, path);
+	gf_btf_spell(b, w.type, "", type, sizeof type);
+	fn(arg, path + w.at, type, &m);
+	return 0;
 }

@@ -86,9 +86,9 @@ static int step_member(struct gf_btf_walk *w, struct gf_err *err)
 	w->at = w->end;
 	want.len = word_len(want.word);
 	w->end = w->at + (want.len ? want.len : *want.word != 0);
+	w->in = w->b->bare[w->type];
 	if (!want.len)
 		return gf_err_set(err, EINVAL, "a member's name is missing after `%.*s`", so_far(w), w->path);
-	w->in = w->b->bare[w->type];
 	if (!gf_btf_members(w->b, w->in, is_wanted, &want, NULL))
 		return err ? gf_btf_say_no_member(w, err) : -ENOENT;
 	w->bit_off += want.found.bit_off;
@@ -126,6 +126,7 @@ static int step_into(struct gf_btf_walk *w, bool arrow, bool pointers, struct gf
 
 	w->at = w->end;
 	w->end += len;
+	w->in = 0;
 	if (gf_btf_kind(t) == BTF_KIND_PTR && pointers) {
 		const struct btf_type *to = gf_btf_at(w->b, w->b->bare[t->type]);
 		const char *space = gf_btf_space(w->b, w->type);
@@ -182,6 +183,7 @@ static int step_index(struct gf_btf_walk *w, struct gf_err *err)
 
 	w->at = w->end;
 	w->end = close ? (size_t)(close + 1 - w->path) : strlen(w->path);
+	w->in = 0;
 	if (kind_at(w) != BTF_KIND_ARRAY)
 		return gf_err_set(err, EINVAL, "`%.*s` is no array (%s): it takes no index", so_far(w), w->path,
 				  gf_btf_spell(w->b, w->type, "", name, sizeof name));
@@ -218,6 +220,7 @@ int gf_btf_walk(struct gf_btf_walk *w, bool bare, bool pointers, struct gf_err *
 			r = step_into(w, true, pointers, err);
 		} else {
 			w->at = w->end++;
+			w->in = 0;
 			r = gf_err_set(err, EINVAL, "`%c` does not belong in a kernel path: after `%.*s` come `->`, `.` or `[`",
 				       isprint((unsigned char)*s) ? *s : '?', so_far(w), w->path);
 		}
