@@ -66,7 +66,9 @@ bool gf_path_ok(const char *s)
 		return false;
 	for (s += 4; *s; s += n) {
 		if (*s == '[') {
+			/* a number, or an enumerator of the kernel's */
 			n = 1 + strspn(s + 1, "0123456789");
+			n += n == 1 ? identifier(s + 1) : 0;
 			if (n == 1 || s[n++] != ']')
 				return false;
 			continue;

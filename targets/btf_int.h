@@ -123,6 +123,7 @@ struct gf_btf_walk {
 	uint32_t in;    /* struct that the piece looked at last is, or should be, a member of; 0: it is no member */
 	uint32_t start; /* type that bit_off counts from */
 	uint32_t bits;  /* width of a bit field, else 0 */
+	const char *space; /* gf_btf_space() of a pointer */
 	uint64_t bit_off; /* from the last pointer, or the start */
 	uint32_t hop[GF_KPATH_HOPS];
 	uint32_t hops;
@@ -133,16 +134,16 @@ struct gf_btf_walk {
 int gf_btf_walk(struct gf_btf_walk *w, bool bare, bool pointers, struct gf_err *err);
 /* What w stands at. -EINVAL where that reaches out of the struct that it is counted from. */
 int gf_btf_walk_member(const struct gf_btf_walk *w, struct gf_btf_member *ret);
-/* Fills in what the type says: size, elem, signs. */
-void gf_btf_describe(const struct gf_btf *b, uint32_t type, struct gf_btf_member *ret);
+/* What its type says of it: size, elem, signs, what may follow. */
+void gf_btf_describe(const struct gf_btf_walk *w, struct gf_btf_member *ret);
 
 /* Value of an enumerator of a name that need not end in NUL. */
 int gf_btf_enum_n(const struct gf_btf *b, const char *name, size_t len, int64_t *ret);
 /* The type as C spells it ("struct mm_struct *"), cut to n. name: what is declared, or "". Returns buf. */
 const char *gf_btf_spell(const struct gf_btf *b, uint32_t type, const char *name, char *buf, size_t n);
-/* Per-CPU, user or other memory that a pointer's target lies in and that is not simply the kernel's: "percpu",
- * "user", "iomem"; NULL: none that is known. */
-const char *gf_btf_space(const struct gf_btf *b, uint32_t type);
+/* Memory that a pointer's target lies in when that is not simply the kernel's: "percpu", "user", "iomem"; else NULL. in,
+ * name: the struct and the member that the pointer is, in 0 where it is none. */
+const char *gf_btf_space(const struct gf_btf *b, uint32_t type, uint32_t in, const char *name, size_t len);
 
 /* Sentences (btf_say.c). The word at [w->at, w->end) is no member of w->in: -ENOENT. */
 int gf_btf_say_no_member(const struct gf_btf_walk *w, struct gf_err *err);

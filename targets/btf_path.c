@@ -37,7 +37,7 @@ static int resolve(struct gf_btf_walk *w, const char *path, struct gf_kpath *ret
 
 	if (!path[4])
 		return gf_err_set(err, EINVAL, "`task` is a pointer to struct task_struct, not a number: go on with `->` and a member");
-	gf_btf_describe(w->b, w->type, &m);
+	gf_btf_describe(w, &m);
 	if (!m.is_number)
 		return gf_btf_say_not_number(w, strlen(path), err);
 	if (gf_btf_walk_member(w, &m))
@@ -105,7 +105,8 @@ static int list_struct(const struct gf_btf *b, uint32_t id, const char *word, si
 		qsort(l.v, l.n, sizeof *l.v, by_place);
 	for (uint32_t i = 0; i < l.n; i++) {
 		const struct gf_btf_found *f = &l.v[i].f;
-		struct gf_btf_walk w = { .b = b, .type = f->type, .start = id, .bits = f->bits, .bit_off = f->bit_off };
+		struct gf_btf_walk w = { .b = b, .type = f->type, .start = id, .bits = f->bits, .bit_off = f->bit_off,
+					 .space = gf_btf_space(b, f->type, id, f->name, strlen(f->name)) };
 		struct gf_btf_member m;
 		/* what lies outside of its struct is a lie */
 		if (strncmp(f->name, word, len) || gf_btf_walk_member(&w, &m))
@@ -120,12 +121,14 @@ static int list_struct(const struct gf_btf *b, uint32_t id, const char *word, si
 
 static int list_array(const struct gf_btf *b, const struct btf_type *t, gf_btf_each fn, void *arg)
 {
+	struct gf_btf_walk w = { .b = b, .type = gf_btf_array(t)->type };
 	struct gf_btf_member m;
 	char name[32], type[256];
 
 	snprintf(name, sizeof name, gf_btf_array(t)->nelems > 1 ? "[0..%u]" : "[%u]", gf_btf_array(t)->nelems - 1);
-	gf_btf_describe(b, gf_btf_array(t)->type, &m);
-	fn(arg, name, gf_btf_spell(b, gf_btf_array(t)->type, "", type, sizeof type), &m);
+	w.space = gf_btf_space(b, w.type, 0, NULL, 0);
+	gf_btf_describe(&w, &m);
+	fn(arg, name, gf_btf_spell(b, w.type, "", type, sizeof type), &m);
 	return 0;
 }
 
@@ -136,7 +139,7 @@ static int list_at(const struct gf_btf_walk *w, gf_btf_each fn, void *arg, struc
 	struct gf_btf_member m;
 	char type[200];
 
-	gf_btf_describe(b, w->type, &m);
+	gf_btf_describe(w, &m);
 	if (m.next == GF_BTF_ARROW)
 		return list_struct(b, gf_btf_at(b, m.type)->type, "", 0, fn, arg, err);
 	if (m.next == GF_BTF_DOT)
@@ -188,7 +191,7 @@ int gf_btf_complete(const struct gf_btf *b, const char *path, char *prefix, size
 			return -ENOMEM;
 		return f.n ? 0 : -EINVAL;
 	}
-	gf_btf_describe(b, w.type, &m);
+	gf_btf_describe(&w, &m);
 	if (!m.is_number || gf_btf_walk_member(&w, &m)) {
 		snprintf(prefix, n, "%s%s", path, !path[4] || m.next == GF_BTF_ARROW ? "->" : m.next == GF_BTF_DOT ? "." : "");
 		return list_at(&w, fn, arg, err);

@@ -51,9 +51,36 @@ static size_t near_names(const struct gf_btf *b, uint32_t in, const char *word, 
 	return n;
 }
 
+static bool take_few(void *arg, const struct gf_btf_found *f)
+{
+	struct names *few = arg;
+
+	if (few->n <= NEAR)
+		few->v[few->n++] = f->name;
+	return few->n > NEAR;
+}
+
+/* The members of a struct that has at most NEAR: "`b` or `s`"; "" if it has more, or none. */
+static const char *few_members(const struct gf_btf *b, uint32_t in, char *buf, size_t n)
+{
+	const char *few[NEAR + 1] = { 0 };
+	struct names all = { few, 0 };
+
+	gf_btf_members(b, in, take_few, &all, NULL);
+	buf[0] = 0;
+	if (all.n == 1)
+		snprintf(buf, n, "`%.60s`", few[0]);
+	else if (all.n == 2)
+		snprintf(buf, n, "`%.60s` or `%.60s`", few[0], few[1]);
+	else if (all.n == 3)
+		snprintf(buf, n, "`%.60s`, `%.60s` or `%.60s`", few[0], few[1], few[2]);
+	return buf;
+}
+
 /* A member of this name one struct further. */
 struct further {
 	const struct gf_btf *b;
+	uint32_t in;
 	const char *word;
 	uint32_t visits;
 	const char *through; /* member of the struct searched that leads there */
@@ -68,10 +95,11 @@ static bool same_name(void *arg, const struct gf_btf_found *f)
 static bool look_further(void *arg, const struct gf_btf_found *f)
 {
 	struct further *x = arg;
+	struct gf_btf_walk w = { .b = x->b, .type = f->type, .space = gf_btf_space(x->b, f->type, x->in, f->name, strlen(f->name)) };
 	struct gf_btf_member m;
 	uint32_t id;
 
-	gf_btf_describe(x->b, f->type, &m);
+	gf_btf_describe(&w, &m);
 	if (m.next != GF_BTF_DOT && m.next != GF_BTF_ARROW)
 		return false;
 	id = m.next == GF_BTF_ARROW ? gf_btf_at(x->b, m.type)->type : m.type;
@@ -82,7 +110,7 @@ static bool look_further(void *arg, const struct gf_btf_found *f)
 	return true;
 }
 
-/* "struct mm_struct", or of what the path says if it has no name. */
+/* "struct mm_struct", or "sigset_t", or of what the path says if it has no name at all. */
 static const char *struct_name(const struct gf_btf_walk *w, char *buf, size_t n)
 {
 	const struct btf_type *t = gf_btf_at(w->b, w->in);
@@ -90,19 +118,30 @@ static const char *struct_name(const struct gf_btf_walk *w, char *buf, size_t n)
 
 	while (len && (w->path[len - 1] == '.' || w->path[len - 1] == '>' || w->path[len - 1] == '-'))
 		len--;
-	if (*gf_btf_str(w->b, t->name_off) || !len)
-		gf_btf_spell(w->b, w->in, "", buf, n);
-	else
+	gf_btf_spell(w->b, *gf_btf_str(w->b, t->name_off) ? w->in : w->type, "", buf, n);
+	if (strchr(buf, '{') && len)
 		snprintf(buf, n, "`%.*s` (a %s without a name)", (int)len, w->path,
 			 gf_btf_kind(t) == BTF_KIND_UNION ? "union" : "struct");
 	return buf;
 }
 
+/* "; did you mean `a`, `b` or `task->mm->c`?", "" for n 0. */
+static void say_near(const char *const near[], size_t n, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	buf[0] = 0;
+	for (size_t i = 0; i < n && at < size; i++)
+		at += (size_t)snprintf(buf + at, size - at, "%s`%.150s`", !i ? "; did you mean " : i + 1 < n ? ", " : " or ", near[i]);
+	if (n && at < size)
+		snprintf(buf + at, size - at, "?");
+}
+
 int gf_btf_say_no_member(const struct gf_btf_walk *w, struct gf_err *err)
 {
-	char word[64], in[200], hint[260] = "";
-	const char *near[NEAR] = { 0 };
-	struct further x = { .b = w->b, .word = word };
+	char word[64], in[200], hint[300], path[200];
+	const char *near[NEAR + 1] = { 0 };
+	struct further x = { .b = w->b, .in = w->in, .word = word };
 	size_t n, len = w->end - w->at;
 
 	if (!err)
@@ -110,18 +149,20 @@ int gf_btf_say_no_member(const struct gf_btf_walk *w, struct gf_err *err)
 	snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : sizeof word - 1), w->path + w->at);
 	struct_name(w, in, sizeof in);
 	n = near_names(w->b, w->in, word, near);
-	if (n)
-		snprintf(hint, sizeof hint, "; did you mean `%.60s`%s%.60s%s%s%.60s%s?", near[0], n == 1 ? "" : n == 2 ? " or `" : ", `",
-			 n > 1 ? near[1] : "", n > 1 ? "`" : "", n > 2 ? " or `" : "", n > 2 ? near[2] : "", n > 2 ? "`" : "");
-	else if (gf_btf_members(w->b, w->in, look_further, &x, &x.visits))
-		snprintf(hint, sizeof hint, "; there is `%.*s%.60s%s%s`", (int)(w->at < 120 ? w->at : 120), w->path, x.through,
-			 x.next == GF_BTF_ARROW ? "->" : ".", word);
+	if (len < sizeof word && w->at < 100 && gf_btf_members(w->b, w->in, look_further, &x, &x.visits)) {
+		n = n < NEAR ? n : NEAR - 1;
+		snprintf(path, sizeof path, "%.*s%.60s%s%.60s", (int)w->at, w->path, x.through, x.next == GF_BTF_ARROW ? "->" : ".", word);
+		near[n++] = path;
+	}
+	say_near(near, n, hint, sizeof hint);
+	if (!n && *few_members(w->b, w->in, path, sizeof path))
+		snprintf(hint, sizeof hint, "; it has %s", path);
 	return gf_err_set(err, ENOENT, "%s has no member `%s`%s", in, word, hint);
 }
 
 static int say_pointer(const struct gf_btf_walk *w, int upto, struct gf_err *err)
 {
-	const char *space = gf_btf_space(w->b, w->type);
+	const char *space = w->space;
 	uint32_t to = gf_btf_at(w->b, w->b->bare[w->type])->type;
 	const struct btf_type *t = gf_btf_at(w->b, w->b->bare[to]);
 	char name[200];
@@ -154,31 +195,20 @@ static int say_pointer(const struct gf_btf_walk *w, int upto, struct gf_err *err
 	}
 }
 
-static bool take_few(void *arg, const struct gf_btf_found *f)
-{
-	struct names *few = arg;
-
-	if (few->n <= NEAR)
-		few->v[few->n++] = f->name;
-	return few->n > NEAR;
-}
-
 /* A struct of few members (atomic_t, kuid_t) is told with them. */
 static int say_struct(const struct gf_btf_walk *w, int upto, const char *name, struct gf_err *err)
 {
-	const char *few[NEAR + 1] = { 0 };
-	struct names all = { few, 0 };
-	char hint[260] = "a member";
+	char few[260], what[240];
+	const char *word = gf_btf_kind(gf_btf_at(w->b, w->b->bare[w->type])) == BTF_KIND_UNION ? "union" : "struct";
 
-	gf_btf_members(w->b, w->type, take_few, &all, NULL);
-	if (all.n == 1)
-		snprintf(hint, sizeof hint, "`%.60s`", few[0]);
-	else if (all.n == 2)
-		snprintf(hint, sizeof hint, "`%.60s` or `%.60s`", few[0], few[1]);
-	else if (all.n == 3)
-		snprintf(hint, sizeof hint, "`%.60s`, `%.60s` or `%.60s`", few[0], few[1], few[2]);
-	return gf_err_set(err, EINVAL, "`%.*s` is a %s%s, not a number: go on with `.` and %s", upto, w->path, name,
-			  strchr(name, ' ') ? "" : " (a struct or union)", hint);
+	if (strchr(name, '{'))
+		snprintf(what, sizeof what, "a %s without a name", word);
+	else if (strstr(name, word) == name)
+		snprintf(what, sizeof what, "a %.180s", name);
+	else
+		snprintf(what, sizeof what, "of type %.180s, a %s", name, word);
+	return gf_err_set(err, EINVAL, "`%.*s` is %s, not a number: go on with `.` and %s", upto, w->path, what,
+			  *few_members(w->b, w->type, few, sizeof few) ? few : "a member");
 }
 
 int gf_btf_say_not_number(const struct gf_btf_walk *w, size_t upto, struct gf_err *err)

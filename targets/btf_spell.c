@@ -49,6 +49,21 @@ static const char *tag_word(const struct btf_type *t)
 	}
 }
 
+/* BTF has the compiler's names of integers; people write shorter ones. */
+static const char *usual_name(const char *s)
+{
+	static const char *const names[][2] = {
+		{ "long unsigned int", "unsigned long" },   { "long int", "long" },
+		{ "short unsigned int", "unsigned short" }, { "short int", "short" },
+		{ "long long unsigned int", "unsigned long long" }, { "long long int", "long long" },
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(s, names[i][0]))
+			return names[i][1];
+	return s;
+}
+
 static void spell(const struct gf_btf *b, uint32_t id, uint32_t deep, const char *name, char *buf, size_t n);
 
 static void parameters(const struct gf_btf *b, const struct btf_type *t, uint32_t deep, char decl[DECL_MAX])
@@ -116,7 +131,7 @@ static void spell(const struct gf_btf *b, uint32_t id, uint32_t deep, const char
 			break;
 		}
 	}
-	const char *base = gf_btf_str(b, t->name_off);
+	const char *base = usual_name(gf_btf_str(b, t->name_off));
 	if (!*base)
 		base = !gf_btf_kind(t) ? "void" : *tag_word(t) ? "{...}" : "?";
 	/* "int *", "char[16]", "int x" */
@@ -127,22 +142,4 @@ const char *gf_btf_spell(const struct gf_btf *b, uint32_t type, const char *name
 {
 	spell(b, type, 0, name, buf, n);
 	return buf;
-}
-
-const char *gf_btf_space(const struct gf_btf *b, uint32_t type)
-{
-	static const char *const spaces[] = { "percpu", "user", "iomem" };
-	uint32_t id = gf_btf_at(b, b->bare[type])->type;
-
-	for (uint32_t i = 0; i < GF_BTF_CHAIN; i++) {
-		const struct btf_type *t = gf_btf_at(b, id);
-		if (!gf_btf_is_modifier(gf_btf_kind(t)))
-			break;
-		if (gf_btf_kind(t) == BTF_KIND_TYPE_TAG && !BTF_INFO_KFLAG(t->info))
-			for (size_t k = 0; k < sizeof spaces / sizeof *spaces; k++)
-				if (!strcmp(gf_btf_str(b, t->name_off), spaces[k]))
-					return spaces[k];
-		id = t->type;
-	}
-	return NULL;
 }

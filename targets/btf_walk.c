@@ -94,6 +94,7 @@ static int step_member(struct gf_btf_walk *w, struct gf_err *err)
 	w->bit_off += want.found.bit_off;
 	w->bits = want.found.bits;
 	w->type = want.found.type;
+	w->space = gf_btf_space(w->b, w->type, w->in, want.word, want.len);
 	return 0;
 }
 
@@ -129,13 +130,12 @@ static int step_into(struct gf_btf_walk *w, bool arrow, bool pointers, struct gf
 	w->in = 0;
 	if (gf_btf_kind(t) == BTF_KIND_PTR && pointers) {
 		const struct btf_type *to = gf_btf_at(w->b, w->b->bare[t->type]);
-		const char *space = gf_btf_space(w->b, w->type);
 		if (!gf_btf_is_struct(to))
 			return gf_btf_say_not_number(w, w->at, err);
 		if (!arrow)
 			return gf_err_set(err, EINVAL, "`%.*s` is a pointer (%s): write `->` instead of `.`", so_far(w), w->path,
 					  gf_btf_spell(w->b, w->type, "", name, sizeof name));
-		if (space)
+		if (w->space)
 			return gf_btf_say_not_number(w, w->at, err);
 		r = follow(w, err);
 		return r ? r : step_member(w, err);
@@ -201,6 +201,7 @@ static int step_index(struct gf_btf_walk *w, struct gf_err *err)
 				  a->nelems, a->nelems == 1 ? "" : "s", a->nelems - 1, (long long)i);
 	}
 	w->type = a->type;
+	w->space = gf_btf_space(w->b, w->type, 0, NULL, 0);
 	w->bit_off += (uint64_t)i * w->b->size[a->type] * 8;
 	w->bits = 0;
 	return 0;
@@ -228,9 +229,10 @@ int gf_btf_walk(struct gf_btf_walk *w, bool bare, bool pointers, struct gf_err *
 	return r;
 }
 
-void gf_btf_describe(const struct gf_btf *b, uint32_t type, struct gf_btf_member *ret)
+void gf_btf_describe(const struct gf_btf_walk *w, struct gf_btf_member *ret)
 {
-	uint32_t id = b->bare[type], v;
+	const struct gf_btf *b = w->b;
+	uint32_t id = b->bare[w->type], v;
 	const struct btf_type *t = gf_btf_at(b, id), *to;
 
 	*ret = (struct gf_btf_member){ .type = id, .size = b->size[id], .next = GF_BTF_NOTHING };
@@ -248,7 +250,7 @@ void gf_btf_describe(const struct gf_btf *b, uint32_t type, struct gf_btf_member
 	case BTF_KIND_PTR:
 		ret->is_pointer = 1;
 		to = gf_btf_at(b, b->bare[t->type]);
-		if (gf_btf_is_struct(to) && !gf_btf_space(b, type))
+		if (gf_btf_is_struct(to) && !w->space)
 			ret->next = GF_BTF_ARROW;
 		break;
 	case BTF_KIND_STRUCT:
@@ -291,7 +293,7 @@ int gf_btf_walk_member(const struct gf_btf_walk *w, struct gf_btf_member *ret)
 	struct gf_btf_member m;
 	uint64_t end = w->b->size[w->start];
 
-	gf_btf_describe(w->b, w->type, &m);
+	gf_btf_describe(w, &m);
 	if (w->bits ? w->bit_off + w->bits > end * 8 : w->bit_off % 8 || w->bit_off / 8 + m.size > end)
 		return -EINVAL;
 	m.off = (uint32_t)(w->bit_off / 8);

@@ -93,7 +93,7 @@ _gpufasctl()
 		compile) words="$common --output --target --ram --strict --period" ;;
 		disasm) words="$common --target --opcodes" ;;
 		fmt) words="$common --write --check" ;;
-		fields) words="$common --json --target --man" ;;
+		fields) words="$common --json --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;

@@ -45,6 +45,9 @@ is "check --ram of what is not there: exit 3" $? 3
 has "check --ram of what is not there: named" "$(cat "$work/err")" "$work/nothing"
 $ctl check --ram "$p/guest.policy" "$p/guest.policy" >/dev/null 2>"$work/err"
 is "check --ram of what is no memory: exit 3" $? 3
+$ctl fields --ram "$work/nothing" 'task->mm' >/dev/null 2>"$work/err"
+is "fields --ram of what is not there: exit 3" $? 3
+has "fields --ram of what is not there: named" "$(cat "$work/err")" "$work/nothing"
 rm "$p/guest.policy"
 $ctl check "$p/none.policy" >/dev/null 2>"$work/err"
 is "check of a missing file: exit 1" $? 1
