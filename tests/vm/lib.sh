@@ -9,7 +9,7 @@ n=0
 d=$(mktemp -d) || exit 1
 qemu=
 cleanup() {
-	[ -n "$qemu" ] && kill -9 "$qemu" 2>/dev/null
+	[ -n "$qemu" ] && kill "$qemu" 2>/dev/null # timeout: it ends QEMU, too
 	rm -rf "$d"
 }
 trap cleanup EXIT
