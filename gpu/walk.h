@@ -47,6 +47,8 @@ GF_INLINE const uint8_t *gf_tlb_at(const struct gf_kmem *k, struct gf_tlb *t, ui
 	uint32_t way = (uint32_t)((va >> 12 ^ va >> 21) & (GF_TLB_WAYS - 1));
 	struct gf_gva a = { va };
 
+	if (!(va >> 63))
+		return NULL; /* page 0 would be an empty way's */
 	if (!t || va - k->page_offset < k->direct_size || va - page + len > 4096)
 		return gf_kmem_at(k, a, len);
 	if (t->page[way] != page) {
