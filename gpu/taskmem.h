@@ -86,7 +86,7 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 		}
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
 			same &= o->rss_kind != GF_RSS_PERCPU || (int64_t)gf_load(p + o->rss[i], 8) == word[i];
-			v[i] = GF_MAX(word[i] + sum[i], (int64_t)0);
+			v[i] = GF_MAX((int64_t)((uint64_t)word[i] + (uint64_t)sum[i]), (int64_t)0);
 			if (v[i] >> 40)
 				return -1; /* more than 4 PiB: no such count */
 		}

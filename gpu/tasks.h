@@ -197,8 +197,8 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, uint64_t pid, const uint8
 		}
 	}
 	r->threads = gf_u32(sp, so->nr_threads);
-	r->prio = (short)((int32_t)gf_u32(p, o->prio) - 100);
-	r->nice = (signed char)((int32_t)gf_u32(p, o->static_prio) - 120);
+	r->prio = (short)(gf_u32(p, o->prio) - 100u);
+	r->nice = (signed char)(gf_u32(p, o->static_prio) - 120u);
 	r->policy = (uint8_t)gf_u32(p, o->policy);
 	r->oom_adj = (short)gf_load(sp + so->oom_score_adj, 2);
 	r->state = gf_state_letter(gf_u32(p, o->state), gf_u32(p, o->exit_state));
