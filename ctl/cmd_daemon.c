@@ -200,7 +200,7 @@ static int no_signal(const struct gf_ctl *ctl, const char *word)
 
 int gf_cmd_signal(struct gf_ctl *ctl)
 {
-	char sig[32];
+	char sig[32], text[256];
 	double pid;
 	json_t *data;
 	int rc;
@@ -215,7 +215,8 @@ int gf_cmd_signal(struct gf_ctl *ctl)
 	if (ctl->json)
 		gf_ctl_json(data, true);
 	else
-		printf("%s %s to pid %d of %s\n", *gf_js_str(data, "result") ? gf_js_str(data, "result") : "sent", sig, (int)pid, ctl->arg[0]);
+		printf("%s %s to pid %d of %s%s%s\n", *gf_js_str(data, "result") ? gf_js_str(data, "result") : "sent", sig, (int)pid, ctl->arg[0],
+		       *gf_js_str(data, "text") ? ": " : "", gf_show_safe(gf_js_str(data, "text"), text, sizeof text));
 	json_decref(data);
 	return GF_EXIT_OK;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/kernel_fields.h"
+#include "ctl/peer.h"
 #include "ctl/text.h"
 
 static const char *unit_of(const struct gf_field_info *f)
@@ -183,36 +184,81 @@ static void print_table(const struct gf_ctl *ctl, const struct gf_field_info *v,
 	}
 }
 
-int gf_cmd_fields(struct gf_ctl *ctl)
+/* What may follow a path in a target's kernel. */
+static int members(struct gf_ctl *ctl, const char *target, const char *path)
 {
-	const char *kind = ctl->val[GF_O_TARGET], *letters = kind ? letters_of(kind) : NULL;
+	json_t *data;
+	int rc = gf_ctl_call(ctl, "fields", json_pack("{s:s, s:s}", "target", target, "path", path), &data, NULL);
+
+	if (rc)
+		return rc;
+	if (ctl->json)
+		gf_ctl_json(data, false);
+	else
+		gf_kernel_fields_print(ctl, data);
+	json_decref(data);
+	return GF_EXIT_OK;
+}
+
+static int list(struct gf_ctl *ctl, const char *letters)
+{
 	size_t n, hits = 0;
 	const struct gf_field_info *v = gf_fields(&n);
-	json_t *list;
+
+	for (size_t i = 0; i < n; i++)
+		hits += wanted(ctl, &v[i], letters);
+	if (!ctl->json) {
+		if (!hits)
+			return gf_ctl_fail(GF_EXIT_NO, "no field's name contains this");
+		print_table(ctl, v, n, letters);
+		return GF_EXIT_OK;
+	}
+	json_t *all = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (wanted(ctl, &v[i], letters))
+			json_array_append_new(all, field_json(&v[i]));
+	json_t *out = json_pack("{s:o}", "fields", all);
+	gf_ctl_json(out, false);
+	json_decref(out);
+	return hits ? GF_EXIT_OK : GF_EXIT_NO;
+}
+
+/* A target of the daemon's, by name: paths into its kernel, or the fields of its kind. */
+static int of_target(struct gf_ctl *ctl, const char *name)
+{
+	const char *letters;
+	json_t *data;
+	int rc = GF_EXIT_OK;
+
+	if (ctl->args && gf_kernel_path(ctl->arg[0])) {
+		for (int i = 0; i < ctl->args && !rc; i++)
+			rc = members(ctl, name, ctl->arg[i]);
+		return rc;
+	}
+	rc = gf_ctl_call(ctl, "fields", json_pack("{s:s}", "target", name), &data, NULL);
+	if (rc)
+		return rc;
+	letters = letters_of(gf_js_str(data, "kind"));
+	rc = list(ctl, letters ? letters : "BP");
+	if (!rc && !ctl->json && letters && *letters == 'V')
+		printf("And kernel paths, such as task->mm->map_count: `gpufasctl fields --target %s 'task->mm'`\n", name);
+	json_decref(data);
+	return rc;
+}
+
+int gf_cmd_fields(struct gf_ctl *ctl)
+{
+	const char *target = ctl->val[GF_O_TARGET], *letters = target ? letters_of(target) : NULL;
+	size_t n;
+	const struct gf_field_info *v = gf_fields(&n);
 
 	if (ctl->val[GF_O_RAM])
 		return gf_kernel_fields_ram(ctl);
-	if (kind && !letters)
-		return gf_ctl_misuse(ctl, "--target is host, vm, image, trace or kmod, not `%s`", kind);
 	if (ctl->val[GF_O_MAN]) {
 		print_man(v, n);
 		return GF_EXIT_OK;
 	}
-	for (size_t i = 0; i < n; i++)
-		hits += wanted(ctl, &v[i], letters);
-	if (!ctl->json) {
-		if (hits)
-			print_table(ctl, v, n, letters);
-		else
-			return gf_ctl_fail(GF_EXIT_NO, "no field's name contains this");
-		return GF_EXIT_OK;
-	}
-	list = json_array();
-	for (size_t i = 0; i < n; i++)
-		if (wanted(ctl, &v[i], letters))
-			json_array_append_new(list, field_json(&v[i]));
-	json_t *out = json_pack("{s:o}", "fields", list);
-	gf_ctl_json(out, false);
-	json_decref(out);
-	return hits ? GF_EXIT_OK : GF_EXIT_NO;
+	if (target && !letters)
+		return of_target(ctl, target);
+	return list(ctl, letters);
 }

@@ -11,6 +11,7 @@
 
 #include "ctl/memory.h"
 #include "ctl/probe.h"
+#include "ctl/ram.h"
 #include "ctl/text.h"
 #include "targets/kallsyms.h"
 #include "targets/layout.h"
@@ -25,47 +26,6 @@ static json_t *hex(uint64_t v)
 
 	snprintf(text, sizeof text, "0x%" PRIx64, v);
 	return json_string(text);
-}
-
-/* "0x80000000", "2147483648", "2G", "2GiB", "2048M". */
-static bool amount(const char **s, uint64_t *ret)
-{
-	static const char units[] = "KMGT";
-	const char *u;
-	char *end;
-	unsigned shift = 0;
-
-	if (**s < '0' || **s > '9')
-		return false;
-	errno = 0;
-	*ret = strtoull(*s, &end, 0);
-	if (errno)
-		return false;
-	u = *end ? strchr(units, *end) : NULL;
-	if (u) {
-		shift = 10 * (unsigned)(u - units + 1);
-		end += end[1] == 'i' && end[2] == 'B' ? 3 : 1;
-	}
-	if (*ret > UINT64_MAX >> shift)
-		return false;
-	*ret <<= shift;
-	*s = end;
-	return true;
-}
-
-/* GPA:SIZE@OFF,... */
-static bool parse_layout(const char *s, struct gf_ram_piece piece[GF_RAM_SEGS], size_t *ret_n)
-{
-	size_t n = 0;
-
-	do {
-		struct gf_ram_piece *p = &piece[n];
-
-		if (n++ == GF_RAM_SEGS || !amount(&s, &p->gpa) || *s++ != ':' || !amount(&s, &p->size) || *s++ != '@' || !amount(&s, &p->off))
-			return false;
-	} while (*s++ == ',');
-	*ret_n = n;
-	return s[-1] == 0;
 }
 
 static json_t *memory_json(const struct gf_ramfile *f)
@@ -275,10 +235,10 @@ int gf_cmd_probe(struct gf_ctl *ctl)
 	struct gf_kernel *k;
 	struct gf_err err = { "" };
 	size_t n = 0;
-	int rc = GF_EXIT_OK, r;
+	int rc = gf_ctl_layout(ctl, piece, &n), r;
 
-	if (ctl->val[GF_O_LAYOUT] && !parse_layout(ctl->val[GF_O_LAYOUT], piece, &n))
-		return gf_ctl_misuse(ctl, "--layout is GPA:SIZE@OFFSET,... such as 0:2G@0,4G:3G@2G, not `%s`", ctl->val[GF_O_LAYOUT]);
+	if (rc)
+		return rc;
 	r = gf_ctl_memory_map(ctl->arg[0], piece, n, true, &ram, &guest, &err);
 	/* Memory that can be had but not made sense of is an answer. */
 	if (r)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/peer.h"
+#include "ctl/ram.h"
 #include "ctl/text.h"
 
 #define MAX_COLUMNS 64
@@ -260,7 +261,11 @@ int gf_cmd_ps(struct gf_ctl *ctl)
 		rc = choose_columns(ctl, copy, col, &cols);
 	if (!rc)
 		rc = choose_sort(ctl);
-	if (!rc)
+	if (!rc && ctl->val[GF_O_LAYOUT] && !ctl->val[GF_O_RAM])
+		rc = gf_ctl_misuse(ctl, "--layout is for --ram");
+	if (!rc && ctl->val[GF_O_RAM])
+		rc = gf_ctl_ram_ps(ctl, &data);
+	else if (!rc)
 		rc = gf_ctl_call(ctl, "ps", ctl->val[GF_O_TARGET] ? json_pack("{s:s}", "target", ctl->val[GF_O_TARGET]) : NULL, &data, NULL);
 	if (!rc) {
 		rc = show(ctl, data, col, cols, max);

@@ -13,6 +13,8 @@
 #define OPT_RAM OPT(GF_O_RAM, "ram", 0, "FILE|QMP", "look kernel paths up in this guest's memory: a QMP socket, a RAM file, a dump")
 #define OPT_TARGET_NAME OPT(GF_O_TARGET, "target", 't', "NAME", "this target of the daemon's (default: the first)")
 #define OPT_PERIOD OPT(GF_O_PERIOD, "period", 0, "TIME", "the period to warn about too short holds for (default 100ms)")
+#define OPT_RAM_FILE OPT(GF_O_RAM, "ram", 0, "FILE", "without a daemon: the memory in this file (a raw RAM file, or an ELF core)")
+#define OPT_LAYOUT OPT(GF_O_LAYOUT, "layout", 'l', "GPA:SIZE@OFFSET,...", "where the pieces of a RAM file are in the guest (default: found out)")
 #define OPT_STRICT OPT(GF_O_STRICT, "strict", 0, NULL, "warnings count as errors")
 
 const struct gf_ctl_opt gf_ctl_common[] = {
@@ -45,18 +47,25 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  .help = "Comments are kept. `-` is standard input.\n",
 	  OPTS(OPT(GF_O_WRITE, "write", 'w', NULL, "rewrite the files that differ"),
 	       OPT(GF_O_CHECK, "check", 0, NULL, "only name the files that differ; exit 1 if there are any")) },
-	{ .name = "fields", .args = "[FIELD...|PATH...]", .run = gf_cmd_fields, .min_args = 0, .max_args = -1, .json = true,
+	{ .name = "fields", .args = "[FIELD...|PATH...]", .run = gf_cmd_fields, .min_args = 0, .max_args = -1, .json = true, .daemon = true,
 	  .summary = "list the fields that a policy can name",
-	  .help = "With arguments only fields whose names contain one of them. With --ram the arguments\n"
-		  "are kernel paths, such as task->mm, and what may follow them in that kernel is shown.\n",
-	  OPTS(OPT_RAM, OPT(GF_O_TARGET, "target", 't', "KIND", "only fields that this kind of target can give: host, vm, image, trace, kmod"),
+	  .help = "With arguments only fields whose names contain one of them. With --ram, or with\n"
+		  "a target's name, arguments that are kernel paths, such as task->mm, are shown with what\n"
+		  "may follow them in that kernel.\n",
+	  OPTS(OPT_RAM, OPT(GF_O_TARGET, "target", 't', "KIND|NAME", "only fields of this kind of target (host, vm, image, trace, kmod), or of this target"),
 	       OPT(GF_O_MAN, "man", 0, NULL, "print the sections of gpufas-fields(7), as scdoc source")) },
 	{ .name = "probe", .args = "RAM|CORE|QMP", .run = gf_cmd_probe, .min_args = 1, .max_args = 1, .json = true,
 	  .summary = "look for a kernel in a guest's memory or a dump, and tell what could be done with it",
 	  .help = "RAM is the file that a guest's memory is in, CORE an ELF core of it (QEMU's\n"
 		  "dump-guest-memory, kdump), QMP the socket of a running QEMU. Nothing is written.\n"
 		  "Exits 1 when there is no kernel that can be read, or something is missing.\n",
-	  OPTS(OPT(GF_O_LAYOUT, "layout", 'l', "GPA:SIZE@OFFSET,...", "where the pieces of a RAM file are in the guest (default: found out)")) },
+	  OPTS(OPT_LAYOUT) },
+	{ .name = "dry-run", .args = "FILE|DIR... --ram FILE", .run = gf_cmd_dry_run, .min_args = 1, .max_args = -1, .json = true,
+	  .summary = "say what a policy would do on a machine whose memory is in a file",
+	  .help = "Ticks on that one moment, as if all stayed as it was, and says what happens and\n"
+		  "why, as `events` does. Nothing is written. With --json each event is one line.\n",
+	  OPTS(OPT_RAM_FILE, OPT_LAYOUT, OPT(GF_O_FOR, "for", 0, "TIME", "for so long (default 60s; it takes no such time)"),
+	       OPT(GF_O_PERIOD, "period", 0, "TIME", "between two ticks (default 100ms)")) },
 	{ .name = "reload", .args = "", .run = gf_cmd_reload, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
 	  .summary = "have the daemon read its policies again",
 	  .help = "On any error the policy in force stays in force, and the errors are shown.\n" },
@@ -67,7 +76,7 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  .help = "A - is a value that is not known for this process, or not yet.\n",
 	  OPTS(OPT(GF_O_SORT, "sort", 's', "FIELD", "largest first; -FIELD: smallest first (default rss)"),
 	       OPT(GF_O_COLUMNS, "columns", 'o', "F,F,...", "these fields, or `all` that are sampled"),
-	       OPT(GF_O_LAST, "lines", 'n', "N", "at most N processes"), OPT_TARGET_NAME) },
+	       OPT(GF_O_LAST, "lines", 'n', "N", "at most N processes"), OPT_TARGET_NAME, OPT_RAM_FILE, OPT_LAYOUT) },
 	{ .name = "top", .args = "", .run = gf_cmd_top, .min_args = 0, .max_args = 0, .daemon = true,
 	  .summary = "watch rules and processes on a live screen",
 	  .help = "Press h on the screen for its keys.\n",

@@ -180,6 +180,17 @@ static void add_counts(const json_t *c, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", buf);
 }
 
+/* "; store, delivered, 2 tries": how it went into a target's memory. */
+static const char *delivery(const json_t *o, char *buf, size_t n)
+{
+	long long tries = gf_js_int(o, "tries");
+
+	buf[0] = 0;
+	if (*gf_js_str(o, "how"))
+		snprintf(buf, n, "; %.32s, %.32s, %lld %s", gf_js_str(o, "how"), gf_js_str(o, "became"), tries, tries == 1 ? "try" : "tries");
+	return buf;
+}
+
 static void add_members(const json_t *m, struct gf_lines *out)
 {
 	if (!json_array_size(m))
@@ -190,14 +201,14 @@ static void add_members(const json_t *m, struct gf_lines *out)
 		const json_t *o = json_array_get(m, i);
 		const char *error = gf_js_str(o, "error");
 		double us = gf_js_num(o, "exit_us");
-		char span[32];
+		char span[32], how[96];
 		if (*error)
 			gf_lines_add(out, GF_LOOK_WARN, "  %7lld not reached: %s", gf_js_int(o, "pid"), error);
 		else if (isnan(us))
-			gf_lines_add(out, GF_LOOK_PLAIN, "  %7lld reached; has not ended", gf_js_int(o, "pid"));
+			gf_lines_add(out, GF_LOOK_PLAIN, "  %7lld reached; has not ended%s", gf_js_int(o, "pid"), delivery(o, how, sizeof how));
 		else
-			gf_lines_add(out, GF_LOOK_PLAIN, "  %7lld ended after %s", gf_js_int(o, "pid"),
-				     gf_show_span(us / 1e6, span, sizeof span));
+			gf_lines_add(out, GF_LOOK_PLAIN, "  %7lld ended after %s%s", gf_js_int(o, "pid"),
+				     gf_show_span(us / 1e6, span, sizeof span), delivery(o, how, sizeof how));
 	}
 }
 

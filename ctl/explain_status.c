@@ -46,10 +46,10 @@ static void add_target(const json_t *t, bool many, struct gf_lines *out)
 {
 	char a[32], b[32], c[32], d[32];
 	long long missed = gf_js_int(t, "missed"), overruns = gf_js_int(t, "overruns");
-	bool observe = !strcmp(gf_js_str(t, "mode"), "observe");
+	bool observe = !strcmp(gf_js_str(t, "mode"), "observe"), host = !strcmp(gf_js_str(t, "kind"), "host");
 
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s (%s%s%s): %lld tasks", "target", gf_js_str(t, "name"), gf_js_str(t, "kind"),
-		     *gf_js_str(t, "road") ? " by " : "", gf_js_str(t, "road"), gf_js_int(t, "tasks"));
+		     !*gf_js_str(t, "road") ? "" : host ? " by " : "; ", gf_js_str(t, "road"), gf_js_int(t, "tasks"));
 	if (many) {
 		gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s mode, a tick every %s", "",
 			     gf_js_str(t, "mode"), gf_show_span(gf_js_num(t, "period_ns") / 1e9, a, sizeof a));

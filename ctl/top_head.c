@@ -153,8 +153,10 @@ void gf_top_draw_title(const struct gf_top *t, struct gf_canvas *c)
 	c->invert = 1;
 	gf_canvas_blank(c, 0, 0);
 	col = gf_canvas_put(c, 0, 1, GF_LOOK_HEAD, "gpufas");
+	/* how a guest is watched is a sentence, and status has it */
+	bool host = !strcmp(gf_js_str(tg, "kind"), "host") && *gf_js_str(tg, "road");
 	col = gf_canvas_put(c, 0, col + 1, GF_LOOK_PLAIN, "%s%s%s", gf_show_safe(gf_js_str(tg, "name"), name, sizeof name),
-			    *gf_js_str(tg, "road") ? " by " : "", gf_js_str(tg, "road"));
+			    host ? " by " : ", ", gf_js_str(tg, host ? "road" : "kind"));
 	col = gf_canvas_put(c, 0, col + 2, observe || t->gone ? GF_LOOK_WARN : GF_LOOK_GOOD, "%s",
 			    t->gone ? "NO DAEMON" : gf_js_bool(tg, "stale") ? "STALE DATA" : observe ? "OBSERVING" : "ENFORCING");
 	col = gf_canvas_put(c, 0, col + 2, GF_LOOK_PLAIN, "every %s", gf_show_span(gf_js_num(own, "period_ns") / 1e9, a, sizeof a));

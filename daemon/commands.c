@@ -394,8 +394,10 @@ static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	if (w->observe)
 		gf_client_fail(c, NULL, d->watches > 1 ? "target %s is in observe mode: no signals are sent there" :
 			       "the daemon is in observe mode: it sends no signals", w->name);
-	else
+	else if (w->config->kind == GF_TARGET_HOST)
 		signal_host(w, c, &v, name);
+	else
+		gf_watch_signal(w, c, &v, name);
 }
 
 /* Views are computed only while somebody looks. Who asks after a quiet time waits
@@ -423,6 +425,15 @@ static bool wait_for_views(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	return true;
 }
 
+static void cmd_fields(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+{
+	struct gf_watch *w = target_of(d, c, rq);
+	const char *path = NULL;
+
+	if (w && get_str(c, rq, "path", &path))
+		gf_watch_fields(w, c, path);
+}
+
 static void run_command(struct gf_daemon *d, struct gf_client *c, const char *cmd, json_t *rq, bool may_wait)
 {
 	static const struct {
@@ -433,7 +444,7 @@ static void run_command(struct gf_daemon *d, struct gf_client *c, const char *cm
 		{ "ping", false, false, cmd_ping }, { "status", false, false, cmd_status },
 		{ "rules", false, true, cmd_rules }, { "ps", false, false, cmd_ps },
 		{ "events", false, false, cmd_events }, { "explain", false, true, cmd_explain },
-		{ "metrics", false, true, cmd_metrics }, { "reload", true, false, cmd_reload },
+		{ "metrics", false, true, cmd_metrics }, { "fields", false, false, cmd_fields }, { "reload", true, false, cmd_reload },
 		{ "observe", true, false, cmd_observe }, { "signal", true, false, cmd_signal },
 	};
 

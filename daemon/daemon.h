@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/hooks.h"
+#include "daemon/job.h"
 #include "daemon/policy.h"
 #include "daemon/reporter.h"
 #include "daemon/sdnotify.h"
@@ -43,6 +44,9 @@ struct gf_watch {
 	struct gf_target *target;
 	struct gf_engine *engine;
 	struct gf_actuator *actuator; /* host */
+	struct gf_vm_actuator *vm_actuator; /* vm */
+	struct gf_worker *worker; /* vm and image */
+	bool lost;                /* the target is there in name only: its memory cannot be read */
 	struct gf_view *view;     /* for ps; made when asked for */
 	uint64_t ps_client[GF_CTL_MAX_CLIENTS]; /* who waits for it */
 	size_t ps_clients;
@@ -85,7 +89,7 @@ struct gf_daemon {
 	struct gf_hooks *hooks;
 	struct gf_control *control;
 	struct gf_notify notify;
-	int ps_fd;                /* eventfd: some view has an answer */
+	int ps_fd;                /* eventfd: some view or worker has an answer */
 	struct gf_later later[GF_CTL_MAX_CLIENTS];
 	size_t laters;
 	uint64_t started_ns;      /* CLOCK_MONOTONIC */
@@ -108,11 +112,12 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err);
 void gf_daemon_stop(struct gf_daemon *d);
 
 /* watch.c: one target after another. */
-/* Of n targets of c, which must stay: policies, then targets and engines that do not run yet. */
+/* Policies, then targets and engines, which do not run yet. */
 int gf_watches_create(struct gf_daemon *d, struct gf_err *err);
 int gf_watches_start(struct gf_daemon *d, struct gf_err *err); /* who acts, then the ticks */
 void gf_watches_stop(struct gf_daemon *d);    /* no tick and no action any more; events may still be in the engines */
 void gf_watches_destroy(struct gf_daemon *d);
+void gf_watches_end_jobs(struct gf_daemon *d); /* while there are clients to be told */
 struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name); /* NULL: the first; or NULL */
 void gf_watch_observe(struct gf_watch *w, bool observe);
 /* Whether no target is acted on. */
@@ -135,15 +140,20 @@ void gf_daemon_reload_wait(struct gf_daemon *d); /* before stopping */
 void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b);
 /* Rule views as an array; only: the rule of this name alone (NULL: all). Returns how many. */
 uint32_t gf_watch_rules_json(struct gf_watch *w, const char *only, struct gf_jbuf *b);
-void gf_host_json(const double *host, struct gf_jbuf *b); /* {field: value} of those known */
 uint64_t gf_daemon_rss(void); /* bytes */
 
 /* metrics.c: appends a Prometheus text exposition (format 0.0.4). */
 void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b);
 
+/* guest.c: targets of kind vm and image. */
+int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err); /* its target and its worker */
+/* Requests; they answer themselves. path NULL: only what the target is. */
+void gf_watch_signal(struct gf_watch *w, struct gf_client *c, const struct gf_verdict *v, const char *name);
+void gf_watch_fields(struct gf_watch *w, struct gf_client *c, const char *path);
+
 /* view.c: ps. */
 void gf_watch_ps(struct gf_watch *w, struct gf_client *c);
-void gf_daemon_ps_done(struct gf_daemon *d);     /* when ps_fd is readable: answers who waits */
+void gf_daemon_ps_done(struct gf_daemon *d);     /* when ps_fd is readable: answers who waits, for jobs as well */
 void gf_view_free(struct gf_view *v);
 
 #endif

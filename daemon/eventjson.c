@@ -9,6 +9,7 @@
 
 #include "compiler/compiler.h"
 #include "grammar/parser.h" /* gf_utf8_len */
+#include "targets/vm.h"
 
 static const char *name_of(const char *const *names, size_t n, unsigned i)
 {
@@ -109,8 +110,8 @@ const char *gf_action_text(const struct gf_image_header *img, const struct gf_st
 		gf_signal_text(s->arg, buf, n);
 	else if (s->action == GF_ACT_RENICE)
 		snprintf(buf, n, "renice %+d", s->arg);
-	else if (s->action == GF_ACT_RUN)
-		snprintf(buf, n, "run %s", gf_image_str(img, s->text));
+	else if (s->action == GF_ACT_RUN || s->action == GF_ACT_LIMIT)
+		snprintf(buf, n, "%s %s", NAME_OF(names, s->action), gf_image_str(img, s->text));
 	else
 		snprintf(buf, n, "%s", NAME_OF(names, s->action));
 	return buf;
@@ -183,7 +184,7 @@ int gf_event_priority(const struct gf_event *ev, const struct gf_image_header *i
 				       ev->held_back == GF_HB_BUSY ? LOG_WARNING : LOG_INFO;
 	case GF_EV_RESULT:
 		for (uint32_t i = 0; i < GF_MIN(ev->count, GF_EVENT_MEMBERS); i++)
-			if (ev->u.member[i].error && ev->u.member[i].error != -ESRCH)
+			if ((ev->u.member[i].error && ev->u.member[i].error != -ESRCH) || ev->u.member[i].became == GF_BECAME_LOST)
 				return LOG_WARNING;
 		return LOG_NOTICE;
 	case GF_EV_DAEMON:
@@ -191,6 +192,16 @@ int gf_event_priority(const struct gf_event *ev, const struct gf_image_header *i
 	default:
 		return LOG_INFO;
 	}
+}
+
+const char *gf_member_error(const struct gf_event_member *m)
+{
+	if (m->became == GF_BECAME_REFUSED)
+		return gf_refused_text(m->why);
+	if (m->became == GF_BECAME_LOST)
+		return "the target went away";
+	return !m->error ? "" : m->error == -ESRCH ? "gone before" :
+	       m->error == -ESTALE ? "another process has this pid now" : strerror(-m->error);
 }
 
 /* ---- JSON ------------------------------------------------------------------- */
@@ -284,24 +295,44 @@ static void ranks_json(const struct gf_event *ev, const struct gf_step *s, const
 	gf_jbuf_close(b, '}');
 }
 
+/* How it went into a target's memory, and what was seen there. */
+static void delivery_json(const struct gf_event_member *m, struct gf_jbuf *b)
+{
+	static const char *const hows[] = {
+		[GF_HOW_CALL] = "call", [GF_HOW_STORE] = "store", [GF_HOW_IRQ_WORK] = "irq-work",
+		[GF_HOW_LIMIT] = "limit", [GF_HOW_QMP] = "qmp",
+	};
+	static const char *const becames[] = {
+		[GF_BECAME_UNSEEN] = "unseen", [GF_BECAME_DELIVERED] = "delivered", [GF_BECAME_PENDING] = "pending",
+		[GF_BECAME_REFUSED] = "refused", [GF_BECAME_LOST] = "lost",
+	};
+
+	gf_jbuf_kstr(b, "how", NAME_OF(hows, m->how));
+	gf_jbuf_kstr(b, "became", NAME_OF(becames, m->became));
+	gf_jbuf_kuint(b, "tries", m->tries);
+}
+
+void gf_member_json(const struct gf_event_member *m, struct gf_jbuf *b)
+{
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kint(b, "pid", m->pid);
+	gf_jbuf_kstr(b, "error", gf_member_error(m));
+	gf_jbuf_key(b, "exit_us");
+	if (m->exit_us == GF_NONE)
+		gf_jbuf_null(b);
+	else
+		gf_jbuf_uint(b, m->exit_us);
+	if (m->how != GF_HOW_CALL)
+		delivery_json(m, b);
+	gf_jbuf_close(b, '}');
+}
+
 static void members_json(const struct gf_event *ev, struct gf_jbuf *b)
 {
 	gf_jbuf_key(b, "members");
 	gf_jbuf_open(b, '[');
-	for (uint32_t i = 0; i < GF_MIN(ev->count, GF_EVENT_MEMBERS); i++) {
-		const struct gf_event_member *m = &ev->u.member[i];
-		const char *e = !m->error ? "" : m->error == -ESRCH ? "gone before" :
-				m->error == -ESTALE ? "another process has this pid now" : strerror(-m->error);
-		gf_jbuf_open(b, '{');
-		gf_jbuf_kint(b, "pid", m->pid);
-		gf_jbuf_kstr(b, "error", e);
-		gf_jbuf_key(b, "exit_us");
-		if (m->exit_us == GF_NONE)
-			gf_jbuf_null(b);
-		else
-			gf_jbuf_uint(b, m->exit_us);
-		gf_jbuf_close(b, '}');
-	}
+	for (uint32_t i = 0; i < GF_MIN(ev->count, GF_EVENT_MEMBERS); i++)
+		gf_member_json(&ev->u.member[i], b);
 	gf_jbuf_close(b, ']');
 }
 

@@ -41,6 +41,12 @@ const char *gf_action_text(const struct gf_image_header *img, const struct gf_st
 /* "SIGKILL", or "signal 99" for what has no name; returns buf. */
 const char *gf_signal_text(int sig, char *buf, size_t n);
 
+/* Why a member was not reached, "" when it was. */
+const char *gf_member_error(const struct gf_event_member *m);
+/* What became of it, in a few words; returns buf. */
+const char *gf_member_text(const struct gf_event_member *m, char *buf, size_t n);
+void gf_member_json(const struct gf_event_member *m, struct gf_jbuf *b);
+
 /* A "terms" array, as in events and rule views. */
 void gf_terms_json(const struct gf_event_term *t, uint32_t n, const char *comm, const struct gf_image_header *img,
 		   struct gf_jbuf *b);

@@ -119,7 +119,7 @@ static int check(const struct gf_options *o, const struct gf_config *c)
 {
 	struct gf_policy_report rep = { 0 };
 	struct gf_policy *v[GF_CONFIG_MAX_TARGETS] = { 0 };
-	int r = gf_policy_load_all(c, c->target, c->targets, &o->policy, v, &rep);
+	int r = gf_policy_load_all(c, c->target, c->targets, &o->policy, NULL, v, &rep);
 
 	if (rep.text)
 		fputs(rep.text, stderr);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "targets/vm.h"
+
 #define KEPT 8
 #define MAX_FILES 1024
 
@@ -135,8 +137,16 @@ static void add_diags(struct gf_policy_report *rep, char *text, char *json)
 	free(json);
 }
 
-static int compile(const struct gf_config *c, const struct gf_source *src, size_t n, struct gf_policy *p,
-		   struct gf_policy_report *rep)
+static int find_path(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	const struct gf_guest *g = arg;
+	struct gf_kpath k;
+
+	return gf_btf_path(g->kernel->btf, path, &k, ret_at, ret_len, err);
+}
+
+static int compile(const struct gf_config *c, struct gf_target *target, const struct gf_source *src, size_t n,
+		   struct gf_policy *p, struct gf_policy_report *rep)
 {
 	const char *hooks[GF_CONFIG_MAX_HOOKS] = { 0 };
 	struct gf_compile_opts opts = {
@@ -148,7 +158,15 @@ static int compile(const struct gf_config *c, const struct gf_source *src, size_
 
 	for (size_t i = 0; i < c->hooks; i++)
 		hooks[i] = c->hook[i].name;
+	/* without a guest there is no kernel yet: whatever paths say may be right */
+	struct gf_guest *g = target && p->kind != GF_TARGET_HOST ? gf_vm_guest(target, NULL) : NULL;
+	if (g) {
+		opts.path = find_path;
+		opts.path_arg = g;
+	}
 	int r = gf_compile(src, n, &opts, &diags, &p->img, &p->size);
+	if (g)
+		gf_guest_put(g);
 	FILE *f = diags.n ? open_memstream(&text, &len) : NULL;
 	if (f) {
 		gf_diags_print(&diags, src, n, f, false);
@@ -184,7 +202,7 @@ static int regular(const char *path, struct gf_err *err)
 }
 
 static int load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
-		struct gf_policy *p, struct gf_policy_report *rep)
+		struct gf_target *target, struct gf_policy *p, struct gf_policy_report *rep)
 {
 	static const struct gf_source nothing = { .name = "(no policy)", .text = "", .len = 0 };
 	struct timespec now;
@@ -201,7 +219,7 @@ static int load(const struct gf_config *c, const struct gf_config_target *t, con
 			r = gf_source_read(p->files.v[i], &src[i], &rep->err);
 	}
 	if (!r)
-		r = p->files.n ? compile(c, src, p->files.n, p, rep) : compile(c, &nothing, 1, p, rep);
+		r = p->files.n ? compile(c, target, src, p->files.n, p, rep) : compile(c, target, &nothing, 1, p, rep);
 	for (size_t i = 0; i < p->files.n; i++)
 		if (src[i].text)
 			gf_source_free(&src[i]);
@@ -215,7 +233,7 @@ static int load(const struct gf_config *c, const struct gf_config_target *t, con
 }
 
 int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
-		   struct gf_policy **ret, struct gf_policy_report *rep)
+		   struct gf_target *target, struct gf_policy **ret, struct gf_policy_report *rep)
 {
 	struct gf_policy *p = calloc(1, sizeof *p);
 
@@ -224,7 +242,7 @@ int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, 
 	p->refs = 1;
 	p->kind = t->kind;
 	p->period_ns = gf_config_target_period(c, t);
-	int r = load(c, t, only, p, rep);
+	int r = load(c, t, only, target, p, rep);
 	if (r) {
 		if (!rep->err.text[0])
 			gf_err_set(&rep->err, -r, "cannot load the policy: %s", strerror(-r));
@@ -254,18 +272,19 @@ static bool share(const struct gf_config *c, const struct gf_config_target *a, c
 }
 
 int gf_policy_load_all(const struct gf_config *c, const struct gf_config_target *t, size_t n, const struct gf_strlist *only,
-		       struct gf_policy **ret, struct gf_policy_report *rep)
+		       struct gf_target *const *target, struct gf_policy **ret, struct gf_policy_report *rep)
 {
 	size_t i;
 	int r = 0;
 
 	for (i = 0; i < n && !r; i++) {
 		size_t k = 0;
-		while (k < i && !share(c, &t[k], &t[i], only && only->n))
+		/* with kernel paths each has to be held against its own kernel */
+		while (k < i && (!share(c, &t[k], &t[i], only && only->n) || (target && ret[k]->img->fields.paths)))
 			k++;
 		ret[i] = k < i ? gf_policy_get(ret[k]) : NULL;
 		if (k == i)
-			r = gf_policy_load(c, &t[i], only, &ret[i], rep);
+			r = gf_policy_load(c, &t[i], only, target ? target[i] : NULL, &ret[i], rep);
 	}
 	if (!r)
 		return 0;

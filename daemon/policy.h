@@ -31,13 +31,14 @@ void gf_policy_report_deinit(struct gf_policy_report *r);
 
 /* Files of the target's or else the configuration's directories (*.policy, in lexical order),
  * then its single files; with only != NULL (command line) those and no others. Compiles
- * and verifies. Errors: -EINVAL (the policy), -ENOENT and others (a file). */
+ * and verifies. Errors: -EINVAL (the policy), -ENOENT and others (a file).
+ * target: where its kernel is at hand, kernel paths must lead somewhere in it; NULL: taken as they are. */
 int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
-		   struct gf_policy **ret, struct gf_policy_report *rep);
+		   struct gf_target *target, struct gf_policy **ret, struct gf_policy_report *rep);
 /* The same for n targets, into ret[n]: all, or none and an error that names the target. Targets of one kind, one
  * period and the same files share one policy. */
 int gf_policy_load_all(const struct gf_config *c, const struct gf_config_target *t, size_t n, const struct gf_strlist *only,
-		       struct gf_policy **ret, struct gf_policy_report *rep);
+		       struct gf_target *const *target, struct gf_policy **ret, struct gf_policy_report *rep);
 
 bool gf_policy_has(const struct gf_policy *p, const char *rule);
 struct gf_policy *gf_policy_get(struct gf_policy *p);

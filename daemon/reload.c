@@ -55,16 +55,23 @@ static void targets_to_be(const struct gf_reload *r, struct gf_config_target *re
 static int load_new(struct gf_reload *r)
 {
 	struct gf_config_target *t = calloc(r->watches, sizeof *t);
+	struct gf_target **target = calloc(r->watches, sizeof *target);
 
-	if (!t)
+	if (!t || !target) {
+		free(t);
+		free(target);
 		return gf_err_set(&r->report.err, ENOMEM, "out of memory");
+	}
 	targets_to_be(r, t);
+	for (size_t i = 0; i < r->watches; i++)
+		target[i] = r->watch[i].lost ? NULL : r->watch[i].target;
 	/* the compiler's advice must be about the period in force, not about one that waits for a restart */
 	uint64_t period_ns = r->config->period_ns;
 	r->config->period_ns = r->now->period_ns;
-	int e = gf_policy_load_all(r->config, t, r->watches, &r->options->policy, r->policy, &r->report);
+	int e = gf_policy_load_all(r->config, t, r->watches, &r->options->policy, target, r->policy, &r->report);
 	r->config->period_ns = period_ns;
 	free(t);
+	free(target);
 	return e;
 }
 

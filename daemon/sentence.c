@@ -8,6 +8,7 @@
 
 #include "compiler/compiler.h"
 #include "daemon/eventjson.h"
+#include "targets/vm.h"
 
 struct line {
 	char *p;
@@ -204,6 +205,19 @@ static void add_ranking(struct line *l, const struct gf_event *ev, const struct 
 	}
 }
 
+/* Between an action and whom it is for. */
+static const char *preposition(const struct gf_step *s)
+{
+	switch (s ? s->action : GF_ACT_SIGNAL) {
+	case GF_ACT_SIGNAL: return "to ";
+	case GF_ACT_RENICE:
+	case GF_ACT_LIMIT: return "of ";
+	case GF_ACT_FREEZE:
+	case GF_ACT_THAW: return "";
+	default: return "for ";
+	}
+}
+
 static void add_action(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
 {
 	static const char *const groups[] = { "", "its tree", "its process group", "its session", "its cgroup", "its user" };
@@ -216,7 +230,7 @@ static void add_action(struct line *l, const struct gf_event *ev, const struct g
 	add(l, "%s", act);
 	if (ev->pid > 0) {
 		char comm[GF_COMM_LEN * 4 + 1];
-		add(l, " %s %s (pid %d, uid %u)", !s || s->action == GF_ACT_SIGNAL ? "to" : s->action == GF_ACT_RENICE ? "of" : "for",
+		add(l, " %s%s (pid %d, uid %u)", preposition(s),
 		    gf_safe_text(ev->comm, strnlen(ev->comm, GF_COMM_LEN), comm, sizeof comm), ev->pid, ev->uid);
 		if (ev->chosen > 1)
 			add(l, " and %u more", ev->chosen - 1);
@@ -247,27 +261,127 @@ static void add_no_victim(struct line *l, const struct gf_event *ev, const struc
 	}
 }
 
+/* What became of several. */
+static void add_members(struct line *l, const struct gf_event *ev, uint32_t n, const char *act)
+{
+	static const struct { uint8_t became; const char *text; } part[] = {
+		{ GF_BECAME_DELIVERED, "taken by" }, { GF_BECAME_PENDING, "pending in" }, { GF_BECAME_LOST, "lost with the target for" },
+	};
+	uint32_t gone = 0, failed = 0;
+	const struct gf_event_member *first = NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_event_member *m = &ev->u.member[i];
+		gone += m->exit_us != GF_NONE;
+		failed += m->error != 0 || m->became == GF_BECAME_REFUSED;
+		if (m->became == GF_BECAME_REFUSED && !first)
+			first = m;
+	}
+	add(l, "%s: %u process%s", act, ev->count, ev->count == 1 ? "" : "es");
+	if (gone)
+		add(l, ", %u gone", gone);
+	for (size_t k = 0; k < sizeof part / sizeof *part; k++) {
+		uint32_t some = 0;
+		for (uint32_t i = 0; i < n; i++)
+			some += ev->u.member[i].became == part[k].became && ev->u.member[i].exit_us == GF_NONE;
+		if (some)
+			add(l, ", %s %u", part[k].text, some);
+	}
+	if (failed)
+		add(l, ", %u not reached", failed);
+	if (first)
+		add(l, " (pid %d: %s)", first->pid, gf_refused_text(first->why));
+}
+
+/* " (by a store, 2 tries)" */
+static void add_how(struct line *l, const struct gf_event_member *m)
+{
+	add(l, " (%s", gf_how_text(m->how));
+	if (m->tries > 1)
+		add(l, ", %u tries", m->tries);
+	add(l, ")");
+}
+
+const char *gf_member_text(const struct gf_event_member *m, char *buf, size_t n)
+{
+	struct line l = { .p = buf, .size = n };
+	char t[64];
+
+	buf[0] = 0;
+	if (*gf_member_error(m)) {
+		add(&l, "%s", gf_member_error(m));
+		return buf;
+	}
+	if (m->exit_us != GF_NONE)
+		add(&l, "gone after %s", value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t));
+	else if (m->became == GF_BECAME_DELIVERED)
+		add(&l, "taken, and the process is still there");
+	else if (m->became == GF_BECAME_PENDING)
+		add(&l, "pending until it wakes");
+	else
+		add(&l, "on its way");
+	add_how(&l, m);
+	return buf;
+}
+
+/* A member of a target that is acted on in its memory. */
+static void add_delivery(struct line *l, const struct gf_event *ev, const struct gf_event_member *m, const struct gf_step *s,
+			 const char *act)
+{
+	const char *comm = m->pid == ev->pid ? ev->comm : "";
+	bool signal = !s || s->action == GF_ACT_SIGNAL;
+	char t[64];
+
+	if (m->pid <= 0) { /* QEMU was asked */
+		if (m->error)
+			add(l, "%s failed: %s", act, strerror(-m->error));
+		else
+			add(l, ev->observed ? "%s was only observed" : "%s has been asked of QEMU", act);
+		return;
+	}
+	if (ev->observed && m->became == GF_BECAME_UNSEEN) {
+		add_task(l, comm, m->pid);
+		add(l, " is still there; %s was only observed", act);
+		return;
+	}
+	if (*gf_member_error(m)) {
+		add(l, "%s %s", act, preposition(s));
+		add_task(l, comm, m->pid);
+		add(l, " %s: %s", m->became == GF_BECAME_REFUSED ? "refused" : m->became == GF_BECAME_LOST ? "was lost" : "failed",
+		    gf_member_error(m));
+		return;
+	}
+	add_task(l, comm, m->pid);
+	if (m->exit_us != GF_NONE)
+		add(l, " gone %s after %s", value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
+	else if (m->became == GF_BECAME_DELIVERED)
+		add(l, signal ? " has taken %s" : ": %s is done", act);
+	else if (m->became == GF_BECAME_PENDING)
+		add(l, signal ? " has %s pending until it wakes" : ": %s is pending until it wakes", act);
+	else
+		add(l, signal ? " has been sent %s" : ": %s is under way", act);
+	add_how(l, m);
+	if (m->exit_us == GF_NONE && signal && m->became != GF_BECAME_PENDING)
+		add(l, ", and is still there");
+}
+
 static void add_result(struct line *l, const struct gf_event *ev, const struct gf_step *s, const struct gf_image_header *img)
 {
-	uint32_t n = GF_MIN(ev->count, GF_EVENT_MEMBERS), gone = 0, failed = 0;
+	uint32_t n = GF_MIN(ev->count, GF_EVENT_MEMBERS);
 	char act[128] = "the signal", t[64];
 
 	if (s)
 		gf_action_text(img, s, act, sizeof act);
-	for (uint32_t i = 0; i < n; i++) {
-		gone += ev->u.member[i].exit_us != GF_NONE;
-		failed += ev->u.member[i].error != 0;
-	}
 	if (n != 1) {
-		add(l, "%s: %u process%s", act, ev->count, ev->count == 1 ? "" : "es");
-		if (gone)
-			add(l, ", %u gone", gone);
-		if (failed)
-			add(l, ", %u not reached", failed);
+		add_members(l, ev, n, act);
 		return;
 	}
 	const struct gf_event_member *m = &ev->u.member[0];
 	const char *comm = m->pid == ev->pid ? ev->comm : "";
+	if (m->how != GF_HOW_CALL || m->became != GF_BECAME_UNSEEN) {
+		add_delivery(l, ev, m, s, act);
+		return;
+	}
 	if (m->error == -ESRCH) {
 		add_task(l, comm, m->pid);
 		add(l, " was gone before %s", act);
@@ -323,7 +437,10 @@ const char *gf_event_sentence_of(const struct gf_event *ev, const struct gf_imag
 		add_no_victim(&l, ev, img);
 		break;
 	case GF_EV_HELD_BACK:
-		add(&l, "true, but held back: %s", ev->held_back <= GF_HB_BUSY ? held[ev->held_back] : "");
+		if (ev->rule == GF_NONE)
+			add(&l, "all rules are held back: %s", ev->held_back <= GF_HB_BUSY ? held[ev->held_back] : "");
+		else
+			add(&l, "true, but held back: %s", ev->held_back <= GF_HB_BUSY ? held[ev->held_back] : "");
 		add_terms(&l, ev, img);
 		break;
 	case GF_EV_SKIPPED:

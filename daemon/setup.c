@@ -152,10 +152,10 @@ static void say_started(struct gf_daemon *d)
 	}
 	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %zu targets, %s mode", d->watches, mode);
 	for (size_t i = 0; i < d->watches; i++, w++)
-		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms, sampling by %s",
+		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms%s%s",
 				   w->config->kind == GF_TARGET_IMAGE ? "an" : "a", gf_config_kind(w->config->kind), w->policy->rules,
 				   w->policy->rules == 1 ? "" : "s", w->observe ? "observe" : "enforce", (double)w->period_ns / 1e6,
-				   w->target->road);
+				   w->config->kind == GF_TARGET_HOST ? ", sampling by " : "", w->config->kind == GF_TARGET_HOST ? w->target->road : "");
 }
 
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
@@ -192,6 +192,8 @@ void gf_daemon_stop(struct gf_daemon *d)
 	gf_daemon_reload_wait(d);
 	while (d->laters)
 		json_decref(d->later[--d->laters].request);
+	if (d->control)
+		gf_watches_end_jobs(d);
 	gf_control_destroy(d->control);
 	gf_watches_stop(d);
 	if (d->running)

@@ -5,32 +5,21 @@
 
 #include "daemon/daemon.h"
 #include "daemon/eventjson.h"
+#include "daemon/taskjson.h"
 
+/* Without the memory of guests, which is mapped, shared, and theirs. */
 uint64_t gf_daemon_rss(void)
 {
-	unsigned long long size, rss = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long long kib, sum = 0;
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "re");
 
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llu %llu", &size, &rss) != 2)
-		rss = 0;
-	fclose(f);
-	return rss * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-void gf_host_json(const double *host, struct gf_jbuf *b)
-{
-	static const char *const names[GF_HF_COUNT] = {
-#define GF_HOST(id, name, ...) [GF_HF_##id] = name,
-#include "gpufas/fields.def"
-	};
-
-	gf_jbuf_open(b, '{');
-	for (int i = 0; i < GF_HF_COUNT; i++)
-		if (!gf_is_unknown(host[i]))
-			gf_jbuf_knum(b, names[i], host[i]);
-	gf_jbuf_close(b, '}');
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "RssAnon: %llu", &kib) == 1 || sscanf(line, "RssFile: %llu", &kib) == 1)
+			sum += kib;
+	if (f)
+		fclose(f);
+	return sum << 10;
 }
 
 /* Of all engines together: what is not so for one is not so. */
@@ -177,10 +166,12 @@ void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b)
 
 uint32_t gf_watch_rules_json(struct gf_watch *w, const char *only, struct gf_jbuf *b)
 {
-	uint64_t fp = 0, now = gf_daemon_clock(CLOCK_BOOTTIME);
+	uint64_t fp = 0;
+	struct gf_engine_stats st;
 	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
 	uint32_t said = 0;
 
+	gf_engine_stats(w->engine, &st);
 	gf_jbuf_open(b, '[');
 	size_t n = v ? gf_engine_rules(w->engine, v, GF_MAX_RULES, &fp) : 0;
 	/* a reload may have been between two looks: only views and names of one image go together */
@@ -189,7 +180,7 @@ uint32_t gf_watch_rules_json(struct gf_watch *w, const char *only, struct gf_jbu
 		const char *name = gf_image_str(p->img, GF_SEC(struct gf_rule, p->img, GF_SEC_RULE)[i].name);
 		if (only && strcmp(only, name))
 			continue;
-		gf_rule_json(&v[i], i, p->img, now, b);
+		gf_rule_json(&v[i], i, p->img, st.now_ns, b);
 		said++;
 	}
 	gf_jbuf_close(b, ']');

@@ -14,6 +14,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/outbox.h"
+#include "daemon/taskjson.h"
+#include "targets/vm.h"
 
 #define KEEP_S 10
 #define FRESH_NS 5000000000ull /* a rate over more than this is history */
@@ -43,17 +45,6 @@ struct gf_view {
 	uint32_t cap;
 };
 
-static struct gf_fieldset all_fields(void)
-{
-	struct gf_fieldset f = { 0 };
-#define HERE(sources) (strchr(sources, 'B') || strchr(sources, 'P'))
-#define GF_HOST(id, name, dim, pct, lo, hi, sources, doc) if (HERE(sources)) f.host |= GF_BIT(GF_HF_##id);
-#define GF_TASK(id, name, dim, pct, lo, hi, sources, doc) if (HERE(sources)) f.task |= GF_BIT(GF_TF_##id);
-#define GF_TSTR(id, name, sources, doc) if (HERE(sources)) f.str |= 1u << GF_SF_##id;
-#include "gpufas/fields.def"
-	return f;
-}
-
 /* ---- the thread --------------------------------------------------------------- */
 
 static void unmake(struct gf_view *v)
@@ -71,9 +62,11 @@ static void unmake(struct gf_view *v)
 
 static int make(struct gf_view *v, uint32_t rows, struct gf_err *err)
 {
-	struct gf_host_opts o = { .sampler = v->watch->config->sampler, .max_tasks = GF_MIN(rows, v->max_tasks) };
-	struct gf_fieldset f = all_fields();
-	int r = gf_host_create(&o, &v->target, err);
+	const struct gf_watch *w = v->watch;
+	struct gf_host_opts o = { .sampler = w->config->sampler, .max_tasks = GF_MIN(rows, v->max_tasks) };
+	struct gf_fieldset f = gf_fields_of(w->config->kind);
+	int r = w->lost ? gf_target_sample(w->target, err) : w->config->kind == GF_TARGET_HOST ?
+		gf_host_create(&o, &v->target, err) : gf_vm_create_view(w->target, o.max_tasks, &v->target, err);
 
 	if (!r)
 		r = gf_target_set_fields(v->target, &f, err);
@@ -140,81 +133,13 @@ static int look(struct gf_view *v, uint32_t rows, struct gf_err *err)
 			unmake(v);
 			continue;
 		}
-		if (r || fresh)
+		if (r || fresh || v->watch->config->kind == GF_TARGET_IMAGE) /* an image has no second moment */
 			return r;
 		while ((now = gf_daemon_clock(CLOCK_MONOTONIC)) < v->then_at + APART_NS) {
 			uint64_t left = v->then_at + APART_NS - now;
 			nanosleep(&(struct timespec){ .tv_nsec = (long)left }, NULL);
 		}
 	}
-}
-
-static void numbers(const struct gf_sample *s, uint32_t i, struct gf_jbuf *b)
-{
-	static const char *const names[GF_TF_COUNT] = {
-#define GF_TASK(id, name, ...) [GF_TF_##id] = name,
-#include "gpufas/fields.def"
-	};
-
-	for (int k = 0; k < GF_TF_COUNT; k++) {
-		if (k == GF_TF_PID || k == GF_TF_UID || !s->col[k])
-			continue;
-		double v = s->col[k][i];
-		gf_jbuf_key(b, names[k]);
-		if (k == GF_TF_STATE && v > 32 && v < 127)
-			gf_jbuf_strn(b, &(char){ (char)v }, 1);
-		else
-			gf_jbuf_num(b, v);
-	}
-}
-
-static void task(const struct gf_view *v, uint32_t i, struct gf_jbuf *b)
-{
-	static const char *const names[GF_SF_COUNT] = {
-#define GF_TSTR(id, name, ...) [GF_SF_##id] = name,
-#include "gpufas/fields.def"
-	};
-	const struct gf_sample *s = &v->target->sample;
-
-	gf_jbuf_open(b, '{');
-	gf_jbuf_kint(b, "pid", s->pid[i]);
-	gf_jbuf_kuint(b, "start_ns", s->start_ns[i]);
-	gf_jbuf_key(b, "comm");
-	gf_jbuf_strn(b, s->comm[i], strnlen(s->comm[i], GF_COMM_LEN));
-	gf_jbuf_kint(b, "uid", s->uid[i]);
-	gf_jbuf_knum(b, "cpu", v->cpu[i]);
-	gf_jbuf_kbool(b, "kthread", s->flags[i] & GF_ROW_KTHREAD);
-	numbers(s, i, b);
-	for (int k = 0; k < GF_SF_COUNT; k++) {
-		const struct gf_strref *r = s->str[k] ? &s->str[k][i] : NULL;
-		if (k == GF_SF_COMM)
-			continue;
-		gf_jbuf_key(b, names[k]);
-		if (r && r->ver)
-			gf_jbuf_strn(b, r->p, r->len);
-		else
-			gf_jbuf_null(b);
-	}
-	gf_jbuf_close(b, '}');
-}
-
-static void write_json(struct gf_view *v, struct gf_jbuf *b)
-{
-	const struct gf_sample *s = &v->target->sample;
-
-	gf_jbuf_open(b, '{');
-	gf_jbuf_kstr(b, "target", v->watch->name);
-	gf_jbuf_kuint(b, "now_ns", s->now_ns);
-	gf_jbuf_kuint(b, "dropped", s->dropped);
-	gf_jbuf_key(b, "host");
-	gf_host_json(s->host, b);
-	gf_jbuf_key(b, "tasks");
-	gf_jbuf_open(b, '[');
-	for (uint32_t i = 0; i < s->rows && !b->failed; i++)
-		if (s->flags[i] & GF_ROW_VALID)
-			task(v, i, b);
-	gf_jbuf_close(b, ']');
-	gf_jbuf_close(b, '}');
 }
 
 static void ring(int fd)
@@ -231,7 +156,7 @@ static void serve(struct gf_view *v, uint32_t rows)
 	int r = look(v, rows, &err);
 
 	if (!r)
-		write_json(v, &b);
+		gf_sample_json(&v->target->sample, v->watch->name, v->cpu, &b);
 	if (b.failed)
 		gf_err_set(&err, ENOMEM, "the daemon has not enough memory for this answer");
 	if (r || b.failed)
@@ -395,7 +320,10 @@ void gf_daemon_ps_done(struct gf_daemon *d)
 
 	if (read(d->ps_fd, &n, sizeof n) < 0)
 		return;
-	for (size_t i = 0; i < d->watches; i++)
+	for (size_t i = 0; i < d->watches; i++) {
 		if (d->watch[i].view)
 			ps_done(&d->watch[i]);
+		if (d->watch[i].worker)
+			gf_worker_done(d->watch[i].worker);
+	}
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "targets/vm.h"
 
 /* Verdicts on processes go on to the actuator. log, notify and run are complete
  * with their event: the reporter does them. */
@@ -27,8 +28,13 @@ static size_t verdicts(void *arg, struct gf_verdict *buf, size_t n)
 
 static size_t events(void *arg, struct gf_event *buf, size_t n)
 {
-	const struct gf_watch *w = arg;
+	struct gf_watch *w = arg;
+	struct gf_verdict v[64];
 
+	/* Nobody acts on an image: its verdicts, which come with events, end here. */
+	if (w->config->kind == GF_TARGET_IMAGE)
+		while (gf_engine_verdicts(w->engine, v, 64) == 64)
+			;
 	return gf_engine_events(w->engine, buf, n);
 }
 
@@ -45,7 +51,7 @@ static int load_policies(struct gf_daemon *d, struct gf_err *err)
 {
 	struct gf_policy_report rep = { 0 };
 	struct gf_policy **v = calloc(d->watches, sizeof *v);
-	int r = v ? gf_policy_load_all(d->config, d->config->target, d->watches, &d->options.policy, v, &rep) :
+	int r = v ? gf_policy_load_all(d->config, d->config->target, d->watches, &d->options.policy, NULL, v, &rep) :
 		gf_err_set(&rep.err, ENOMEM, "out of memory");
 
 	if (rep.text)
@@ -72,9 +78,8 @@ static int make_target(struct gf_watch *w, struct gf_err *err)
 	const struct gf_config_target *t = w->config;
 	struct gf_host_opts h = { .sampler = t->sampler, .max_tasks = t->max_tasks };
 
-	if (t->kind != GF_TARGET_HOST)
-		return gf_err_set(err, ENOTSUP, "targets of kind %s are not in this build", gf_config_kind(t->kind));
-	int r = gf_host_create(&h, &w->target, err);
+	int r = t->kind == GF_TARGET_HOST ? gf_host_create(&h, &w->target, err) : gf_watch_make_guest(w, err);
+
 	if (!r)
 		snprintf(w->target->name, sizeof w->target->name, "%s", w->name);
 	return r;
@@ -147,13 +152,18 @@ static int start_actuator(struct gf_watch *w, struct gf_err *err)
 		.rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0, .target_index = w->index,
 	};
 	int fd = gf_engine_verdict_fd(w->engine);
-	int r = gf_actuator_create(&a, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->actuator, err);
+	int r = 0;
 
-	if (r != -EPERM || !a.rt_priority)
-		return r;
-	gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);
-	a.rt_priority = 0;
-	return gf_actuator_create(&a, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->actuator, err);
+	for (;;) {
+		if (w->config->kind == GF_TARGET_HOST)
+			r = gf_actuator_create(&a, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->actuator, err);
+		else if (w->config->kind == GF_TARGET_VM)
+			r = gf_vm_actuator_create(&a, w->target, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->vm_actuator, err);
+		if (r != -EPERM || !a.rt_priority)
+			return r;
+		gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);
+		a.rt_priority = 0;
+	}
 }
 
 int gf_watches_start(struct gf_daemon *d, struct gf_err *err)
@@ -176,7 +186,17 @@ void gf_watches_stop(struct gf_daemon *d)
 			gf_engine_stop(d->watch[i].engine);
 	for (size_t i = 0; i < d->watches; i++) {
 		gf_actuator_destroy(d->watch[i].actuator); /* its last verdicts are still in the engine */
+		gf_vm_actuator_destroy(d->watch[i].vm_actuator);
 		d->watch[i].actuator = NULL;
+		d->watch[i].vm_actuator = NULL;
+	}
+}
+
+void gf_watches_end_jobs(struct gf_daemon *d)
+{
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_worker_destroy(d->watch[i].worker);
+		d->watch[i].worker = NULL;
 	}
 }
 
@@ -185,6 +205,7 @@ void gf_watches_destroy(struct gf_daemon *d)
 	for (size_t i = 0; i < d->watches; i++) {
 		struct gf_watch *w = &d->watch[i];
 		gf_engine_destroy(w->engine);
+		gf_worker_destroy(w->worker);
 		gf_view_free(w->view); /* it may look at the target's guest */
 		gf_target_destroy(w->target);
 		gf_policies_destroy(w->policies);

@@ -48,6 +48,7 @@ struct gf_rule_view {
 struct gf_engine_stats {
 	uint64_t ticks, missed, late, overruns; /* missed: periods without a tick; overruns: ticks longer than the period */
 	uint64_t last_tick_ns; /* CLOCK_MONOTONIC of the last finished tick: the heartbeat */
+	uint64_t now_ns;       /* target's boot time of the last sample */
 	uint64_t sample_ns, eval_ns, total_ns; /* last tick */
 	uint64_t sample_avg_ns, eval_avg_ns, total_avg_ns, total_max_ns;
 	uint64_t actions, verdicts_dropped, events_dropped, sample_errors;

@@ -219,6 +219,7 @@ static void account(struct gf_engine *e, uint64_t begun, uint64_t sampled, uint6
 
 	n->ticks++;
 	n->last_tick_ns = ended;
+	n->now_ns = s->now_ns;
 	n->sample_ns = sampled - begun;
 	n->eval_ns = ended - sampled;
 	n->total_ns = ended - begun;

@@ -2,6 +2,8 @@ DAEMON_SRC := $(wildcard daemon/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
 # daemon/*.c but main: also linked into tests.
 DAEMON_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out daemon/main.c,$(DAEMON_SRC)))
+# What the daemon says of tasks and events gpufasctl says of a dump without one.
+CTL_SAYS_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,eventjson sentence taskjson jbuf)
 CTL_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out ctl/main.c,$(CTL_SRC)))
 
 programs: $(BUILD)/gpufasd $(BUILD)/gpufasctl
@@ -11,6 +13,6 @@ $(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(LIB)
+$(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(CTL_SAYS_OBJ) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo

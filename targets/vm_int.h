@@ -22,6 +22,7 @@ struct gf_vm {
 	struct gf_vm_opts o; /* strings and pieces are copies */
 	bool image;          /* a dump: no keeper, nothing changes */
 	uint64_t step_ns;    /* of an image */
+	struct gf_target *view_of; /* vm_view.c: whose guest is looked at; NULL: its own */
 
 	pthread_mutex_t lock; /* held for a few instructions only */
 	_Atomic(struct gf_guest *) guest;    /* the current one, or NULL; written under the lock, by the keeper */

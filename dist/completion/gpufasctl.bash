@@ -33,13 +33,13 @@ _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
 	local common='--help --color' daemon='--json --socket'
-	local commands='check compile disasm fmt fields probe reload status ps top events explain signal observe metrics help version'
+	local commands='check compile disasm fmt fields probe dry-run reload status ps top events explain signal observe metrics help version'
 	local words=''
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--ram|--period|--output|--sort|--columns|--lines|--rule|--delay|--layout|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -54,7 +54,7 @@ _gpufasctl()
 	--period) COMPREPLY=($(compgen -W '10ms 100ms 1s' -- "$cur")); return ;;
 	--target|-t)
 		case $cmd in
-		fields) words='host vm image trace kmod' ;;
+		fields) words="host vm image trace kmod $(_gpufasctl_targets)" ;;
 		ps|top|events|explain|observe) words=$(_gpufasctl_targets) ;;
 		*) words='host vm image trace' ;;
 		esac
@@ -79,8 +79,9 @@ _gpufasctl()
 		if [[ $cmd == events ]]; then
 			COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")); return
 		fi ;;
-	--lines|-n|--delay|-d)
+	--lines|-n|--delay|-d|--layout)
 		return ;;
+	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
 
 	if [[ -z $cmd ]]; then
@@ -93,11 +94,12 @@ _gpufasctl()
 		compile) words="$common --output --target --ram --strict --period" ;;
 		disasm) words="$common --target --opcodes" ;;
 		fmt) words="$common --write --check" ;;
-		fields) words="$common --json --ram --target --man" ;;
+		fields) words="$common $daemon --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
+		dry-run) words="$common --json --ram --layout --for --period" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;
-		ps) words="$common $daemon --sort --columns --lines --target" ;;
+		ps) words="$common $daemon --sort --columns --lines --target --ram --layout" ;;
 		top) words="$common --socket --delay --once --sort --target" ;;
 		events) words="$common $daemon --follow --lines --rule --target" ;;
 		help|version) words="$common --json" ;;
@@ -106,7 +108,7 @@ _gpufasctl()
 		return
 	fi
 	case $cmd in
-	check|compile|fmt)
+	check|compile|fmt|dry-run)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.policy' -- "$cur") $(compgen -d -- "$cur")) ;;
 	disasm)

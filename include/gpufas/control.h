@@ -27,7 +27,11 @@
  * reload *  -                             {"rules":N,"kept":N,"warnings":[...]}   (of all targets together)
  * observe * "on":bool, "target" (all; off: not
  *           those whose own mode is observe) {"observe":bool,"targets":[{"name","observe"}]}   (targets: of many)
- * signal *  "target","pid","signal"       {"pid":,"signal":,"result":"sent"}
+ * signal *  "target","pid","signal"       {"pid":,"signal":,"result":"sent"}; of a vm also "text": what became of it, and
+ *                                         "member": as in events
+ * fields    "target", "path":"task->mm"   {"target":,"kind":,"release":,"path":,"prefix":,"members":[{"name","type","off","size",
+ *                                         "pointer":bool,"number":bool,"next":"->|.|[|"}]}   (a bit field has "bit", "bits";
+ *                                         names follow prefix; without path: only what the target is)
  *
  * status data: {"version","pid","uptime_s","mode":"enforce|observe","period_ns",
  *   "engine":{"kind":"cpu","why":"...","rt":bool,"mlocked":bool},
@@ -50,7 +54,8 @@
  *   "pid","comm","uid","start_ns","action":"SIGKILL|renice|...","held_back":"cooldown|limit|settle|budget|stale|busy",
  *   "terms":[as above],"ranks":[{"pid","comm","uid","key":x|null,"key_text","class":"preferred|plain|avoided|protected","why":"chosen|ranked-lower|...","by":"protect interactive (file:line)"}],
  *   "counts":{"candidates","never","protected","where","condemned","chosen","members"},
- *   "members":[{"pid","error":"","exit_us":N|null}],"about":SEQ,"notify":"text","decide_us":x,
+ *   "members":[{"pid","error":"","exit_us":N|null; in a vm also "how":"store|irq-work|limit|qmp",
+ *      "became":"delivered|pending|refused|lost|unseen","tries":N}],"about":SEQ,"notify":"text","decide_us":x,
  *   "no_room":N (action: members of the group beyond what one action reaches),
  *   "unsaid":N (events of this rule left out before this one)}
  *   Members that do not apply to a kind are left out.

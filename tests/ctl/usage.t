@@ -29,7 +29,7 @@ refuse 'did you mean `--follow`' events --folow
 refuse 'has no option `-z`' ps -z
 refuse 'needs F,F' ps --columns
 refuse 'takes no argument' status --json=yes
-refuse 'has no option `--socket`' fields --socket x
+refuse 'has no option `--socket`' check --socket x
 refuse 'one argument too many' status now
 refuse 'check needs' check
 refuse 'did you mean `rss`' ps --columns pid,rsss
@@ -47,7 +47,11 @@ refuse 'seconds' top -d 0
 refuse 'no column' top --once --sort anon
 refuse 'auto, always or never' status --color blue
 refuse '--target is' check --target mars /dev/null
-refuse '--target is' fields --target mars
+refuse 'needs --ram FILE' dry-run /dev/null
+refuse '--layout is' dry-run /dev/null --ram /dev/null --layout 0:1GiB
+refuse 'multiples of 4KiB' ps --ram /dev/null --layout 0:1GiB@1
+refuse '--for is a time' dry-run /dev/null --ram /dev/null --for 5
+refuse '--layout is for --ram' ps --layout 0:1GiB@0
 refuse '--period is' check --period 5m /dev/null
 refuse 'compile needs -o' compile /dev/null
 refuse 'choose one' fmt -w --check /dev/null
@@ -56,6 +60,7 @@ refuse 'disasm needs' disasm
 refuse '--once' top </dev/null
 
 is "options before the command" "$($ctl --color never --socket "$work/x" status 2>&1 | grep -c "$work/x")" 1
+$ctl fields --target mars >/dev/null 2>&1; is "fields of a target want the daemon" $? 3
 is "-h anywhere" "$($ctl ps -h | head -1)" "Usage: gpufasctl ps [OPTION...]"
 is "--help alone" "$($ctl --help | head -1)" "Usage: gpufasctl COMMAND [OPTION...] [ARGUMENT...]"
 is "help COMMAND is COMMAND --help" "$($ctl help events)" "$($ctl events --help)"

@@ -161,6 +161,64 @@ static void test_action(void **state)
 			    "both: true now: comm == \"zqhog\" and rss 113.6 MiB > 50 MiB, for 300 ms");
 }
 
+/* What is done in a guest's memory: what was seen of it, and nothing more. */
+static void test_deliveries(void **state)
+{
+	static const struct {
+		struct gf_event_member m;
+		const char *sentence;
+		int priority;
+	} v[] = {
+		{ { .pid = 4242, .exit_us = 1900, .how = GF_HOW_STORE, .became = GF_BECAME_DELIVERED, .tries = 1 },
+		  "vm1: low: python3 (pid 4242) gone 1.9 ms after SIGKILL (by a store)", LOG_NOTICE },
+		{ { .pid = 4242, .exit_us = 1900, .how = GF_HOW_IRQ_WORK, .became = GF_BECAME_DELIVERED, .tries = 3 },
+		  "vm1: low: python3 (pid 4242) gone 1.9 ms after SIGKILL (by the kernel's own sender, 3 tries)", LOG_NOTICE },
+		{ { .pid = 4242, .exit_us = GF_NONE, .how = GF_HOW_STORE, .became = GF_BECAME_DELIVERED, .tries = 1 },
+		  "vm1: low: python3 (pid 4242) has taken SIGKILL (by a store), and is still there", LOG_NOTICE },
+		{ { .pid = 4242, .exit_us = GF_NONE, .how = GF_HOW_STORE, .became = GF_BECAME_PENDING, .tries = 2 },
+		  "vm1: low: python3 (pid 4242) has SIGKILL pending until it wakes (by a store, 2 tries)", LOG_NOTICE },
+		{ { .pid = 4242, .exit_us = GF_NONE, .how = GF_HOW_STORE, .became = GF_BECAME_REFUSED, .why = GF_REF_TRACED, .error = -EPERM },
+		  "vm1: low: SIGKILL to python3 (pid 4242) refused: it is being traced", LOG_WARNING },
+		{ { .pid = 4242, .exit_us = GF_NONE, .how = GF_HOW_STORE, .became = GF_BECAME_LOST, .tries = 1 },
+		  "vm1: low: SIGKILL to python3 (pid 4242) was lost: the target went away", LOG_WARNING },
+	};
+	struct gf_event ev = event(GF_EV_RESULT, "low");
+	char s[1024];
+
+	(void)state;
+	ev.step = 1;
+	ev.count = 1;
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		ev.u.member[0] = v[i].m;
+		assert_string_equal(gf_event_sentence_of(&ev, img, "vm1", s, sizeof s), v[i].sentence);
+		assert_int_equal(gf_event_priority(&ev, img), v[i].priority);
+	}
+	json_t *j = json(&ev, img);
+	const char *how, *became, *error;
+	int tries;
+	assert_int_equal(json_unpack(j, "{s:[{s:s s:s s:s s:i}]}", "members", "how", &how, "became", &became, "error", &error, "tries", &tries), 0);
+	assert_string_equal(how, "store");
+	assert_string_equal(became, "lost");
+	assert_string_equal(error, "the target went away");
+	assert_int_equal(tries, 1);
+	json_decref(j);
+	/* several */
+	for (uint32_t i = 0; i < 5; i++) {
+		ev.u.member[i] = v[i + (i > 0)].m;
+		ev.u.member[i].pid = (int32_t)(4242 + i);
+	}
+	ev.count = 5;
+	assert_string_equal(gf_event_sentence(&ev, img, s, sizeof s),
+			    "low: SIGKILL: 5 processes, 1 gone, taken by 1, pending in 1, lost with the target for 1, 1 not reached "
+			    "(pid 4245: it is being traced)");
+	/* asked of QEMU: no process */
+	ev = event(GF_EV_RESULT, NULL);
+	ev.count = 1;
+	ev.pid = 0;
+	ev.u.member[0] = (struct gf_event_member){ .exit_us = GF_NONE, .how = GF_HOW_QMP, .tries = 1 };
+	assert_string_equal(gf_event_sentence(&ev, img, s, sizeof s), "the signal has been asked of QEMU");
+}
+
 static void test_kinds(void **state)
 {
 	struct gf_event ev = event(GF_EV_RESULT, "low");
@@ -282,7 +340,7 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_action), cmocka_unit_test(test_kinds), cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_action), cmocka_unit_test(test_deliveries), cmocka_unit_test(test_kinds), cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_numbers),
 	};
 

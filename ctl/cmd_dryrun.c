@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dry-run: what a policy would do on the machine whose memory is in a file, and why. The engine runs by hand on
+ * that one moment, as if all stayed as it was: nothing is written, and nobody waits for the time to pass.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/files.h"
+#include "ctl/ram.h"
+#include "ctl/text.h"
+#include "daemon/eventjson.h"
+#include "gpu/engine.h"
+
+#define BUDGET 10u /* the daemon's own, where gpufas.yaml says nothing else */
+#define BUDGET_NS 60000000000ull
+
+struct dry {
+	struct gf_ctl *ctl;
+	struct gf_target *target;
+	struct gf_image_header *img;
+	struct gf_engine *engine;
+	uint64_t period_ns, for_ns, first_ns;
+	uint32_t ticks, actions;
+};
+
+static int find_path(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	const struct gf_guest *g = arg;
+	struct gf_kpath k;
+
+	return gf_btf_path(g->kernel->btf, path, &k, ret_at, ret_len, err);
+}
+
+static int compile(struct dry *d)
+{
+	struct gf_guest *g = gf_vm_guest(d->target, NULL);
+	struct gf_compile_opts opts = {
+		.target = GF_TARGET_IMAGE, .period_ns = d->period_ns, .path = g ? find_path : NULL, .path_arg = g,
+	};
+	struct gf_diags diags = { .limit = 100 };
+	struct gf_files set = { 0 };
+	size_t size;
+	int rc = gf_files_read(d->ctl->arg, d->ctl->args, true, &set), r = 0;
+
+	if (!rc) {
+		r = gf_compile(set.src, set.n, &opts, &diags, &d->img, &size);
+		gf_diags_print(&diags, set.src, set.n, stderr, d->ctl->colour && isatty(STDERR_FILENO));
+	}
+	if (g)
+		gf_guest_put(g);
+	gf_diags_deinit(&diags);
+	gf_files_deinit(&set);
+	if (r == -ENOMEM)
+		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
+	return rc ? rc : r ? GF_EXIT_NO : GF_EXIT_OK;
+}
+
+static void print_event(struct dry *d, const struct gf_event *ev)
+{
+	char text[1024], safe[1024];
+	struct gf_jbuf b = { 0 };
+
+	d->actions += ev->kind == GF_EV_ACTION;
+	if (d->ctl->json) {
+		gf_event_json(ev, d->img, d->target->name, false, &b);
+		if (!b.failed)
+			printf("%.*s\n", (int)b.n, b.p);
+		gf_jbuf_deinit(&b);
+		return;
+	}
+	gf_event_sentence(ev, d->img, text, sizeof text);
+	printf("%10.3f s  %s\n", (double)(ev->now_ns - d->first_ns) / 1e9, gf_show_safe(text, safe, sizeof safe));
+}
+
+static int run(struct dry *d, struct gf_err *err)
+{
+	uint64_t n = d->for_ns / d->period_ns + 1;
+	struct gf_verdict v[64];
+	struct gf_event ev[8];
+	size_t got;
+
+	for (uint64_t i = 0; i < n; i++) {
+		gf_engine_rules(d->engine, NULL, 0, NULL); /* keeps views computed */
+		int r = gf_engine_tick(d->engine, err);
+		if (r)
+			return r;
+		if (!i)
+			d->first_ns = d->target->sample.now_ns;
+		d->ticks++;
+		while ((got = gf_engine_events(d->engine, ev, 8)) > 0)
+			for (size_t k = 0; k < got; k++)
+				print_event(d, &ev[k]);
+		while (gf_engine_verdicts(d->engine, v, 64) == 64)
+			; /* nobody carries them out */
+	}
+	return 0;
+}
+
+/* Rules that are not true, and how near they are. */
+static void say_rest(const struct dry *d)
+{
+	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
+	size_t n = v ? gf_engine_rules(d->engine, v, GF_MAX_RULES, NULL) : 0;
+	const struct gf_rule *rule = GF_SEC(struct gf_rule, d->img, GF_SEC_RULE);
+	char safe[256];
+
+	for (size_t i = 0; i < n && i < d->img->sec[GF_SEC_RULE].count; i++) {
+		if (v[i].truth == GF_TRUE || v[i].fired)
+			continue;
+		printf("              %s: %s", gf_show_safe(gf_image_str(d->img, rule[i].name), safe, sizeof safe),
+		       v[i].truth == GF_FALSE ? "not true" : "not known");
+		if (v[i].truth == GF_FALSE && !gf_is_unknown(v[i].close))
+			printf(" (%d%% of the way)", (int)floor(fmin(fmax(v[i].close, 0), 1) * 100));
+		putchar('\n');
+	}
+	free(v);
+}
+
+static int dry_run(struct dry *d)
+{
+	struct gf_engine_opts o = {
+		.period_ns = d->period_ns, .observe = true, .max_tasks = d->target->sample.cap, .budget_n = BUDGET, .budget_window_ns = BUDGET_NS,
+	};
+	struct gf_err err = { "" };
+	int r = gf_engine_create(d->target, d->img, &o, &d->engine, &err);
+
+	if (!r)
+		r = run(d, &err);
+	if (r)
+		return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text[0] ? err.text : strerror(-r));
+	if (!d->ctl->json) {
+		say_rest(d);
+		printf("%u ticks of %u processes, as if all stayed as it was for %g s: %u action%s\n", d->ticks, d->target->sample.live,
+		       (double)d->for_ns / 1e9, d->actions, d->actions == 1 ? "" : "s");
+	}
+	return GF_EXIT_OK;
+}
+
+int gf_cmd_dry_run(struct gf_ctl *ctl)
+{
+	struct dry d = { .ctl = ctl, .period_ns = 100000000, .for_ns = 60000000000ull };
+	int rc = gf_ctl_time(ctl, GF_O_PERIOD, &d.period_ns);
+
+	if (!rc)
+		rc = gf_ctl_time(ctl, GF_O_FOR, &d.for_ns);
+	if (!rc && !ctl->val[GF_O_RAM])
+		rc = gf_ctl_misuse(ctl, "dry-run needs --ram FILE");
+	if (!rc)
+		rc = gf_ctl_image(ctl, d.period_ns, &d.target);
+	if (!rc)
+		rc = compile(&d);
+	if (!rc)
+		rc = dry_run(&d);
+	gf_engine_destroy(d.engine);
+	gf_target_destroy(d.target);
+	free(d.img);
+	return rc;
+}
