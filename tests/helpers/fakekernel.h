@@ -291,7 +291,7 @@ static inline struct fake_task fake_process(struct fake *f, uint32_t pid, const 
 	w64(f, g.task + o->group_leader, g.task);
 	w64(f, g.task + o->thread_pid, g.pid);
 	w64(f, g.task + o->start_boottime, 1000000000ull + pid);
-	memcpy(fake_at(f, g.task + o->comm), comm, strnlen(comm, 15));
+	memcpy(fake_at(f, g.task + o->comm), comm, GF_MIN(strlen(comm), (size_t)15));
 	if (!pages)
 		w32(f, g.task + o->flags, GF_PF_KTHREAD);
 	w64(f, g.pid + f->l.pid.tgid_first, g.task + o->tgid_link);
