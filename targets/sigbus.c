@@ -25,7 +25,7 @@ static struct gf_sigbus guards[GUARDS];
 static _Atomic unsigned guards_top; /* one above the highest that was ever used */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before;
-static bool installed;
+static _Thread_local bool chaining;
 
 /* Zeros in place of what the file no longer has: all behind its end at once, or just the block that cannot be read
  * (a broken memory cell, no huge page to be had). */
@@ -44,17 +44,23 @@ static bool patch(struct gf_sigbus *g, uintptr_t start, uintptr_t at)
 	return true;
 }
 
+/* To the action before ours; if that leads back here, because it chains, too, to the default. (One that jumps out
+ * instead of returning can do so once in a thread.) */
 static void chain(int sig, siginfo_t *info, void *context)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	bool handler = before.sa_flags & SA_SIGINFO || (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN);
 
-	if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(sig, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(sig);
+	if (handler && !chaining) {
+		chaining = true;
+		if (before.sa_flags & SA_SIGINFO)
+			before.sa_sigaction(sig, info, context);
+		else
+			before.sa_handler(sig);
+		chaining = false;
 	} else if (info->si_code > 0) {
 		sigaction(sig, &dfl, NULL); /* it faults again, and ends as it would have without us */
-	} else if (before.sa_handler == SIG_DFL) {
+	} else if (handler || before.sa_handler == SIG_DFL) {
 		sigaction(sig, &dfl, NULL);
 		raise(sig);
 	}
@@ -81,17 +87,18 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	chain(sig, info, context);
 }
 
+/* With each mapping: somebody may have put theirs in ours' place. */
 static int install(struct gf_err *err)
 {
-	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
+	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, now;
 
-	if (installed)
-		return 0;
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGBUS, &sa, &before) < 0)
+	if (sigaction(SIGBUS, NULL, &now) < 0)
 		return gf_err_set(err, errno, "cannot handle SIGBUS: %s", strerror(errno));
-	installed = true;
-	return 0;
+	if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_sigbus)
+		return 0;
+	before = now;
+	return sigaction(SIGBUS, &sa, NULL) < 0 ? gf_err_set(err, errno, "cannot handle SIGBUS: %s", strerror(errno)) : 0;
 }
 
 int gf_sigbus_guard(uint8_t *p, size_t len, size_t block, int fd, uint64_t off, _Atomic bool *lost,
