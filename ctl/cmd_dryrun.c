@@ -25,6 +25,9 @@ struct dry {
 	struct gf_engine *engine;
 	uint64_t period_ns, for_ns, first_ns;
 	uint32_t ticks, actions;
+	bool *seen; /* [rules] it was true at some time */
+	struct gf_rule_view *first; /* [rules] what they were like in the first tick */
+	size_t rules;
 };
 
 static int find_path(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
@@ -65,6 +68,8 @@ static void print_event(struct dry *d, const struct gf_event *ev)
 	struct gf_jbuf b = { 0 };
 
 	d->actions += ev->kind == GF_EV_ACTION;
+	if (ev->rule < d->rules)
+		d->seen[ev->rule] = true;
 	if (d->ctl->json) {
 		gf_event_json(ev, d->img, d->target->name, false, &b);
 		if (!b.failed)
@@ -84,12 +89,14 @@ static int run(struct dry *d, struct gf_err *err)
 	size_t got;
 
 	for (uint64_t i = 0; i < n; i++) {
-		gf_engine_rules(d->engine, NULL, 0, NULL); /* keeps views computed */
 		int r = gf_engine_tick(d->engine, err);
 		if (r)
 			return r;
-		if (!i)
+		if (!i) {
+			/* the engine computes views by the clock on the wall: not again while we run through a minute */
 			d->first_ns = d->target->sample.now_ns;
+			d->rules = GF_MIN(gf_engine_rules(d->engine, d->first, d->rules, NULL), d->rules);
+		}
 		d->ticks++;
 		while ((got = gf_engine_events(d->engine, ev, 8)) > 0)
 			for (size_t k = 0; k < got; k++)
@@ -100,24 +107,21 @@ static int run(struct dry *d, struct gf_err *err)
 	return 0;
 }
 
-/* Rules that are not true, and how near they are. */
+/* Rules that were never true, and how near they are. */
 static void say_rest(const struct dry *d)
 {
-	struct gf_rule_view *v = calloc(GF_MAX_RULES, sizeof *v);
-	size_t n = v ? gf_engine_rules(d->engine, v, GF_MAX_RULES, NULL) : 0;
 	const struct gf_rule *rule = GF_SEC(struct gf_rule, d->img, GF_SEC_RULE);
 	char safe[256];
 
-	for (size_t i = 0; i < n && i < d->img->sec[GF_SEC_RULE].count; i++) {
-		if (v[i].truth == GF_TRUE || v[i].fired)
+	for (size_t i = 0; i < d->rules; i++) {
+		const struct gf_rule_view *v = &d->first[i];
+		if (d->seen[i])
 			continue;
-		printf("              %s: %s", gf_show_safe(gf_image_str(d->img, rule[i].name), safe, sizeof safe),
-		       v[i].truth == GF_FALSE ? "not true" : "not known");
-		if (v[i].truth == GF_FALSE && !gf_is_unknown(v[i].close))
-			printf(" (%d%% of the way)", (int)floor(fmin(fmax(v[i].close, 0), 1) * 100));
+		printf("              %s: never true", gf_show_safe(gf_image_str(d->img, rule[i].name), safe, sizeof safe));
+		if (!gf_is_unknown(v->close))
+			printf(" (%d%% of the way)", (int)floor(fmin(fmax(v->close, 0), 1) * 100));
 		putchar('\n');
 	}
-	free(v);
 }
 
 static int dry_run(struct dry *d)
@@ -126,10 +130,18 @@ static int dry_run(struct dry *d)
 		.period_ns = d->period_ns, .observe = true, .max_tasks = d->target->sample.cap, .budget_n = BUDGET, .budget_window_ns = BUDGET_NS,
 	};
 	struct gf_err err = { "" };
-	int r = gf_engine_create(d->target, d->img, &o, &d->engine, &err);
+	int r;
 
-	if (!r)
+	d->rules = d->img->sec[GF_SEC_RULE].count;
+	d->seen = calloc(d->rules + 1, sizeof *d->seen);
+	d->first = calloc(d->rules + 1, sizeof *d->first);
+	if (!d->seen || !d->first)
+		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
+	r = gf_engine_create(d->target, d->img, &o, &d->engine, &err);
+	if (!r) {
+		gf_engine_rules(d->engine, NULL, 0, NULL); /* views are wanted */
 		r = run(d, &err);
+	}
 	if (r)
 		return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text[0] ? err.text : strerror(-r));
 	if (!d->ctl->json) {
@@ -157,6 +169,8 @@ int gf_cmd_dry_run(struct gf_ctl *ctl)
 		rc = dry_run(&d);
 	gf_engine_destroy(d.engine);
 	gf_target_destroy(d.target);
+	free(d.seen);
+	free(d.first);
 	free(d.img);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/eventjson.h"
 #include "daemon/taskjson.h"
+#include "targets/vm.h"
 
 /* Without the memory of guests, which is mapped, shared, and theirs. */
 uint64_t gf_daemon_rss(void)
@@ -94,6 +95,17 @@ static void ticks_json(const struct gf_engine_stats *st, struct gf_jbuf *b)
 	gf_host_json(st->host, b);
 }
 
+/* Whether there is a kernel to look at, and which. */
+static void guest_json(const struct gf_watch *w, struct gf_jbuf *b)
+{
+	struct gf_guest *g = w->lost ? NULL : gf_vm_guest(w->target, NULL);
+
+	gf_jbuf_kstr(b, "state", g ? "attached" : "waiting");
+	gf_jbuf_kstr(b, "release", g ? g->kernel->release : "");
+	if (g)
+		gf_guest_put(g);
+}
+
 static void target_json(const struct gf_watch *w, const struct gf_engine_stats *st, struct gf_jbuf *b)
 {
 	char road[512];
@@ -103,6 +115,8 @@ static void target_json(const struct gf_watch *w, const struct gf_engine_stats *
 	gf_jbuf_kstr(b, "kind", w->target->ops->kind);
 	gf_jbuf_kstr(b, "road", gf_target_describe(w->target, road, sizeof road));
 	gf_jbuf_kstr(b, "mode", w->observe ? "observe" : "enforce");
+	if (w->config->kind != GF_TARGET_HOST)
+		guest_json(w, b);
 	gf_jbuf_kuint(b, "period_ns", w->period_ns);
 	policy_json(w->policy, NULL, b);
 	budget_json(w->daemon, st, b);

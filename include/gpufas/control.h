@@ -37,7 +37,7 @@
  *   "engine":{"kind":"cpu","why":"...","rt":bool,"mlocked":bool},
  *   "policy":{"files":[...],"rules":N,"fp":"hex","loaded_at":"RFC 3339","last_reload_error":"" },   (the first target's)
  *   "budget":{"used":N,"of":N,"window_s":N},   (the first target's)
- *   "targets":[{"name","kind","road","mode","period_ns","policy":{...},"budget":{...},"tasks":N,"rows":N,"dropped":N,
+ *   "targets":[{"name","kind","road","mode","state":"attached|waiting","release" (these two: of vm and image),"period_ns","policy":{...},"budget":{...},"tasks":N,"rows":N,"dropped":N,
  *      "ticks":N,"missed":N,"late":N,"overruns":N,"stale":bool,"sample_errors":N,"sample_error":"",
  *      "sample_us":x,"eval_us":x,"total_us":x,"total_max_us":x,"host":{field:value}}],
  *   "events":{"queued":N,"lost":N,"audit":"path or empty","audit_error":""},

@@ -92,4 +92,44 @@ has "no signal through one that observes" "$(ask "{\"v\":1,\"cmd\":\"signal\",\"
 has "but through the other" "$(ask "{\"v\":1,\"cmd\":\"signal\",\"target\":\"one\",\"pid\":$w,\"signal\":\"TERM\"}")" '"result":"sent"'
 until_ok gone "$w"; is "it goes" $? 0
 stop; is "stop" $? 0
+
+# ---- guests and images that are not there: said, and the others unharmed
+head -c 1000000 /dev/zero >"$d/zeros"
+rm "$d/own/b.policy"
+echo "rule v if target.kind != \"host\" and task->mm->map_count > 5 and comm == \"$tag-none\" then SIGKILL it cooldown 1min" >"$d/own/v.policy"
+echo "rule all if comm == \"${tag}v\" then SIGTERM it cooldown 1s settle 1s" >"$d/policy.d/a.policy"
+config "targets:
+- name: here
+- {name: away, kind: vm, qmp: $d/no.qmp, policy: {files: [$d/own/v.policy]}}
+- {name: file, kind: vm, ram: $d/no.ram}
+- {name: zeros, kind: image, file: $d/zeros}
+- {name: core, kind: image, file: $d/no.core}
+"
+start
+t() { ask '{"v":1,"cmd":"status"}' | grep -o "{\"name\":\"$1\",\"kind.*" | sed 's/},{"name":.*//'; }
+has "a guest that is not there waits" "$(t away)" '"mode":"enforce","state":"waiting","release":""'
+has "and status says why" "$(t away)" "there is no QMP socket $d/no.qmp"
+has "so does one of a RAM file" "$(t file)" "$d/no.ram"
+has "an image without a kernel" "$(t zeros)" '"stale":true'
+has "is never acted on" "$(t zeros)" '"mode":"observe"'
+has "an image that is not there" "$(t core)" "$d/no.core: No such file"
+ticks() { t "$1" | grep -o '"ticks":[0-9]*'; }
+for k in here away core; do
+	before=$(ticks $k)
+	more() { [ "$(ticks $k)" != "$before" ]; }
+	until_ok more; is "ticks of $k go on" $? 0
+done
+hasnt "this machine is well" "$(t here)" '"stale":true'
+sleeper "${tag}v"; victim=$sleeper
+until_ok gone "$victim"; is "and watched" $? 0
+has "ps of a guest that is not there" "$(ask '{"v":1,"cmd":"ps","target":"away"}')" "there is no QMP socket"
+has "ps of an image that is not there" "$(ask '{"v":1,"cmd":"ps","target":"core"}')" "no.core: No such file"
+has "a signal into a guest that is not there" "$(ask '{"v":1,"cmd":"signal","target":"away","pid":5,"signal":"KILL"}')" "SIGKILL is not sent to pid 5: the guest is not attached"
+has "fields of a guest that is not there" "$(ask '{"v":1,"cmd":"fields","target":"away","path":"task"}')" "there is no QMP socket"
+has "what a target is, is known without its kernel" "$(ask '{"v":1,"cmd":"fields","target":"away"}')" '"kind":"vm","release":""'
+has "this machine has no kernel paths" "$(ask '{"v":1,"cmd":"fields","path":"task"}')" "kernel paths are for guests and images"
+has "an image acts for nobody" "$(ctl observe off -t core 2>&1)" "it is never acted on"
+has "reload" "$(ask '{"v":1,"cmd":"reload"}')" '"ok":true'
+has "metrics: stale ones" "$(ctl metrics)" 'gpufas_stale{target="away"} 1'
+stop; is "stop with guests that are not there" $? 0
 echo "1..$n"
