@@ -548,9 +548,9 @@ static void paths_are_numbers(void **state)
 
 static void path_texts(void **state)
 {
-	static const char *const good[] = { "task->mm", "task->a.b[0]->c[12][3].d_1", "task->_x" };
+	static const char *const good[] = { "task->mm", "task->a.b[0]->c[12][3].d_1", "task->_x", "task->a[PIDTYPE_TGID].b" };
 	static const char *const bad[] = { "", "task", "task->", "task.mm", "tasks->mm", "task->9", "task->a[", "task->a[]",
-					   "task->a[x]", "task->a[1", "task->a..b", "task->a-b", "task->a->", "task->a ",
+					   "task->a[1x]", "task->a[x y]", "task->a[1", "task->a..b", "task->a-b", "task->a->", "task->a ",
 					   "task->a\n", "task->a[-1]", "task-> a", "mm->task" };
 	char text[GF_PATH_TEXT + 8] = "task->";
 
