@@ -260,5 +260,8 @@ int gf_cmd_fields(struct gf_ctl *ctl)
 	}
 	if (target && !letters)
 		return of_target(ctl, target);
+	if (ctl->args && gf_kernel_path(ctl->arg[0]))
+		return gf_ctl_misuse(ctl, "what `%s` leads to depends on the kernel: name one with --ram, or a target of the daemon's with --target",
+				     ctl->arg[0]);
 	return list(ctl, letters);
 }

@@ -48,6 +48,13 @@ is "check --ram of what is no memory: exit 3" $? 3
 $ctl fields --ram "$work/nothing" 'task->mm' >/dev/null 2>"$work/err"
 is "fields --ram of what is not there: exit 3" $? 3
 has "fields --ram of what is not there: named" "$(cat "$work/err")" "$work/nothing"
+$ctl fields 'task->mm' >/dev/null 2>"$work/err"
+is "fields of a path without a kernel: exit 2" $? 2
+has "fields of a path without a kernel: what to add" "$(cat "$work/err")" "--ram"
+printf 'if task->mm->rss_stat[MM_ANONPAGES].count > 5 then log it\n' >"$p/enum.policy"
+is "check: an enumerator as an index" "$($ctl check --target vm "$p/enum.policy")" "$p/enum.policy: ok, 1 rule"
+is "fmt: an enumerator as an index" "$($ctl fmt "$p/enum.policy")" "$(cat "$p/enum.policy")"
+rm "$p/enum.policy"
 rm "$p/guest.policy"
 $ctl check "$p/none.policy" >/dev/null 2>"$work/err"
 is "check of a missing file: exit 1" $? 1

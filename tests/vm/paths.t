@@ -66,6 +66,14 @@ look() { # look NAME META: a guest, and everything that is to be seen of it
 		not_ok "$name: check --ram of paths that are there"
 		echo "${out}" | sed 's/^/# /'
 	fi
+	out=$("$B/gpufasctl" fields --ram "$d/qmp" 'task->signal->rlim[7]' 'task->mm->map_c' 'task->comm' 2>&1 | tr -s ' ')
+	if grep -qx 'task->signal->rlim\[7\].rlim_cur __kernel_ulong_t a number' <<<"$out" && grep -qx 'task->mm->map_count int a number' <<<"$out" &&
+		grep -qx 'task->comm\[0..15\] char a number' <<<"$out"; then
+		ok "$name: fields --ram: what may follow a path"
+	else
+		not_ok "$name: fields --ram: what may follow a path"
+		echo "${out}" | sed 's/^/# /'
+	fi
 	out=$("$B/gpufasctl" check --ram "$d/qmp" "$d/bad.policy" 2>&1)
 	if grep -q ':1:14: error: struct mm_struct has no member .map_cout. \[E108\]' <<<"$out" && grep -q 'did you mean .map_count' <<<"$out" &&
 		grep -q ':2:22: error: .*out of range \[E108\]' <<<"$out" && grep -q ':3:10: error: .*not a number.* \[E108\]' <<<"$out"; then
