@@ -110,6 +110,8 @@ const char *gf_action_text(const struct gf_image_header *img, const struct gf_st
 		gf_signal_text(s->arg, buf, n);
 	else if (s->action == GF_ACT_RENICE)
 		snprintf(buf, n, "renice %+d", s->arg);
+	else if (s->action == GF_ACT_LIMIT && s->value == GF_NONE && s->amount < 0)
+		snprintf(buf, n, "restore %s", gf_image_str(img, s->text));
 	else if (s->action == GF_ACT_RUN || s->action == GF_ACT_LIMIT)
 		snprintf(buf, n, "%s %s", NAME_OF(names, s->action), gf_image_str(img, s->text));
 	else
