@@ -66,6 +66,9 @@ vm_group() { # guests, for tests/vm
 	tool cpio cpio
 	tool chrt util-linux
 	tool pahole dwarves # reads BTF too: what ours is compared with
+	tool xz xz-utils # unpack kernels
+	tool zstd zstd
+	tool lz4 lz4
 }
 docs_group() { tool scdoc scdoc; }
 demo_group() { tool ps procps; }
