@@ -385,6 +385,8 @@ static int finish(struct search *s, uint64_t start, struct gf_kernel **ret, stru
 			*err = s->err;
 		return s->error;
 	}
+	if (!gf_kernel_started(s->found))
+		note(s->found, "It is still booting: look again when it runs.");
 	s->found->took_ns = now_ns() - start;
 	*ret = s->found;
 	return 0;
@@ -449,6 +451,16 @@ int gf_kernel_runs(const struct gf_kernel *k, uint64_t cr3)
 			return 1;
 	}
 	return 0;
+}
+
+/* A kernel that does not say is taken as it is. */
+bool gf_kernel_started(const struct gf_kernel *k)
+{
+	uint64_t va, now;
+	int64_t running;
+
+	return gf_btf_enum(k->btf, "SYSTEM_RUNNING", &running) || gf_kernel_sym(k, "system_state", &va) ||
+	       gf_kmem_load(&k->mem, va, 4, &now) || (int64_t)now >= running;
 }
 
 int gf_kernel_sym(const struct gf_kernel *k, const char *name, uint64_t *ret_va)

@@ -42,6 +42,9 @@ bool gf_kernel_still_there(const struct gf_kernel *k);
  * does not say where it is. */
 int gf_kernel_runs(const struct gf_kernel *k, uint64_t cr3);
 
+/* Whether it has come so far as to start the first process. Before that not all can be had of it that will be. */
+bool gf_kernel_started(const struct gf_kernel *k);
+
 /* Address of a symbol: 0, or -ENOENT. Names compare whole. Where a name stands more than once, the first. */
 int gf_kernel_sym(const struct gf_kernel *k, const char *name, uint64_t *ret_va);
 /* Of several names the first that there is. -ENOENT. */

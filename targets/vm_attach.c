@@ -101,13 +101,7 @@ int gf_vm_attach(struct gf_vm_keep *k, struct gf_guest **ret, bool *ret_paused, 
 
 bool gf_vm_started(const struct gf_guest *g)
 {
-	uint64_t va, now;
-	int64_t running;
-
-	if (gf_btf_enum(g->kernel->btf, "SYSTEM_RUNNING", &running) || gf_kernel_sym(g->kernel, "system_state", &va) ||
-	    gf_kmem_load(&g->kernel->mem, va, 4, &now))
-		return true; /* it does not say: then what is there must do */
-	return (int64_t)now >= running;
+	return gf_kernel_started(g->kernel);
 }
 
 int gf_vm_runs(struct gf_vm_keep *k)
