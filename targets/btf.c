@@ -101,7 +101,8 @@ static int find_types(struct gf_btf *b, struct gf_err *err)
 			return gf_err_set(err, EBADMSG, "type %u of the BTF is of kind %u, which is not known", n + 1, gf_btf_kind(t));
 		if ((uint64_t)more > left - sizeof *t)
 			return gf_err_set(err, EBADMSG, "type %u of the BTF reaches behind its end", n + 1);
-		n++;
+		if (++n > BTF_MAX_TYPE)
+			return gf_err_set(err, EBADMSG, "the BTF has more types than the kernel itself allows (%u)", BTF_MAX_TYPE);
 		if (b->at)
 			b->at[n] = at;
 		at += (uint32_t)(sizeof *t + (size_t)more);
@@ -231,11 +232,14 @@ static int check_types(struct gf_btf *b, struct gf_err *err)
 	return r;
 }
 
+/* Of the start of a name only: it is long enough to tell a kernel's names apart, and what a liar makes of millions of
+ * long ones is bounded. */
+#define HASHED 48u
 static uint32_t hash_of(const char *s, size_t len)
 {
 	uint32_t h = 2166136261u;
 
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len && i < HASHED; i++)
 		h = (h ^ (uint8_t)s[i]) * 16777619u;
 	return h;
 }
@@ -257,7 +261,7 @@ static const char *enumerator_name(const struct gf_btf *b, const struct btf_type
 
 static void add_name(struct gf_btf *b, const char *name, uint32_t id, uint32_t k)
 {
-	uint32_t h = hash_of(name, strlen(name));
+	uint32_t h = hash_of(name, strnlen(name, HASHED));
 
 	if (!*name)
 		return;

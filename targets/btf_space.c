@@ -18,7 +18,6 @@ static const struct { const char *in, *member, *space; } spaces[] = {
 	{ "task_struct", "compat_robust_list", USER },
 	{ "task_struct", "rseq", USER },
 	{ "mm_struct", "pcpu_cid", PERCPU },
-	{ "mm_mm_cid", "pcpu", PERCPU },
 	{ "psi_group", "pcpu", PERCPU },
 	{ "cgroup", "rstat_cpu", PERCPU },
 	{ "cgroup", "rstat_base_cpu", PERCPU },

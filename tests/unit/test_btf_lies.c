@@ -225,6 +225,31 @@ static void test_expensive(void **state)
 	drop(m);
 }
 
+/* As many types as there may be, and one more. */
+static void test_too_many(void **state)
+{
+	size_t n = sizeof(struct btf_header) + 12ull * (BTF_MAX_TYPE + 1) + 1;
+	struct btf_header h = { .magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof h, .type_len = 12 * BTF_MAX_TYPE,
+				.str_off = 12 * (BTF_MAX_TYPE + 1), .str_len = 1 };
+	uint8_t *p = calloc(1, n);
+	struct gf_btf *b = NULL;
+	struct gf_err err = { "" };
+
+	(void)state;
+	assert_non_null(p);
+	for (uint32_t i = 0; i <= BTF_MAX_TYPE; i++)
+		p[sizeof h + 12ull * i + 7] = BTF_KIND_PTR;
+	memcpy(p, &h, sizeof h);
+	assert_int_equal(gf_btf_create(p, n, &b, &err), 0);
+	assert_int_equal(gf_btf_types(b), BTF_MAX_TYPE);
+	gf_btf_free(b);
+	h.type_len += 12;
+	memcpy(p, &h, sizeof h);
+	assert_int_equal(gf_btf_create(p, n, &b, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "more types"));
+	free(p);
+}
+
 static void test_names_unfit(void **state)
 {
 	struct maker *m = with_int();
@@ -364,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_expensive),
+		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_names_unfit),
 		cmocka_unit_test(test_mutations),
 	};
