@@ -201,9 +201,9 @@ void gf_daemon_stop(struct gf_daemon *d)
 	gf_reporter_stop(d->reporter);
 	gf_hooks_destroy(d->hooks);
 	gf_audit_destroy(d->audit); /* may still have something to say */
+	gf_watches_destroy(d); /* so have guests' keepers, until they have ended */
 	gf_reporter_destroy(d->reporter);
 	gf_log_stop();
-	gf_watches_destroy(d);
 	if (d->reload_fd >= 0)
 		close(d->reload_fd);
 	if (d->ps_fd >= 0)
