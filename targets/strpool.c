@@ -7,7 +7,7 @@
 #define CLASSES 3
 
 static const uint32_t class_size[CLASSES] = { 128, 512, GF_STRPOOL_MAX };
-static const uint32_t class_share[CLASSES] = { 1, 4, 32 }; /* one for this many strings */
+static const uint32_t class_share[CLASSES] = { 1, 4, 64 }; /* one for this many strings */
 
 struct class {
 	char *mem;

@@ -260,11 +260,10 @@ static bool find_leaders(struct gf_vm_sampler *v, const struct gf_guest *g)
 	while (gf_xa_next(k, &g->layout, &it, &pid)) {
 		uint64_t task = gf_pid_leader(k, &g->layout, pid);
 
-		if (!task)
+		/* No struct pid where the tree says: freed since, or overwritten. There is no process behind it. */
+		if (!task || task == ~0ull)
 			continue;
-		if (task == ~0ull) {
-			it.torn++;
-		} else if (v->n == v->cap) {
+		if (v->n == v->cap) {
 			v->more++;
 		} else {
 			v->leader[v->n++] = (struct leader){ pid, task };
@@ -444,7 +443,7 @@ int gf_vm_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf
 	int r = gf_sample_set_fields(&t->sample, f, err);
 
 	if (!r && f->str & READ_STRINGS && !v->pool) {
-		v->pool = gf_strpool_create(2 * t->sample.cap);
+		v->pool = gf_strpool_create(t->sample.cap);
 		if (!v->pool)
 			r = gf_err_set(err, ENOMEM, "no memory for the strings of %u tasks: lower max_tasks", t->sample.cap);
 	}

@@ -277,6 +277,10 @@ static void test_torn(void **state)
 	/* Its pid leads to a task that has another by now. */
 	w64(f, gone.task + f->l.task.thread_pid, 0);
 	w64(f, other.task + f->l.task.group_leader, busy.task);
+	/* Pids that are none, where the tree has them. */
+	fake_tree_put(f, 20, FAKE_DIRECT + f->size);
+	fake_tree_put(f, 21, 0x1000);
+	fake_tree_put(f, 22, busy.mm);
 	/* Threads in a ring that does not come back to the head. */
 	uint64_t t = fake_thread(f, &cycle, 14, 13);
 	w64(f, t + f->l.task.thread_node, t + f->l.task.thread_node);
