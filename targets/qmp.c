@@ -313,8 +313,11 @@ int gf_qmp_open(int fd, const char *path, int timeout_ms, struct gf_qmp **ret, s
 	q->fd = fd;
 	q->timeout_ms = timeout_ms;
 	snprintf(q->path, sizeof q->path, "%s", path);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0)
+	q->uid = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0) {
 		q->pid = c.pid;
+		q->uid = c.uid;
+	}
 	r = greet(q, err);
 	if (r)
 		gf_qmp_close(q);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -234,6 +235,33 @@ static int host_address(struct ask *a, uint64_t gpa, uint64_t *ret)
 	return 0;
 }
 
+/* A QEMU that a guest has broken out into answers what it likes. With more rights than it has, we would open other
+ * guests' memory and any file for it: it is only believed about itself, and about files of its own. */
+static bool trusted(const struct ask *a)
+{
+	return a->q->uid == 0 || a->q->uid == geteuid() || geteuid() != 0;
+}
+
+static bool gone(pid_t pid)
+{
+	return pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH);
+}
+
+static bool uid_is(pid_t pid, uid_t uid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	return stat(path, &st) == 0 && st.st_uid == uid;
+}
+
+/* Whether the process that the virtual CPU is said to be a thread of may be QEMU, where the one that made the socket is not. */
+static bool may_be_qemu(const struct ask *a, pid_t pid)
+{
+	return trusted(a) || (gone(a->pid[0]) && uid_is(pid, a->q->uid));
+}
+
 static int cut(struct ask *a, const struct backend *b)
 {
 	return gf_err_set(a->err, ENODATA, "the file that the guest's RAM is in (%s, %.128s) has been cut while QEMU runs: the guest is lost; start "
@@ -261,6 +289,9 @@ static int open_path(struct ask *a, const struct backend *b, struct gf_ram_piece
 		snprintf(full, sizeof full, "/proc/%d/cwd/%s", (int)a->q->pid, b->path);
 	else
 		snprintf(full, sizeof full, "%s", b->path);
+	/* Opening a device may do things. */
+	if (stat(full, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) || (!trusted(a) && st.st_uid != a->q->uid)))
+		return gf_err_set(a->err, EACCES, "QEMU says that the guest's RAM is in %s, which is not a file of its own", full);
 	fd = open(full, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && (errno == EACCES || errno == EROFS)) {
 		fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -272,7 +303,7 @@ static int open_path(struct ask *a, const struct backend *b, struct gf_ram_piece
 		close(fd);
 		return cut(a, b);
 	}
-	if (!S_ISREG(st.st_mode)) {
+	if (!S_ISREG(st.st_mode) || (!trusted(a) && st.st_uid != a->q->uid)) {
 		close(fd);
 		return gf_err_set(a->err, EACCES, "the guest's RAM is in a file in %s that only /proc/%d/fd leads to, which is not permitted: run as "
 				  "root or as QEMU's user", full, (int)a->q->pid);
@@ -290,7 +321,7 @@ static int open_piece(struct ask *a, const struct backend *b, struct gf_ram_piec
 	if (r)
 		return r;
 	for (size_t i = 0; hva && i < 2; i++) {
-		if (a->pid[i] <= 0 || (i && a->pid[i] == a->pid[0]))
+		if (a->pid[i] <= 0 || (i && (a->pid[i] == a->pid[0] || !may_be_qemu(a, a->pid[i]))))
 			continue;
 		r = gf_qmp_maps_open(a->pid[i], hva, p->size, ret, &p->off, &writable);
 		if (r == -ENOTSUP)

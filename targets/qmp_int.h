@@ -15,6 +15,7 @@
 struct gf_qmp {
 	int fd;
 	pid_t pid;
+	uid_t uid;     /* whose the peer is; -1: not known */
 	int timeout_ms;
 	bool broken;   /* out of step with the peer, or it is gone */
 	uint64_t last_id;

@@ -18,7 +18,7 @@
 struct area {
 	uint64_t start, end, off, ino;
 	unsigned major, minor;
-	bool shared;
+	bool shared, writable;
 };
 
 static int find_area(pid_t pid, uint64_t addr, struct area *ret)
@@ -39,6 +39,7 @@ static int find_area(pid_t pid, uint64_t addr, struct area *ret)
 			   &a.ino) != 7 || addr < a.start || addr >= a.end)
 			continue;
 		a.shared = perms[3] == 's';
+		a.writable = perms[1] == 'w';
 		*ret = a;
 		r = 0;
 		break;
@@ -47,12 +48,13 @@ static int find_area(pid_t pid, uint64_t addr, struct area *ret)
 	return r;
 }
 
-static int reopen(const char *path, bool *ret_writable)
+/* For writing only what the process itself may write: we may have more rights than it. */
+static int reopen(const char *path, const struct area *a, bool *ret_writable)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int fd = a->writable ? open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK) : -1;
 
 	*ret_writable = fd >= 0;
-	if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
+	if (fd < 0 && (!a->writable || errno == EACCES || errno == EROFS || errno == EPERM))
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	return fd < 0 ? -errno : fd;
 }
@@ -84,7 +86,7 @@ static int open_fd_of(pid_t pid, const struct area *a, bool exact, bool *ret_wri
 		if (e->d_name[0] == '.' || strlen(e->d_name) > 12 || fstatat(dirfd(dir), e->d_name, &st, 0) < 0 || !is_file(&st, a, exact))
 			continue;
 		snprintf(one, sizeof one, "/proc/%d/fd/%.12s", (int)pid, e->d_name);
-		r = reopen(one, ret_writable);
+		r = reopen(one, a, ret_writable);
 		break;
 	}
 	closedir(dir);
@@ -97,7 +99,7 @@ static int open_area(pid_t pid, const struct area *a, bool *ret_writable)
 	char path[96];
 
 	snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, a->start, a->end);
-	return reopen(path, ret_writable);
+	return reopen(path, a, ret_writable);
 }
 
 int gf_qmp_maps_open(pid_t pid, uint64_t addr, uint64_t size, int *ret_fd, uint64_t *ret_off, bool *ret_writable)

@@ -403,6 +403,9 @@ static void drop_ram(struct ram *r)
 	close(r->fd[1]);
 }
 
+static uid_t as_uid = (uid_t)-1; /* the monitor's, as seen from here */
+static pid_t as_pid;
+
 static int ask_guest(struct ram *r, struct gf_qmp_guest *g, struct gf_err *err)
 {
 	struct fakeqmp f;
@@ -411,6 +414,10 @@ static int ask_guest(struct ram *r, struct gf_qmp_guest *g, struct gf_err *err)
 
 	fake_start(&f, r->table, NULL, true);
 	assert_int_equal(gf_qmp_connect(f.path, MS, &q, err), 0);
+	if (as_uid != (uid_t)-1) {
+		q->uid = as_uid;
+		q->pid = as_pid;
+	}
 	res = gf_qmp_guest(q, g, err);
 	gf_qmp_close(q);
 	fake_stop(&f);
@@ -524,6 +531,52 @@ static void test_guest_by_path(void **state)
 	close(fd);
 }
 
+/* A QEMU of another user is not believed when it names other processes and files than its own. */
+static void test_not_believed(void **state)
+{
+	char path[] = "/tmp/gpufas-ram.XXXXXX", file[128], cpus[128];
+	int fd = mkstemp(path);
+	struct fake_answer table[] = {
+		{ "qom-list", RET("[{\"name\": \"a\", \"type\": \"child<memory-backend-file>\"}]") },
+		{ "\"property\":\"mem-path\"", file }, { "query-cpus-fast", cpus }, { NULL, NULL },
+	};
+	struct gf_err err = { "" };
+	struct gf_qmp_guest g;
+	struct ram r = { 0 };
+
+	(void)state;
+	if (geteuid()) {
+		print_message("# only root has more rights than QEMU\n");
+		skip();
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4 * MIB), 0);
+	snprintf(file, sizeof file, RET("\"%s\""), path);
+	/* This process, which has it all mapped, is who the virtual CPU is said to be of; the socket is of another, alive. */
+	snprintf(cpus, sizeof cpus, RET("[{\"thread-id\": %d, \"target\": \"x86_64\"}]"), (int)getpid());
+	make_ram(&r, table, MAP_SHARED);
+	as_pid = getppid();
+	as_uid = 65534;
+	assert_int_equal(ask_guest(&r, &g, &err), -EACCES);
+	assert_non_null(strstr(err.text, "not a file of its own"));
+	/* One of root's is. */
+	as_uid = 0;
+	assert_int_equal(ask_guest(&r, &g, &err), 0);
+	assert_int_equal(g.pieces, 2);
+	gf_qmp_guest_close(&g);
+	/* And the other user's own file is taken, but a device is not. */
+	as_uid = 65534;
+	assert_int_equal(fchown(fd, 65534, 65534), 0);
+	assert_int_equal(ask_guest(&r, &g, &err), 0);
+	gf_qmp_guest_close(&g);
+	strcpy(file, RET("\"/dev/zero\""));
+	assert_int_equal(ask_guest(&r, &g, &err), -EACCES);
+	as_uid = (uid_t)-1;
+	close(fd);
+	unlink(path);
+	drop_ram(&r);
+}
+
 static void test_registers(void **state)
 {
 	static const struct {
@@ -601,6 +654,7 @@ int main(void)
 		cmocka_unit_test(test_guest),
 		cmocka_unit_test(test_guest_refused),
 		cmocka_unit_test(test_guest_by_path),
+		cmocka_unit_test(test_not_believed),
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_in_use),
 	};
