@@ -207,6 +207,7 @@ GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint
 	v->flags = (uint8_t)(flags | (ev->observed ? GF_VERDICT_OBSERVE : 0));
 	v->arg = sp->arg;
 	v->limit = sp->limit;
+	v->epoch = s->epoch;
 	for (uint32_t k = 0; k < sizeof v->reserved; k++)
 		v->reserved[k] = 0;
 	v->amount = gf_verdict_amount(t, sp, row);

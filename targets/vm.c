@@ -114,6 +114,21 @@ void gf_vm_suspect(struct gf_target *t, const struct gf_guest *g)
 		return;
 }
 
+uint8_t gf_vm_storable(struct gf_target *t, const struct gf_guest *g)
+{
+	struct gf_vm *vm = vm_of(t);
+
+	/* Retired meanwhile, or rebooted a moment ago: it would go into another kernel's memory. */
+	if (atomic_load(&vm->guest) != g)
+		return GF_REF_NO_GUEST;
+	if (!gf_kernel_still_there(g->kernel)) {
+		gf_vm_suspect(t, g);
+		return GF_REF_NO_GUEST;
+	}
+	/* Saved, or copied to another host: what is stored may be in the copy in part. */
+	return atomic_load(&vm->paused) ? GF_REF_PAUSED : GF_REF_NONE;
+}
+
 void gf_vm_describe(struct gf_target *t, char *buf, size_t n)
 {
 	struct gf_vm *vm = vm_of(t);

@@ -66,6 +66,9 @@ int gf_vm_create_view(struct gf_target *vm, uint32_t max_tasks, struct gf_target
 struct gf_guest *gf_vm_guest(struct gf_target *t, struct gf_err *err);
 /* Something that was read through g cannot be so: the keeper looks whether it is still there. Any thread. */
 void gf_vm_suspect(struct gf_target *t, const struct gf_guest *g);
+/* Whether something may be stored into g now: 0 or enum gf_refused. Where another kernel has taken its memory the keeper is
+ * told. A few reads. Any thread. */
+uint8_t gf_vm_storable(struct gf_target *t, const struct gf_guest *g);
 /* An interrupt for a guest CPU that idles, by the configured kick: 0, -ENOTSUP (none configured), -errno. */
 int gf_vm_kick(struct gf_target *t, uint32_t cpu);
 int gf_vm_nmi(struct gf_target *t, struct gf_err *err);

@@ -26,6 +26,8 @@ const char *gf_refused_text(uint8_t why)
 		[GF_REF_TORN] = "its structures did not read consistently",
 		[GF_REF_READ_ONLY] = "this memory is only read",
 		[GF_REF_NO_CPU] = "no CPU of the guest took an interrupt in time, and no kick helped",
+		[GF_REF_PAUSED] = "the guest is paused: nothing is stored until it goes on (\"cont\")",
+		[GF_REF_REBOOTED] = "the guest has rebooted since",
 	};
 
 	return why < GF_REF_COUNT && text[why] ? text[why] : "of a reason unknown to this program";
@@ -64,8 +66,17 @@ void gf_vm_deliver_member(const struct gf_verdict *v, const struct gf_delivery *
 void gf_vm_deliver_qmp(struct gf_target *vm, const struct gf_verdict *v, struct gf_event_member *ret)
 {
 	struct gf_err err = { "" };
+	struct gf_guest *g = gf_vm_guest(vm, &err);
+	bool stale = g && v->epoch && v->epoch != (uint32_t)g->boot;
 	int r = 0;
 
+	if (g)
+		gf_guest_put(g);
+	if (stale) {
+		*ret = (struct gf_event_member){ .error = gf_refused_errno(GF_REF_REBOOTED), .exit_us = GF_NONE, .how = GF_HOW_QMP,
+						 .became = GF_BECAME_REFUSED, .why = GF_REF_REBOOTED };
+		return;
+	}
 	if (!(v->flags & GF_VERDICT_OBSERVE))
 		r = v->action == GF_ACT_RESET ? gf_vm_reset(vm, &err) : gf_vm_nmi(vm, &err);
 	*ret = (struct gf_event_member){ .error = r, .exit_us = GF_NONE, .how = GF_HOW_QMP, .tries = !(v->flags & GF_VERDICT_OBSERVE) };
@@ -86,9 +97,13 @@ static void refused(struct gf_delivery *d, uint8_t why)
 void gf_vm_deliver_begin(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, struct gf_delivery *d)
 {
 	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, vm };
+	/* Asked for each: the one before may have been a reset, or may have waited for a kick. */
+	uint8_t why = g ? gf_vm_storable(vm, g) : GF_REF_NO_GUEST;
 
-	if (!g)
-		refused(d, GF_REF_NO_GUEST);
+	if (g && v->epoch && v->epoch != (uint32_t)g->boot)
+		refused(d, GF_REF_REBOOTED); /* pids and start times may well be those of the boot before */
+	else if (why)
+		refused(d, why);
 	else if (!g->pseudo)
 		refused(d, GF_REF_READ_ONLY);
 	else
@@ -109,22 +124,18 @@ int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns
 	}
 	/* Held for the whole of it: whoever unmaps waits until we are done, which is soon. */
 	struct gf_guest *g = gf_vm_guest(vm, &err);
-	if (g && !gf_kernel_still_there(g->kernel)) {
-		gf_vm_suspect(vm, g);
-		gf_guest_put(g);
-		g = NULL;
-	}
 	gf_vm_deliver_begin(vm, g, v, &d);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, end = now + wait_ns;
 	while (g && !gf_delivery_over(&d) && now < end) {
 		nanosleep(&pause, NULL);
-		gf_pseudo_poll(g->pseudo, &d, &kick);
+		if (!gf_vm_storable(vm, g))
+			gf_pseudo_poll(g->pseudo, &d, &kick);
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	}
 	gf_vm_deliver_member(v, &d, ret_member);
-	if (g && !gf_delivery_over(&d))
+	if (g && !gf_delivery_over(&d) && !gf_vm_storable(vm, g))
 		gf_pseudo_end(g->pseudo, &d);
 	if (g)
 		gf_guest_put(g);

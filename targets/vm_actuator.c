@@ -118,7 +118,7 @@ static void tell(struct gf_vm_actuator *a, struct victim *w)
 
 static void forget(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
 {
-	if (g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d))
+	if (g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d) && !gf_vm_storable(a->vm, g))
 		gf_pseudo_end(g->pseudo, &w->d);
 	w->used = false;
 	a->victims--;
@@ -162,13 +162,7 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 {
 	struct gf_err err;
 	struct gf_guest *g = gf_vm_guest(a->vm, &err);
-	struct gf_guest *use = g;
 
-	/* Rebooted a moment ago: what is stored would go into another kernel's memory. */
-	if (g && !gf_kernel_still_there(g->kernel)) {
-		gf_vm_suspect(a->vm, g);
-		use = NULL;
-	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct gf_verdict *v = &a->batch[i];
 		struct gf_event_member m;
@@ -183,7 +177,7 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		w = slot(a, g);
 		*w = (struct victim){ .v = *v, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
 		a->victims++;
-		gf_vm_deliver_begin(a->vm, use, v, &w->d);
+		gf_vm_deliver_begin(a->vm, g, v, &w->d);
 		if (!gf_delivery_over(&w->d))
 			continue;
 		tell(a, w);
@@ -220,7 +214,7 @@ static uint64_t pace(uint64_t age)
 }
 
 /* True: nothing more will be said of it. */
-static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g, uint64_t now)
+static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g, bool look, uint64_t now)
 {
 	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
 	uint64_t age = now - w->begun_ns;
@@ -229,7 +223,7 @@ static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *
 	if (!g || g->boot != w->boot) {
 		w->d.became = GF_BECAME_LOST;
 		w->d.phase = GF_PHASE_OVER;
-	} else
+	} else if (look)
 		gf_pseudo_poll(g->pseudo, &w->d, &kick);
 	if (gf_delivery_over(&w->d)) {
 		tell(a, w);
@@ -256,12 +250,14 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 		gf_guest_put(g);
 		g = NULL;
 	}
+	/* Looking means storing again, too: not while it is paused, nor where another kernel may be by now. */
+	bool look = g && !gf_vm_storable(a->vm, g);
 	for (uint32_t i = 0, left = a->victims; left && i < a->o.follow; i++) {
 		struct victim *w = &a->victim[i];
 		if (!w->used)
 			continue;
 		left--;
-		if (follow(a, w, g, now))
+		if (follow(a, w, g, look, now))
 			forget(a, w, g);
 		else
 			next = GF_MIN(next, pace(now - w->begun_ns));

@@ -370,6 +370,7 @@ static void start_guest(struct gf_vm *vm, const struct gf_guest *g)
 
 	free_rows(v);
 	v->boot = g->boot;
+	vm->t.sample.epoch = (uint32_t)g->boot;
 	v->clock = (struct gf_clock){ 0 };
 	v->hs = (struct gf_host_state){ 0 };
 }

@@ -36,7 +36,8 @@ struct gf_verdict {
 	uint8_t flags;     /* enum gf_verdict_flags */
 	int32_t arg;       /* signal, nice */
 	uint8_t limit;     /* enum gf_limit_kind, GF_ACT_LIMIT */
-	uint8_t reserved[7];
+	uint8_t reserved[3];
+	uint32_t epoch;    /* of the sample that it was decided on; 0: none, or by hand */
 	double amount;     /* GF_ACT_LIMIT: to what; unknown: it could not be computed now, and nothing may be set */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 56, "gf_verdict");
@@ -137,6 +138,8 @@ enum gf_refused {
 	GF_REF_TORN,        /* the structures did not read consistently */
 	GF_REF_READ_ONLY,   /* an image */
 	GF_REF_NO_CPU,      /* no CPU of the target takes interrupts, and no kick is configured */
+	GF_REF_PAUSED,      /* the guest's CPUs are stopped: it may be being saved or moved */
+	GF_REF_REBOOTED,    /* it was decided on before the guest rebooted */
 	GF_REF_COUNT
 };
 

@@ -40,6 +40,7 @@ struct gf_sample {
 	uint32_t rows;    /* rows in use: [0, rows), holes included */
 	uint32_t live;    /* valid rows */
 	uint32_t dropped; /* tasks that found no row (table full) */
+	uint32_t epoch;   /* which boot of the target the rows are of, from 1; 0: there is only one */
 
 	/* always, cap entries each */
 	uint8_t *flags;      /* enum gf_row_flags */

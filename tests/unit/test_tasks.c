@@ -450,6 +450,18 @@ static void test_guests(void **state)
 	assert_int_not_equal(vm->t.sample.gen[row_of(vm, 5)], gen);
 	assert_true(vm->t.sample.now_ns == 9000000000ull);
 	assert_string(vm, 5, GF_SF_COMM, "new");
+	/* What was decided on before is not for it. */
+	struct gf_verdict v = { .pid = 5, .action = GF_ACT_SIGNAL, .arg = 9, .epoch = 1 };
+	struct gf_event_member m;
+	assert_int_equal(vm->t.sample.epoch, 2);
+	assert_int_equal(gf_vm_act(&vm->t, &v, 0, &m), -ESRCH);
+	assert_int_equal(m.why, GF_REF_REBOOTED);
+	v.epoch = 2;
+	gf_vm_act(&vm->t, &v, 0, &m);
+	assert_int_not_equal(m.why, GF_REF_REBOOTED);
+	v.action = GF_ACT_RESET;
+	v.epoch = 1;
+	assert_int_equal(gf_vm_act(&vm->t, &v, 0, &m), -ESRCH);
 	/* Paused, then gone: no sample, nobody fit to be acted on. */
 	atomic_store(&vm->paused, true);
 	assert_int_equal(gf_target_sample(&vm->t, &err), -EAGAIN);
