@@ -57,7 +57,23 @@ echo "# $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //'), $(nproc) CPUs; 
 echo "# load before: $(cut -d' ' -f1-3 /proc/loadavg)"
 echo
 
-# `bench.sh daemon`: only the figures of the daemon as a whole.
+# Virtual machines: a subshell for what the guests' library sets.
+guests() {
+	echo
+	(
+		. tests/vm/lib.sh
+		for k in linux-image-cloud-amd64 linux-image-6.12-cloud-amd64; do
+			vm_kernel $k || echo "guests with $k: not measured, $why"
+		done
+	)
+	python3 bench/guests.py
+}
+
+# `bench.sh daemon`: only the figures of the daemon as a whole; `bench.sh guests`: only those of virtual machines.
+if [ "${1:-}" = guests ]; then
+	guests
+	exit
+fi
 if [ "${1:-}" != daemon ]; then
 for b in "$BUILD"/bench/bench_*; do
 	case $b in *.d | *.o | */bench_e2e | *'*'*) continue ;; esac
@@ -133,3 +149,4 @@ for i in $(seq 30); do
 	ctl reload >/dev/null 2>&1 || echo "reload $i failed"
 done
 row "daemon: ticks missed in 30 reloads at a 10 ms period" "$(($(missed) - before))" "" 0
+[ "${1:-}" = daemon ] || guests

@@ -72,7 +72,11 @@ vm_group() { # guests, for tests/vm
 }
 docs_group() { tool scdoc scdoc; }
 demo_group() { tool ps procps; }
-bench_group() { tool earlyoom earlyoom; }
+bench_group() { # and what to compare with
+	tool earlyoom earlyoom
+	python3 -c 'import json, socket' >/dev/null 2>&1 || need python3 python3
+	/usr/bin/python3 -c 'import drgn' >/dev/null 2>&1 || need python3-drgn drgn
+}
 
 CLANG_MAJOR=
 if command -v "${CLANG:-clang}" >/dev/null 2>&1; then
