@@ -53,6 +53,22 @@ else
 	n=$((n + 1)); echo "ok $n - --json is JSON to an independent reader # SKIP no python3"
 fi
 
+# Many targets: each with its own; a guest's signal with what became of it.
+cp $here/many-status.json "$work/d/status.json"
+golden status-many $ctl status
+: >"$work/d/log"
+$ctl events -t web >/dev/null; $ctl explain cpu-hog -t web >/dev/null; $ctl observe off --target web >/dev/null; $ctl ps -t web >/dev/null
+is "--target is passed on" "$(grep -c '"target":"web"' "$work/d/log")" 5
+cat >"$work/d/signal.json" <<'J'
+{"v":1,"ok":true,"data":{"pid":5,"signal":"SIGTERM","result":"sent","text":"gone after 3 ms (by a store)","member":{"pid":5,"error":"","exit_us":3000,"how":"store","became":"delivered","tries":1}}}
+J
+golden signal-guest $ctl signal web 5 term
+cat >"$work/d/fields.json" <<'J'
+{"v":1,"ok":true,"data":{"target":"web","kind":"vm","release":"6.1.0","path":"task->mm","prefix":"task->mm->","members":[{"name":"map_count","type":"int","off":112,"size":4,"pointer":false,"number":true,"next":""},{"name":"pgd","type":"pgd_t *","off":72,"size":8,"pointer":true,"number":false,"next":"->"}]}}
+J
+golden fields-target $ctl fields --target web 'task->mm'
+cp $here/data/*.json "$work/d/"
+
 # Refusals: the daemon's own sentence, exit 1.
 cat >"$work/d/reload.json" <<'J'
 {"v":1,"ok":false,"error":"the policy has errors","diags":[{"severity":"error","code":"E012","file":"a.policy","line":3,"col":8,"end_line":3,"end_col":11,"message":"`rss` is a size and `5s` a duration","hint":"compare it with a size, such as 5MiB"}]}
