@@ -186,11 +186,10 @@ static bool take_ref(const struct gf_pseudo *p, uint64_t va)
 	if (!c)
 		return false;
 	was = __atomic_load_n(c, __ATOMIC_RELAXED);
-	do
-		if (!was || was > 0x3fffffff)
-			return false;
-	while (!__atomic_compare_exchange_n(c, &was, was + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	return true;
+	for (uint32_t i = 0; i < CAS_MAX && was && was <= 0x3fffffff; i++)
+		if (__atomic_compare_exchange_n(c, &was, was + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return true;
+	return false;
 }
 
 /* Never the last: nobody would free what it holds. Then it stays, a few hundred bytes lost to the guest. That also
@@ -202,10 +201,9 @@ static void drop_ref(const struct gf_pseudo *p, uint64_t va)
 	if (!c)
 		return;
 	was = __atomic_load_n(c, __ATOMIC_RELAXED);
-	do
-		if (was < 2 || was > 0x40000000)
+	for (uint32_t i = 0; i < CAS_MAX && was >= 2 && was <= 0x40000000; i++)
+		if (__atomic_compare_exchange_n(c, &was, was - 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return;
-	while (!__atomic_compare_exchange_n(c, &was, was - 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
 uint32_t pseudo_block_signal(struct gf_pseudo *p, const struct gf_pseudo_victim *v, int sig)

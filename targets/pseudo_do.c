@@ -105,13 +105,26 @@ static bool choose(void *arg, const struct pseudo_thread *t)
 	return c->rank < RANK_ON_CPU;
 }
 
+/* Still one of the victim's threads, not exiting. */
+static bool thread_there(const struct gf_pseudo *p, const struct gf_delivery *d, uint64_t task, struct pseudo_thread *t)
+{
+	uint64_t owner;
+
+	return pseudo_member(p, task, M_TASK_SIGNAL, &owner) && owner == d->victim.signal
+	       && pseudo_thread_read(p, task, d->sig, t) && !t->exit_state && !(t->flags & 4);
+}
+
 static uint8_t choose_thread(const struct gf_pseudo *p, const struct gf_delivery *d, struct choice *c)
 {
+	struct pseudo_thread t;
 	uint8_t r = GF_REF_TORN;
 
 	for (int i = 0; i < 4 && r == GF_REF_TORN; i++) {
 		*c = (struct choice){ .sig = d->sig };
 		r = pseudo_threads(p, &d->victim, d->sig, choose, c);
+		/* The walk may have been long since it passed this one. */
+		if (!r && c->rank && !thread_there(p, d, c->best.task, &t))
+			r = GF_REF_TORN;
 	}
 	if (!r && !c->open && d->sig != SIGKILL && d->sig != SIGSTOP && d->sig != SIGCONT)
 		r = GF_REF_BLOCKED;
@@ -151,24 +164,17 @@ static bool store(struct gf_pseudo *p, struct gf_delivery *d)
 	return true;
 }
 
-/* Still one of the victim's threads, not exiting. */
-static bool thread_there(const struct gf_pseudo *p, const struct gf_delivery *d, struct pseudo_thread *t)
-{
-	uint64_t owner;
-
-	return pseudo_member(p, d->thread, M_TASK_SIGNAL, &owner) && owner == d->victim.signal
-	       && pseudo_thread_read(p, d->thread, d->sig, t) && !t->exit_state && !(t->flags & 4);
-}
-
 static void begin_store(struct gf_pseudo *p, struct gf_delivery *d)
 {
 	uint8_t r = pseudo_same(p, &d->victim);
+	struct pseudo_thread t;
 
 	if (r) {
 		pseudo_refuse(d, r);
 		return;
 	}
-	if (!store(p, d)) {
+	/* The thread, too: its memory may be another process' once it has exited. */
+	if (!thread_there(p, d, d->thread, &t) || !store(p, d)) {
 		pseudo_refuse(d, GF_REF_TORN);
 		return;
 	}
@@ -192,6 +198,8 @@ static void begin_irq(struct gf_pseudo *p, struct gf_delivery *d, const struct g
 	}
 	if (block == GF_NONE) { /* all are in use, for as long as a few hundred ticks */
 		d->phase = d->thread ? GF_PHASE_STORED : GF_PHASE_WAITING;
+		if (!d->look_ns)
+			d->look_ns = pseudo_now();
 		return;
 	}
 	if (!pseudo_work_start(p, work_of(d), block, kick)) {
@@ -347,9 +355,11 @@ static void poll_stored(struct gf_pseudo *p, struct gf_delivery *d, const struct
 		taken(d);
 		return;
 	}
-	if (!thread_there(p, d, &t)) {
-		if (d->sig == SIGKILL)
-			taken(d); /* the thread is on its way out: so is the group, or the bit was lost with it */
+	if (!thread_there(p, d, d->thread, &t)) {
+		/* Either it has taken SIGKILL, and the group's flag says so by now; or it left by itself, and what was
+		 * stored is lost with it. */
+		if (group_exits(p, d))
+			taken(d);
 		else
 			redo(p, d, kick);
 		return;
@@ -415,7 +425,9 @@ bool gf_pseudo_poll(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_
 	else if (gone) {
 		d->became = d->lethal || d->became == GF_BECAME_DELIVERED ? GF_BECAME_DELIVERED : GF_BECAME_LOST;
 		d->phase = GF_PHASE_OVER;
-	} else if (d->phase == GF_PHASE_WAITING)
+	} else if (d->phase == GF_PHASE_WAITING && pseudo_now() - d->look_ns >= QUEUE_NS)
+		pseudo_refuse(d, GF_REF_NO_CPU);
+	else if (d->phase == GF_PHASE_WAITING)
 		begin_irq(p, d, kick);
 	else if (d->phase == GF_PHASE_STORED)
 		poll_stored(p, d, kick);

@@ -157,6 +157,7 @@ enum { CGRP_MEMORY, CGRP_PIDS, CGRP_CPU, CGRP_KINDS };
 #define WAKES_MAX 512u
 #define LIMITS_MAX 256u
 #define THREADS_MAX 32768u
+#define CAS_MAX 100000u /* tries to change a word that a guest may be changing without end */
 #define PSEUDO_OVERRUN 0x6766u /* of a siginfo that no kernel has queued yet */
 
 /* What a limit was before gpufas first set it. */

@@ -85,10 +85,12 @@ bool pseudo_queue(struct gf_pseudo *p, uint32_t block, uint32_t cpu)
 	if (!head || !next)
 		return false;
 	was = __atomic_load_n(head, __ATOMIC_RELAXED);
-	do
+	for (uint32_t i = 0; i < CAS_MAX; i++) {
 		__atomic_store_n(next, was, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(head, &was, node, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-	return true;
+		if (__atomic_compare_exchange_n(head, &was, node, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
 }
 
 /* While the node is the head, the list behind it is what it was when it was pushed: nothing takes from

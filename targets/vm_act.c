@@ -60,6 +60,12 @@ void gf_vm_deliver_member(const struct gf_verdict *v, const struct gf_delivery *
 		.why = d->became == GF_BECAME_REFUSED ? d->why : GF_REF_NONE,
 		.error = d->became == GF_BECAME_REFUSED ? gf_refused_errno(d->why) : 0,
 	};
+	/* Given up before there was a block for it: nothing was stored. */
+	if (d->phase == GF_PHASE_WAITING) {
+		ret->became = GF_BECAME_REFUSED;
+		ret->why = GF_REF_NO_CPU;
+		ret->error = gf_refused_errno(GF_REF_NO_CPU);
+	}
 }
 
 /* Reset and NMI have no process; QEMU's answer is the answer. */

@@ -229,7 +229,7 @@ static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *
 		tell(a, w);
 		return true;
 	}
-	if (age < a->o.tell_ns)
+	if (age < a->o.tell_ns || (w->d.phase == GF_PHASE_WAITING && age < a->o.follow_ns))
 		return false;
 	/* What has been said to wait and has been taken since is news. */
 	if (!w->told || (w->d.became != was && w->d.became == GF_BECAME_DELIVERED))

@@ -388,6 +388,29 @@ static void test_store(void **state)
 	assert_int_not_equal(d.exit_us, GF_NONE);
 }
 
+/* The thread that was stored into leaves by itself: that is no kill. */
+static void test_thread_leaves(void **state)
+{
+	struct fake *f = *state;
+	uint64_t second = TASK + 0x1000;
+	struct gf_delivery d;
+
+	put_member(f, second, M_TASK_ON_CPU, 1);
+	begin(f, 9, 5000000000ull, &d);
+	assert_int_equal(d.thread, va(second));
+	put_member(f, second, M_TASK_EXIT_STATE, 16);
+	gf_pseudo_poll(&f->p, &d, NULL);
+	assert_int_equal(d.became, GF_BECAME_PENDING);
+	assert_int_equal(d.thread, va(TASK));
+	assert_int_equal(d.tries, 2);
+	assert_int_equal(peek(f, TASK + f->p.m[M_TASK_PENDING], 8), 0x100);
+	/* Where the group exits it has been taken. */
+	put_member(f, SIGNAL, M_SIG_FLAGS, 4);
+	put_member(f, TASK, M_TASK_EXIT_STATE, 16);
+	gf_pseudo_poll(&f->p, &d, NULL);
+	assert_int_equal(d.became, GF_BECAME_DELIVERED);
+}
+
 static void test_send(void **state)
 {
 	struct fake *f = *state;
@@ -500,6 +523,12 @@ static void test_no_block(void **state)
 	assert_int_equal(peek(f, PERCPU + LAZY, 8), 0);
 	gf_pseudo_poll(&f->p, &d, NULL);
 	assert_int_equal(d.phase, GF_PHASE_WAITING);
+	/* given up before there was one: that is said */
+	struct gf_delivery e = d;
+	e.look_ns -= 11000000000ull;
+	gf_pseudo_poll(&f->p, &e, NULL);
+	assert_int_equal(e.became, GF_BECAME_REFUSED);
+	assert_int_equal(e.why, GF_REF_NO_CPU);
 	poke(f, 0x150200, 900000, 8);
 	poke(f, 0x20000 + 3 * BLOCK + 128, 0, 4);
 	gf_pseudo_poll(&f->p, &d, NULL);
@@ -538,6 +567,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_thread_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_send, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
