@@ -49,6 +49,7 @@ int gf_refused_errno(uint8_t why)
 	case GF_REF_NO_ROAD: return -EOPNOTSUPP;
 	case GF_REF_NO_GUEST: return -ENODEV;
 	case GF_REF_TORN: return -EAGAIN;
+	case GF_REF_NO_ROOM: return -ENOSPC;
 	case GF_REF_NO_CPU: case GF_REF_PAUSED: return -EBUSY;
 	default: return -EINVAL;
 	}

@@ -4,6 +4,8 @@
  * (JOBCTL_TRAP_FREEZE), as the cgroup freezer would set it, and sleepers are woken so that they get there. Its parent
  * is not told, and SIGKILL still kills it. Letting go clears the bits and wakes the threads.
  */
+#include <time.h>
+
 #include "targets/pseudo_int.h"
 
 #define TRAP_FREEZE (1ull << 23)
@@ -72,7 +74,8 @@ static bool by_cgroup(const struct gf_pseudo *p, const struct gf_pseudo_victim *
 	       && pseudo_member(p, cgrp, M_CGRP_FROZEN, &frozen) && frozen;
 }
 
-static void remember(struct gf_pseudo *p, const struct gf_pseudo_victim *v, bool frozen)
+/* False: there is no room. */
+static bool remember(struct gf_pseudo *p, const struct gf_pseudo_victim *v, bool frozen)
 {
 	uint32_t at = FROZEN_MAX;
 
@@ -85,9 +88,14 @@ static void remember(struct gf_pseudo *p, const struct gf_pseudo_victim *v, bool
 		if (!p->frozen[i].pid && at == FROZEN_MAX)
 			at = i;
 	}
+	/* Those that were killed in their sleep are still here. */
+	for (uint32_t i = 0; i < FROZEN_MAX && at == FROZEN_MAX; i++)
+		if (pseudo_is_past(p, p->frozen[i].pid, p->frozen[i].start))
+			at = i;
 	if (at < FROZEN_MAX)
 		p->frozen[at] = frozen ? (struct pseudo_frozen){ v->start, v->pid } : (struct pseudo_frozen){ 0 };
 	pthread_mutex_unlock(&p->lock);
+	return at < FROZEN_MAX;
 }
 
 static uint8_t walk(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick, bool wake, uint32_t *ret_left)
@@ -119,9 +127,13 @@ void pseudo_freeze(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_p
 		pseudo_refuse(d, r);
 		return;
 	}
+	/* What could not be let go at the end is not frozen. */
+	if (!remember(p, &d->victim, freeze) && freeze) {
+		pseudo_refuse(d, GF_REF_NO_ROOM);
+		return;
+	}
 	d->begun_ns = d->look_ns = pseudo_now();
 	d->tries = 1;
-	remember(p, &d->victim, freeze);
 	r = walk(p, d, kick, true, &left);
 	if (r) { /* a torn list: it is walked again */
 		walk(p, d, kick, true, &left);
@@ -153,6 +165,7 @@ void pseudo_parking(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_
 
 unsigned gf_pseudo_undo(struct gf_pseudo *p, const struct gf_pseudo_kick *kick)
 {
+	const struct timespec pause = { 0, 200000 };
 	uint64_t end = pseudo_now() + 2000000000ull;
 	unsigned failed = 0;
 
@@ -171,8 +184,11 @@ unsigned gf_pseudo_undo(struct gf_pseudo *p, const struct gf_pseudo_kick *kick)
 		if (!f.pid)
 			continue;
 		gf_pseudo_begin(p, &v, GF_ROAD_AUTO, kick, &d);
-		while (!gf_delivery_over(&d) && pseudo_now() < end)
+		while (!gf_delivery_over(&d) && pseudo_now() < end) {
 			gf_pseudo_poll(p, &d, kick);
+			if (!gf_delivery_over(&d))
+				nanosleep(&pause, NULL);
+		}
 		failed += d.became == GF_BECAME_PENDING || (d.became == GF_BECAME_REFUSED && d.why != GF_REF_GONE && d.why != GF_REF_EXITING);
 		p->frozen[i].pid = 0;
 	}

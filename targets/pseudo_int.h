@@ -164,7 +164,7 @@ enum { CGRP_MEMORY, CGRP_PIDS, CGRP_CPU, CGRP_KINDS };
 struct pseudo_old {
 	uint64_t at;             /* css, or task */
 	uint64_t serial;         /* css' serial number, or the task's start time */
-	uint64_t old[2];
+	uint64_t old[2], set[2]; /* set: what gpufas has stored there last */
 	int32_t pid;             /* rlimits */
 	uint8_t limit;           /* enum gf_limit_kind; 0: free */
 };
@@ -253,6 +253,8 @@ struct pseudo_thread {
 /* Looks an index up in an idr: entry or 0. */
 uint64_t pseudo_idr(const struct gf_pseudo *p, uint64_t head, uint64_t base, uint64_t index);
 uint8_t pseudo_find(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *ret);
+/* For certain no longer: not merely unreadable just now, or traced. */
+bool pseudo_is_past(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns);
 /* Still that process, and not gone: two dozen loads, right before a store. */
 uint8_t pseudo_same(const struct gf_pseudo *p, const struct gf_pseudo_victim *v);
 bool pseudo_thread_read(const struct gf_pseudo *p, uint64_t task, int sig, struct pseudo_thread *ret);

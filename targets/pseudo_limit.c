@@ -5,6 +5,7 @@
  * in the controller's table of ids, so that nothing is ever put back into memory that has become something else.
  */
 #include <math.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "targets/pseudo_int.h"
@@ -139,6 +140,11 @@ static void start_clock(const struct gf_pseudo *p, const struct gf_pseudo_victim
 	pseudo_set(p, sig + p->m[M_SIG_CPU_ACTIVE], 4, 1);
 }
 
+static bool past(const struct gf_pseudo *p, const struct pseudo_old *o)
+{
+	return o->limit >= GF_LIMIT_RLIMIT ? pseudo_is_past(p, o->pid, o->serial) : !css_still(p, o->at, o->serial);
+}
+
 /* The old words, kept once a thing and limit. False: no room. */
 static bool remember(struct gf_pseudo *p, const struct pseudo_old *o)
 {
@@ -149,9 +155,14 @@ static bool remember(struct gf_pseudo *p, const struct pseudo_old *o)
 	for (uint32_t i = 0; i < LIMITS_MAX && !known; i++) {
 		struct pseudo_old *e = &p->old[i];
 		known = e->limit == o->limit && e->at == o->at && e->serial == o->serial;
+		if (known)
+			memcpy(e->set, o->set, sizeof e->set);
 		if (!e->limit && !free_at)
 			free_at = e;
 	}
+	for (uint32_t i = 0; i < LIMITS_MAX && !known && !free_at; i++)
+		if (past(p, &p->old[i]))
+			free_at = &p->old[i];
 	if (!known && free_at)
 		*free_at = *o;
 	pthread_mutex_unlock(&p->lock);
@@ -188,15 +199,22 @@ static bool put(const struct gf_pseudo *p, const struct words *w, const uint64_t
 bool pseudo_limit_undo(struct gf_pseudo *p, const struct pseudo_old *o)
 {
 	struct gf_pseudo_victim v;
-	uint64_t at = o->at;
+	uint64_t at = o->at, now;
 
+	if (past(p, o))
+		return true; /* it is gone, and its limits with it */
 	if (o->limit >= GF_LIMIT_RLIMIT) {
-		if (pseudo_find(p, o->pid, o->serial, &v))
-			return true; /* it is gone, and its limits with it */
+		uint8_t r = pseudo_find(p, o->pid, o->serial, &v);
+		if (r && r != GF_REF_TRACED)
+			return false;
 		at = v.signal;
-	} else if (!css_still(p, o->at, o->serial))
-		return true;
+	}
 	struct words w = words_of(p, o->limit, at);
+	/* The last word only: the kernel itself moves a soft RLIMIT_CPU on. */
+	if (!pseudo_get(p, w.va[w.n - 1], 8, &now))
+		return false;
+	if (now != o->set[w.n - 1])
+		return true; /* somebody in the guest has set it since: theirs holds */
 	return put(p, &w, o->old);
 }
 
@@ -234,12 +252,13 @@ void pseudo_limit(struct gf_pseudo *p, const struct gf_verdict *v, struct gf_del
 		return;
 	}
 	set[1] = set[0];
+	memcpy(old.set, set, sizeof old.set);
 	d->phase = GF_PHASE_OVER;
 	if (d->observe)
 		return;
 	r = pseudo_same(p, &d->victim);
 	if (r || (undo ? !forget(p, v->limit, at, old.serial, &old) : !remember(p, &old))) {
-		pseudo_refuse(d, r ? r : GF_REF_NO_ROAD);
+		pseudo_refuse(d, r ? r : undo ? GF_REF_NOT_OURS : GF_REF_NO_ROOM);
 		return;
 	}
 	d->begun_ns = pseudo_now();

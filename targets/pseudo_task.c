@@ -128,6 +128,14 @@ uint8_t pseudo_find(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns, s
 	return r;
 }
 
+bool pseudo_is_past(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns)
+{
+	struct gf_pseudo_victim v;
+	uint8_t r = pseudo_find(p, pid, start_ns, &v);
+
+	return r == GF_REF_GONE || r == GF_REF_IDENTITY || r == GF_REF_EXITING;
+}
+
 /* Same process, same memory. */
 static bool is_there(const struct gf_pseudo *p, const struct gf_pseudo_victim *v)
 {

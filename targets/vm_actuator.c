@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "targets/act.h"
 #include "targets/vm.h"
 #include "targets/vm_deliver.h"
+#include "targets/vm_int.h"
 
 #define BATCH 1024u
 #define STACK (256u << 10)
@@ -351,7 +353,10 @@ static void undo(struct gf_vm_actuator *a)
 		for (uint32_t i = 0; i < a->o.follow; i++)
 			if (a->victim[i].used)
 				forget(a, &a->victim[i], g);
-		gf_pseudo_undo(g->pseudo, &kick);
+		unsigned failed = gf_pseudo_undo(g->pseudo, &kick);
+		if (failed)
+			gf_vm_say((struct gf_vm *)(void *)a->vm, LOG_WARNING, "%u that were frozen or limited could not be let go: "
+				  "look for them in the guest", failed);
 	}
 	gf_guest_put(g);
 }

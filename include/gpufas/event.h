@@ -140,6 +140,8 @@ enum gf_refused {
 	GF_REF_NO_CPU,      /* no CPU of the target takes interrupts, and no kick is configured */
 	GF_REF_PAUSED,      /* the guest's CPUs are stopped: it may be being saved or moved */
 	GF_REF_REBOOTED,    /* it was decided on before the guest rebooted */
+	GF_REF_NO_ROOM,     /* what would have to be undone later cannot be remembered */
+	GF_REF_NOT_OURS,    /* a limit to be lifted that gpufas has not set */
 	GF_REF_COUNT
 };
 

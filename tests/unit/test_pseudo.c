@@ -506,6 +506,61 @@ static void test_wake(void **state)
 	assert_int_equal(peek(f, second + f->p.m[M_TASK_USAGE], 4), 2);
 }
 
+static void limit(struct fake *f, double to, int became)
+{
+	struct gf_verdict v = { .pid = 77, .action = GF_ACT_LIMIT, .limit = GF_LIMIT_RLIMIT + 7, .amount = to };
+	struct gf_delivery d;
+
+	gf_pseudo_begin(&f->p, &v, GF_ROAD_AUTO, NULL, &d);
+	assert_int_equal(d.became, became);
+}
+
+/* What was there before is put back at the end, but not over what somebody in the guest has set since. */
+static void test_limit_undo(void **state)
+{
+	struct fake *f = *state;
+	uint64_t soft = SIGNAL + 0x800 + 7 * 16, hard = soft + 8;
+
+	f->p.m[M_SIG_RLIM] = 0x800;
+	poke(f, soft, 1024, 8);
+	poke(f, hard, 4096, 8);
+	limit(f, -1, GF_BECAME_REFUSED); /* it is not ours to lift */
+	limit(f, 100, GF_BECAME_DELIVERED);
+	limit(f, 50, GF_BECAME_DELIVERED);
+	assert_int_equal(peek(f, hard, 8), 50);
+	put_member(f, TASK, M_TASK_PTRACE, 1); /* traced by now */
+	assert_int_equal(gf_pseudo_undo(&f->p, NULL), 0);
+	assert_int_equal(peek(f, soft, 8), 1024);
+	assert_int_equal(peek(f, hard, 8), 4096);
+	put_member(f, TASK, M_TASK_PTRACE, 0);
+	limit(f, 100, GF_BECAME_DELIVERED);
+	poke(f, hard, 555, 8);
+	assert_int_equal(gf_pseudo_undo(&f->p, NULL), 0);
+	assert_int_equal(peek(f, hard, 8), 555);
+	/* What cannot be read is not taken for gone. */
+	limit(f, 100, GF_BECAME_DELIVERED);
+	poke(f, TASK + 0x1000 + f->p.m[M_TASK_THREAD_NODE], 0x1234, 8);
+	assert_int_equal(gf_pseudo_undo(&f->p, NULL), 1);
+}
+
+/* Processes that were killed while frozen make room. */
+static void test_freeze_room(void **state)
+{
+	struct fake *f = *state;
+	struct gf_verdict v = { .pid = 77, .action = GF_ACT_FREEZE };
+	struct gf_delivery d;
+	bool known = false;
+
+	f->p.s[S_WAKER] = 0xffffffff81001000ull;
+	for (uint32_t i = 0; i < FROZEN_MAX; i++)
+		f->p.frozen[i] = (struct pseudo_frozen){ 1000, 100000 + (int32_t)i };
+	gf_pseudo_begin(&f->p, &v, GF_ROAD_AUTO, NULL, &d);
+	assert_int_equal(d.became, GF_BECAME_PENDING);
+	for (uint32_t i = 0; i < FROZEN_MAX; i++)
+		known |= f->p.frozen[i].pid == 77;
+	assert_true(known);
+}
+
 /* All blocks in use: nothing is stored, and it goes on when one is free. */
 static void test_no_block(void **state)
 {
@@ -571,6 +626,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_send, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_undo, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freeze_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roads_off, setup, teardown),
 	};
