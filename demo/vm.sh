@@ -221,8 +221,8 @@ else
 fi
 # Every SIGKILL and SIGTERM, from the first store to the exit that was seen in the guest's memory.
 "$BUILD/gpufasctl" events --json --lines 1000 --socket "$dir/control.sock" 2>/dev/null | tr '{' '\n' |
-	sed -nE 's/.*"exit_us":([0-9]+),"how":"([a-z_]+)","became":"delivered".*/\2 \1/p' | sort -k1,1 -k2,2n >"$dir/exits"
-for how in store irq_work; do
+	sed -nE 's/.*"exit_us":([0-9]+),"how":"([a-z-]+)","became":"delivered".*/\2 \1/p' | sort -k1,1 -k2,2n >"$dir/exits"
+for how in store irq-work; do
 	awk -v how=$how -v q="'" '$1 == how { us[++n] = $2 } END { if (n) printf "%d processes ended by %s; from the store to the exit seen: %.1f ms in the middle, %.1f ms at most\n",
 		n, how == "store" ? "storing into them" : "the kernel" q "s own sender", us[int((n + 1) / 2)] / 1000, us[n] / 1000 }' "$dir/exits" >"$dir/line"
 	[ -s "$dir/line" ] && say "$(cat "$dir/line")"
