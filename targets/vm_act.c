@@ -29,7 +29,7 @@ const char *gf_refused_text(uint8_t why)
 		[GF_REF_PAUSED] = "the guest is paused: nothing is stored until it goes on (\"cont\")",
 		[GF_REF_NO_ROOM] = "as many as can be remembered, to be undone at the end, are frozen or limited: thaw or lift some",
 		[GF_REF_NOT_OURS] = "gpufas has not set that limit there",
-		[GF_REF_REBOOTED] = "the guest has rebooted since",
+		[GF_REF_REBOOTED] = "the guest has rebooted, or has been attached to anew, since",
 	};
 
 	return why < GF_REF_COUNT && text[why] ? text[why] : "of a reason unknown to this program";

@@ -27,12 +27,14 @@
 #define MSI_BASE 0xfee00000u /* bits 12..19: the APIC's number */
 #define XON 0x11
 #define KICK_MS 100
+#define REST_MS 1000 /* after a kick that was not answered: hundreds may be wanted, and each would wait as long */
 
 struct gf_vm_kick {
 	pthread_mutex_t lock;
 	enum gf_kick how;
 	char path[sizeof((struct sockaddr_un *)0)->sun_path];
 	int fd; /* qtest's, which stays open; -1 */
+	int64_t rest_until; /* ms */
 };
 
 int gf_vm_kick_create(struct gf_vm *vm, struct gf_vm_kick **ret, struct gf_err *err)
@@ -188,9 +190,14 @@ int gf_vm_kick(struct gf_target *t, uint32_t cpu)
 	gf_guest_put(g);
 	pthread_mutex_lock(&kick->lock);
 	/* A QEMU that has been started again is behind the same path. */
-	r = kick->how == GF_KICK_QTEST ? qtest(kick, apic) : serial(kick);
+	if (gf_vm_now_ms() < kick->rest_until)
+		r = -EBUSY;
+	else
+		r = kick->how == GF_KICK_QTEST ? qtest(kick, apic) : serial(kick);
 	if (r == -EPIPE && kick->how == GF_KICK_QTEST)
 		r = qtest(kick, apic);
+	if (r == -ETIMEDOUT)
+		kick->rest_until = gf_vm_now_ms() + REST_MS;
 	pthread_mutex_unlock(&kick->lock);
 	return r;
 }
