@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "targets/pseudo_do.h"
 #include "targets/pseudo_int.h"
 
 bool pseudo_or(const struct gf_pseudo *p, uint64_t va, uint64_t bits)
@@ -94,6 +95,45 @@ void gf_pseudo_free(struct gf_pseudo *p)
 		return;
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+struct gf_pseudo_records {
+	uint64_t pgd, phys_base;
+	char banner[sizeof ((struct gf_kernel *)0)->banner];
+	struct pseudo_old old[LIMITS_MAX];
+	struct pseudo_frozen frozen[FROZEN_MAX];
+};
+
+struct gf_pseudo_records *gf_pseudo_records(struct gf_pseudo *p)
+{
+	struct gf_pseudo_records *r = calloc(1, sizeof *r);
+	bool any = false;
+
+	if (!r)
+		return NULL;
+	r->pgd = p->k->mem.pgd.v;
+	r->phys_base = p->k->mem.phys_base;
+	memcpy(r->banner, p->k->banner, sizeof r->banner);
+	pthread_mutex_lock(&p->lock);
+	memcpy(r->old, p->old, sizeof r->old);
+	memcpy(r->frozen, p->frozen, sizeof r->frozen);
+	pthread_mutex_unlock(&p->lock);
+	for (uint32_t i = 0; i < LIMITS_MAX; i++)
+		any |= r->old[i].limit != 0;
+	for (uint32_t i = 0; i < FROZEN_MAX; i++)
+		any |= r->frozen[i].pid != 0;
+	if (any)
+		return r;
+	free(r);
+	return NULL;
+}
+
+void gf_pseudo_inherit(struct gf_pseudo *p, const struct gf_pseudo_records *r)
+{
+	if (r->pgd != p->k->mem.pgd.v || r->phys_base != p->k->mem.phys_base || memcmp(r->banner, p->k->banner, sizeof r->banner) != 0)
+		return;
+	memcpy(p->old, r->old, sizeof p->old);
+	memcpy(p->frozen, r->frozen, sizeof p->frozen);
 }
 
 const char *gf_pseudo_store_off(const struct gf_pseudo *p)

@@ -67,6 +67,12 @@ static inline bool gf_delivery_over(const struct gf_delivery *d)
 }
 int gf_refused_errno(uint8_t why); /* enum gf_refused: -errno for struct gf_event_member */
 
+/* What has to be undone at the end, of a guest that is let go of and may be attached to again while it runs on: NULL where there is nothing, or
+ * no memory. To be freed with free(). */
+struct gf_pseudo_records;
+struct gf_pseudo_records *gf_pseudo_records(struct gf_pseudo *p);
+/* Takes them over, if it is the same kernel at the same place. p is nobody else's yet. */
+void gf_pseudo_inherit(struct gf_pseudo *p, const struct gf_pseudo_records *r);
 /* What was frozen is let go, what was limited gets its old words, where they are still the same; how many could not be. */
 unsigned gf_pseudo_undo(struct gf_pseudo *p, const struct gf_pseudo_kick *kick);
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "targets/pseudo_do.h"
 #include "targets/qmp_maps.h"
 
 #define LOOK_MS 1000     /* how often an attached guest is looked at */
@@ -73,8 +74,11 @@ static void retire(struct gf_vm_keep *k)
 	if (!k->g)
 		return;
 	snprintf(k->gone_kernel, sizeof k->gone_kernel, "%s", k->g->kernel->release);
-	k->g = NULL;
 	gf_vm_retire(k->vm);
+	/* Nobody stores into it any more; only we free it. */
+	free(k->records);
+	k->records = k->g->pseudo ? gf_pseudo_records(k->g->pseudo) : NULL;
+	k->g = NULL;
 	atomic_store(&k->vm->paused, false);
 }
 
@@ -131,11 +135,16 @@ static void on(struct gf_vm_keep *k, struct gf_guest *g, bool paused)
 	gf_vm_clock(k, &k->clock);
 	k->clock_ms = k->look_ms = gf_vm_now_ms();
 	atomic_store(&k->vm->paused, paused);
+	if (k->records && g->pseudo && !k->had_reset)
+		gf_pseudo_inherit(g->pseudo, k->records);
+	free(k->records);
+	k->records = NULL;
 	gf_vm_publish(k->vm, g);
 	gf_vm_tell(k, LOG_NOTICE, 0, "%s: Linux %s, %s, found by %s in %" PRIu64 " ms%s%s", k->had_reset ? "rebooted" : "attached",
 		   kernel->release, kaslr, kernel->found_by, kernel->took_ns / 1000000,
 		   gf_ramfile_ram(g->ram)->writable ? "" : "; its memory may only be read, so that nothing can be done to it",
 		   paused ? "; it is paused" : "");
+	k->had_reset = false;
 	enter(k, GF_VM_ON);
 }
 
@@ -491,6 +500,7 @@ void gf_vm_keep_stop(struct gf_vm *vm)
 	if (k->started)
 		pthread_join(k->thread, NULL);
 	gf_vm_kick_free(k->kick);
+	free(k->records);
 	pthread_mutex_destroy(&k->qmp_lock);
 	free(k);
 	vm->keep = NULL;

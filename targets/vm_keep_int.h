@@ -32,6 +32,7 @@ struct gf_vm_keep {
 	struct gf_guest *early;    /* found, but still starting: looked at again until it has, then found anew */
 	unsigned early_looks;
 	struct gf_guest *g;        /* while attached; the reference has gone over to vm */
+	struct gf_pseudo_records *records; /* of the guest before, which may run on: QEMU was out of reach for a moment */
 	bool had_reset;            /* "rebooted", not "attached" */
 	char gone_kernel[128];     /* the release before */
 	struct stat file;          /* the RAM file as it was opened */

@@ -543,6 +543,31 @@ static void test_limit_undo(void **state)
 	assert_int_equal(gf_pseudo_undo(&f->p, NULL), 1);
 }
 
+/* What has to be undone outlives the attachment, but not the kernel. */
+static void test_inherit(void **state)
+{
+	struct fake *f = *state;
+	uint64_t hard = SIGNAL + 0x800 + 7 * 16 + 8;
+	struct gf_pseudo_records *r;
+	struct pseudo_old none[LIMITS_MAX] = { 0 };
+
+	f->p.m[M_SIG_RLIM] = 0x800;
+	poke(f, hard, 4096, 8);
+	assert_null(gf_pseudo_records(&f->p));
+	limit(f, 100, GF_BECAME_DELIVERED);
+	r = gf_pseudo_records(&f->p);
+	assert_non_null(r);
+	memset(f->p.old, 0, sizeof f->p.old);
+	f->k.mem.phys_base = 0x1000000;
+	gf_pseudo_inherit(&f->p, r);
+	assert_memory_equal(f->p.old, none, sizeof none);
+	f->k.mem.phys_base = 0;
+	gf_pseudo_inherit(&f->p, r);
+	free(r);
+	assert_int_equal(gf_pseudo_undo(&f->p, NULL), 0);
+	assert_int_equal(peek(f, hard, 8), 4096);
+}
+
 /* Processes that were killed while frozen make room. */
 static void test_freeze_room(void **state)
 {
@@ -627,6 +652,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_undo, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inherit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_freeze_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roads_off, setup, teardown),
