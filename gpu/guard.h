@@ -58,7 +58,7 @@ GF_INLINE int gf_guard_gone(const struct gf_sample *s, uint32_t row, uint32_t ge
 
 	if (row >= s->rows || !(s->flags[row] & GF_ROW_VALID) || s->gen[row] != gen)
 		return 1;
-	if (!(s->flags[row] & GF_ROW_EXITING))
+	if (!(s->flags[row] & GF_ROW_EXITING) || s->flags[row] & GF_ROW_LEAVING)
 		return 0;
 	return rss ? rss[row] == 0 : 1;
 }

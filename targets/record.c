@@ -31,8 +31,13 @@ uint8_t gf_record_flags(const struct gf_task_rec *r)
 
 	if (r->flags & GF_REC_KTHREAD)
 		flags |= GF_ROW_KTHREAD;
-	if (r->flags & GF_REC_EXITING)
+	if (r->flags & GF_REC_EXITING) {
 		flags |= GF_ROW_EXITING;
+		/* exit_mm() takes the memory away from the task first, and frees it then; only after that, in exit_notify(),
+		 * is a task a zombie (kernel/exit.c). The last of a group's threads frees what all of them had. */
+		if (!(r->have & GF_REC_STAT) || r->threads > 1 || (r->state != 'Z' && r->state != 'X'))
+			flags |= GF_ROW_LEAVING;
+	}
 	if (r->flags & GF_REC_INIT || r->pid == 1)
 		flags |= GF_ROW_INIT;
 	if (r->flags & GF_REC_TORN)

@@ -23,6 +23,7 @@ enum gf_row_flags {
 	GF_ROW_SELF = 16,      /* the daemon or one of its helpers */
 	GF_ROW_OOM_IMMUNE = 32, /* oom_score_adj is -1000 */
 	GF_ROW_TORN = 64,      /* read inconsistently: never a candidate in this tick */
+	GF_ROW_LEAVING = 128,  /* exiting, and not through with it: its memory is being freed still, whatever rss says */
 };
 
 /* A string of a row. ver is 0 while the string is not known; it changes whenever

@@ -122,7 +122,12 @@ static void largest_is_chosen_once(void **state)
 	f->t.sample.flags[9] |= GF_ROW_EXITING;
 	tick(&g);
 	assert_int_equal(g.verdicts, 0);
+	/* So does one from whom it has been taken, and that is not free yet. */
+	f->t.sample.flags[9] |= GF_ROW_LEAVING;
 	f->t.sample.col[GF_TF_RSS][9] = 0;
+	tick(&g);
+	assert_int_equal(g.verdicts, 0);
+	f->t.sample.flags[9] &= (uint8_t)~GF_ROW_LEAVING;
 	tick(&g);
 	assert_int_equal(g.verdicts, 1);
 	assert_int_equal(g.v[0].pid, 108);
