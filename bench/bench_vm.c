@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Time of one look at a guest's memory on one core: bench_vm [RAM-FILE]. Without a file: a made-up guest of 2,000 processes, a
- * quarter of them with four threads, whose structures lie scattered over half a GiB, as in a guest that has run for long.
+ * Time of one look at a guest's memory on one core: bench_vm [RAM-FILE]. Without a file: a made-up guest of 2,000
+ * processes, a quarter of them with four threads, whose structures lie scattered over half a GiB, as in a guest
+ * that has run for long.
  */
 #include <stdio.h>
 #include <time.h>

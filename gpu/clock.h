@@ -18,8 +18,8 @@ struct gf_clock_now {
 	uint64_t jiffies;
 };
 
-/* Both clocks, as kernel/time/timekeeping.c has them without what has passed since the last tick. A target that stands still in the middle of
- * an update keeps its count odd: then what is there is taken. */
+/* Both clocks, as kernel/time/timekeeping.c has them without what has passed since the last tick. A target that
+ * stands still in the middle of an update keeps its count odd: then what is there is taken. */
 GF_INLINE void gf_clock_read(const struct gf_kmem *k, const struct gf_layout *l, struct gf_clock_now *ret)
 {
 	const struct gf_layout_clock *o = &l->clock;
@@ -64,7 +64,8 @@ struct gf_clock {
 
 /* One sample at `host_ns` of the watcher's own clock, at which the target's says c. idle: all CPUs idle. A clock of
  * zeros starts. ret_stalled: for how long the target's clock has stood still though there was something to do. */
-GF_INLINE uint64_t gf_clock_tick(struct gf_clock *s, uint64_t host_ns, const struct gf_clock_now *c, int idle, uint64_t *ret_stalled)
+GF_INLINE uint64_t gf_clock_tick(struct gf_clock *s, uint64_t host_ns, const struct gf_clock_now *c, int idle,
+				 uint64_t *ret_stalled)
 {
 	int moved = c->boot_ns != s->boot_ns || c->jiffies != s->jiffies;
 	uint64_t now;

@@ -57,7 +57,8 @@ GF_INLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, ui
 	for (uint32_t z = 0; z < GF_MIN(o->zones, 16u); z++) {
 		uint64_t at = pgdat + o->zones_off + (uint64_t)z * o->zone_size, low, boost = 0;
 
-		if (gf_kmem_load(k, at + o->zone_wmark_low, 8, &low) || (o->zone_boost != GF_ABSENT && gf_kmem_load(k, at + o->zone_boost, 8, &boost)) ||
+		if (gf_kmem_load(k, at + o->zone_wmark_low, 8, &low) ||
+		    (o->zone_boost != GF_ABSENT && gf_kmem_load(k, at + o->zone_boost, 8, &boost)) ||
 		    low >> 40 || boost >> 40)
 			return -1;
 		*sum += (int64_t)(low + boost);
@@ -171,7 +172,8 @@ GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, 
 	if (want & GF_BIT(GF_HF_MEM_CACHED))
 		h[GF_HF_MEM_CACHED] = gf_hf_bytes(gf_hf_cached(k, l));
 	h[GF_HF_MEM_DIRTY] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_FILE_DIRTY, &a) ? -1 : a);
-	h[GF_HF_MEM_SLAB] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &a) || gf_hf_node(k, l, GF_NS_SLAB_UNRECLAIMABLE, &b) ? -1 : a + b);
+	h[GF_HF_MEM_SLAB] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &a) ||
+					gf_hf_node(k, l, GF_NS_SLAB_UNRECLAIMABLE, &b) ? -1 : a + b);
 	h[GF_HF_SWAP_TOTAL] = gf_hf_count(k, l->host.total_swap, 4096);
 	h[GF_HF_SWAP_FREE] = gf_hf_count(k, l->host.nr_swap, 4096);
 	h[GF_HF_SWAP_USED] = h[GF_HF_SWAP_TOTAL] - h[GF_HF_SWAP_FREE];
@@ -208,7 +210,8 @@ GF_INLINE double gf_hf_iowait(const struct gf_kmem *k, const struct gf_layout *l
 		uint64_t ts = o->tick_sched + c->off[i], rq = o->runqueues + c->off[i];
 
 		if (gf_kmem_load(k, ts + o->ts_iowait, 8, &noted) || gf_kmem_load(k, ts + o->ts_entry, 8, &since) ||
-		    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) || gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+		    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
+		    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
 			return gf_unknown();
 		sum += noted;
 		if (curr == idle && (int32_t)v > 0 && since && mono_ns > since)
@@ -284,8 +287,8 @@ GF_INLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, str
 
 /* Fills h (all GF_HF_COUNT are set, to unknown where not wanted or not to be had), but for tasks.count, uptime and
  * os.stalled. want: 1 << enum gf_host_field. */
-GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
-				   uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
+GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c,
+				   struct gf_host_state *s, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
 {
 	const struct gf_layout_host *o = &l->host;
 	const uint64_t psi = (GF_BIT(GF_HF_PSI_LAST) - GF_BIT(GF_HF_PSI_FIRST)) | GF_BIT(GF_HF_PSI_LAST);

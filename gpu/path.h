@@ -54,7 +54,8 @@ GF_INLINE uint32_t gf_text_done(struct gf_text *t)
 
 /* What says which cgroup v2 a task is in: its kernfs_node and that one's number, which is not given out again.
  * task: mapped. 0 or -1. */
-GF_INLINE int gf_cgroup_of(const struct gf_kmem *k, const struct gf_layout *l, const uint8_t *task, uint64_t *ret_kn, uint64_t *ret_id)
+GF_INLINE int gf_cgroup_of(const struct gf_kmem *k, const struct gf_layout *l, const uint8_t *task, uint64_t *ret_kn,
+			   uint64_t *ret_id)
 {
 	const struct gf_layout_path *o = &l->path;
 	uint64_t at;
@@ -70,7 +71,8 @@ GF_INLINE int gf_cgroup_of(const struct gf_kmem *k, const struct gf_layout *l, c
 }
 
 /* The path of a kernfs_node from its root, as kernfs_path() has it: 0 or -1. Not ended by NUL. */
-GF_INLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t kn, char *buf, uint32_t size, uint32_t *ret_len)
+GF_INLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t kn, char *buf, uint32_t size,
+			     uint32_t *ret_len)
 {
 	const struct gf_layout_path *o = &l->path;
 	struct gf_text t = { buf, size, size };
@@ -92,7 +94,8 @@ GF_INLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l,
 }
 
 /* The path of an address space's executable up to the top of its mounts (fs/d_path.c): 0 or -1. */
-GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size, uint32_t *ret_len)
+GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
+			  uint32_t *ret_len)
 {
 	const struct gf_layout_path *o = &l->path;
 	struct gf_text t = { buf, size, size };
@@ -102,7 +105,8 @@ GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, ui
 	    o->dentry_parent == GF_ABSENT || o->dentry_name == GF_ABSENT || o->dentry_len == GF_ABSENT || o->vfs_root == GF_ABSENT ||
 	    o->mount_vfs == GF_ABSENT || o->mount_parent == GF_ABSENT || o->mount_point == GF_ABSENT)
 		return -1;
-	if (gf_kmem_load(k, mm + l->mm.exe_file, 8, &file) || !file || gf_kmem_load(k, file + o->file_path + o->path_mnt, 8, &vfs) || !vfs ||
+	if (gf_kmem_load(k, mm + l->mm.exe_file, 8, &file) || !file ||
+	    gf_kmem_load(k, file + o->file_path + o->path_mnt, 8, &vfs) || !vfs ||
 	    gf_kmem_load(k, file + o->file_path + o->path_dentry, 8, &dentry))
 		return -1;
 	mount = vfs - o->mount_vfs;
@@ -141,7 +145,8 @@ GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, ui
 
 /* Up to size bytes of an address space's arguments, joined by blanks, out of its own pages: 0, or -1 when one
  * of them is not in memory. */
-GF_INLINE int gf_cmdline(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size, uint32_t *ret_len)
+GF_INLINE int gf_cmdline(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
+			 uint32_t *ret_len)
 {
 	struct gf_gva pgd;
 	struct gf_gpa table, gpa;

@@ -2,13 +2,15 @@
  *
  * What one process has: memory, descriptors. Part of gpu/tasks.h.
  *
- * How exact. vsz, pgtables and, before 6.2, rss are single words: exact at the moment of the load (threads of kernels
- * before 6.2 keep up to 64 page faults each to themselves, as /proc does not see them either: SPLIT_RSS_COUNTING). Since 6.2
- * the four page counters are a word and a part a CPU, summed here. A CPU that folds its part into the word between our two looks is
- * counted twice or not at all: then we look again, three times; after that the sum may be off by one batch
- * (percpu_counter_batch, at least 32 and twice the online CPUs) for each CPU that did so. /proc/PID/stat and status show the word alone
- * (percpu_counter_read_positive) up to 6.14 or so, and so may differ from the sum by up to batch - 1 pages for each CPU and counter, in
- * either direction, without either being wrong.
+ * How exact. vsz, pgtables and, before 6.2, rss are single words: exact at the moment of the load (threads of
+ * kernels before 6.2 keep up to 64 page faults each to themselves, as /proc does not see them either:
+ * SPLIT_RSS_COUNTING). Since 6.2 the four page counters are a word and a part a CPU, summed here. A CPU that folds
+ * its part into the word between our two looks is counted twice or not at all: then we look again, three times;
+ * after that the sum may be off by one batch (percpu_counter_batch, at least 32 and twice the online CPUs) for
+ * each CPU that did so. /proc/PID/stat shows the word alone
+ * (percpu_counter_read_positive), and so may differ from the sum by up to batch - 1 pages for each CPU and
+ * counter, in either direction, without either being wrong; statm and status do so, too, in kernels that do not
+ * have get_mm_counter_sum() (6.12.117 has it).
  */
 #ifndef GPUFAS_TASKMEM_H
 #define GPUFAS_TASKMEM_H
@@ -25,8 +27,8 @@ struct gf_task_ctx {
 	const struct gf_cpus *cpus;
 	struct gf_tlb *tlb; /* the lane's own, or NULL */
 	uint32_t want;      /* enum gf_rec_have */
-	/* Loads that the lane may still spend on what the target alone says the length of (threads, bitmaps): a bound on what a
-	 * hostile one can make a tick cost. */
+	/* Loads that the lane may still spend on what the target alone says the length of (threads, bitmaps): a
+	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
 };
 

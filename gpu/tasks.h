@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * One process (a thread group's leader) of a memory target into a record: one lane a
- * process. The same quantities as targets/tasks.bpf.c reads, with the same meaning.
+ * One process (a thread group's leader) of a memory target into a record: one lane a process. The same quantities
+ * as targets/tasks.bpf.c reads, with the same meaning.
  *
- * When a record is whole. A task_struct is freed by RCU, after it has lost its struct pid (__unhash_process): as long as
- * thread_pid still is that of the walk after everything has been read, all of it was read from a living task. mm and the
- * exec count are compared as well: where another program has taken over, the read is done again. What was torn three times is marked so.
+ * When a record is whole. A task_struct is freed by RCU, after it has lost its struct pid (__unhash_process): as
+ * long as thread_pid still is that of the walk after everything has been read, all of it was read from a living
+ * task. mm and the exec count are compared as well: where another program has taken over, the read is done again.
+ * What was torn three times is marked so.
  *
- * How exact. Sums over threads are one consistent picture: they are read under the sequence count under which a dying thread
- * moves its figures into signal_struct (kernel/exit.c, __exit_signal). sum_exec_runtime of a thread that runs just now is as of its last
- * tick or switch: up to one tick behind (4 ms at 250 Hz; on a nohz_full CPU that is never interrupted, up to a second) for each CPU. /proc
- * asks the scheduler, which adds the rest (task_sched_runtime).
+ * How exact. Sums over threads are one consistent picture: they are read under the sequence count under which a
+ * dying thread moves its figures into signal_struct (kernel/exit.c, __exit_signal). sum_exec_runtime of a thread
+ * that runs just now is as of its last tick or switch: up to one tick behind (4 ms at 250 Hz; on a nohz_full CPU
+ * that is never interrupted, up to a second) for each CPU. /proc asks the scheduler, which adds the rest
+ * (task_sched_runtime).
  */
 #ifndef GPUFAS_TASKS_H
 #define GPUFAS_TASKS_H

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "targets/layout.h"
 #include "targets/pseudo.h"
 #include "targets/vm.h"
+
+/* What of a guest cannot be known, for `probe`. */
+static void take_note(struct gf_kernel *k, const char *text)
+{
+	size_t n = strlen(k->notes);
+
+	snprintf(k->notes + n, sizeof k->notes - n, "%s%s", n ? " " : "", text);
+}
 
 static void guest_free(struct gf_guest *g)
 {
@@ -28,6 +37,10 @@ int gf_guest_create(struct gf_ramfile *ram, bool writable, struct gf_guest **ret
 	r = gf_kernel_find(ram, &g->kernel, err);
 	if (!r)
 		r = gf_layout_fill(g->kernel, &g->layout, err);
+	if (!r && !g->layout.clock.timekeeper)
+		take_note(g->kernel, "Its clock was not found: ages are unknown.");
+	if (!r && g->layout.mm.rss_kind == GF_RSS_NONE)
+		take_note(g->kernel, "Its memory counters are of no kind that is known: sizes are unknown.");
 	if (!r && writable)
 		r = gf_pseudo_create(g->kernel, true, &g->pseudo, err);
 	if (r) {

@@ -59,9 +59,11 @@ void gf_vm_say(struct gf_vm *vm, int level, const char *fmt, ...);
 
 /* ---- by the keeper (vm_keep.c), which also has gf_vm_kick, gf_vm_nmi, gf_vm_reset --- */
 
-/* Sets vm->keep and starts the thread. It is woken by wake_fd (which it drains), looks at suspect (which it clears) and end. */
+/* Sets vm->keep and starts the thread. It is woken by wake_fd (which it drains), looks at suspect (which it
+ * clears) and end. */
 int gf_vm_keep_start(struct gf_vm *vm, struct gf_err *err);
-/* vm->end is set and wake_fd written: joins the thread, which has retired its guest before it ended. Frees vm->keep; keep NULL: nothing. */
+/* vm->end is set and wake_fd written: joins the thread, which has retired its guest before it ended. Frees
+ * vm->keep; keep NULL: nothing. */
 void gf_vm_keep_stop(struct gf_vm *vm);
 
 /* ---- between vm.c, vm_sample.c and image.c -------------------------------------- */
