@@ -61,6 +61,7 @@ struct gf_clock {
 	uint32_t started;
 	uint32_t reserved;
 };
+GF_STATIC_ASSERT(sizeof(struct gf_clock) == 48, "gf_clock");
 
 /* One sample at `host_ns` of the watcher's own clock, at which the target's says c. idle: all CPUs idle. A clock of
  * zeros starts. ret_stalled: for how long the target's clock has stood still though there was something to do. */

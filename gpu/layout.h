@@ -128,5 +128,7 @@ struct gf_layout {
 	struct gf_layout_xarray xa;
 	struct gf_layout_path path;
 };
+GF_STATIC_ASSERT(sizeof(struct gf_layout) == 856 && offsetof(struct gf_layout, host) == 104 && offsetof(struct gf_layout, task) == 448,
+		 "gf_layout");
 
 #endif

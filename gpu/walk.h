@@ -74,6 +74,7 @@ struct gf_cpus {
 	uint64_t off[GF_CPUS_MAX];            /* what makes a per-CPU address CPU i's own */
 	uint64_t is_online[GF_CPUS_MAX / 64]; /* bit i: as above, not the CPU's number */
 };
+GF_STATIC_ASSERT(sizeof(struct gf_cpus) == 16 + 8 * GF_CPUS_MAX + GF_CPUS_MAX / 8, "gf_cpus");
 
 GF_INLINE int gf_cpu_in(const struct gf_kmem *k, uint64_t mask, uint32_t cpu)
 {
