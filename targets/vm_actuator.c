@@ -21,6 +21,7 @@
 
 #define BATCH 1024u
 #define STACK (256u << 10)
+#define TOGETHER_NS 20000000ull /* results of a group are collected for so long */
 
 struct victim {
 	struct gf_verdict v;
@@ -53,6 +54,7 @@ struct gf_vm_actuator {
 	struct gf_verdict batch[BATCH];
 	struct report report[BATCH];
 	uint32_t reports;
+	uint64_t first_report_ns; /* CLOCK_MONOTONIC, of the oldest of them */
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -100,10 +102,24 @@ static void flush_reports(struct gf_vm_actuator *a)
 	a->reports = 0;
 }
 
+/* A group's members end one after the other within milliseconds: they are told together. Who ends alone is told
+ * at once. Returns how long what is left may wait, UINT64_MAX: nothing is left. */
+static uint64_t flush_due(struct gf_vm_actuator *a, uint64_t now)
+{
+	if (!a->reports)
+		return UINT64_MAX;
+	if (a->victims && now - a->first_report_ns < TOGETHER_NS)
+		return TOGETHER_NS - (now - a->first_report_ns);
+	flush_reports(a);
+	return UINT64_MAX;
+}
+
 static void report(struct gf_vm_actuator *a, const struct gf_verdict *v, const struct gf_event_member *m)
 {
 	if (a->reports == BATCH)
 		flush_reports(a);
+	if (!a->reports)
+		a->first_report_ns = now_ns(CLOCK_MONOTONIC);
 	a->report[a->reports++] = (struct report){ v->event, v->rule, v->step, !!(v->flags & GF_VERDICT_OBSERVE), *m };
 }
 
@@ -187,7 +203,6 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 	}
 	if (g)
 		gf_guest_put(g);
-	flush_reports(a);
 }
 
 static void take_verdicts(struct gf_vm_actuator *a)
@@ -246,7 +261,7 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 	struct gf_err err;
 
 	if (!a->victims)
-		return next;
+		return flush_due(a, now);
 	struct gf_guest *g = gf_vm_guest(a->vm, &err);
 	if (g && !g->pseudo) {
 		gf_guest_put(g);
@@ -266,8 +281,8 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 	}
 	if (g)
 		gf_guest_put(g);
-	flush_reports(a);
-	return next;
+	uint64_t flush = flush_due(a, now);
+	return GF_MIN(next, flush);
 }
 
 static void *actuator_main(void *arg)
@@ -278,10 +293,10 @@ static void *actuator_main(void *arg)
 	for (;;) {
 		uint64_t wait = follow_all(a);
 		struct timespec t = { (time_t)(wait / 1000000000u), (long)(wait % 1000000000u) };
-		if (ppoll(fd, 2, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR)
+		if ((ppoll(fd, 2, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR) || fd[1].revents) {
+			flush_reports(a);
 			return NULL;
-		if (fd[1].revents)
-			return NULL;
+		}
 		if (fd[0].revents)
 			take_verdicts(a);
 	}
