@@ -35,6 +35,8 @@ int gf_ctl_memory_map(const char *where, const struct gf_ram_piece *piece, size_
 	struct stat st;
 
 	memset(ret_guest, 0, sizeof *ret_guest);
+	if (!strncmp(where, GF_QMP_LIBVIRT, sizeof GF_QMP_LIBVIRT - 1))
+		return map_guest(where, writable, ret, ret_guest, err);
 	if (stat(where, &st))
 		return gf_err_set(err, errno, "cannot look at '%s': %s", where, strerror(errno));
 	if (S_ISSOCK(st.st_mode) && n)

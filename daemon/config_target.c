@@ -103,7 +103,12 @@ static void take_sampler(struct gf_cfg *x, const struct gf_ynode *n)
 
 static void take_qmp(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	gf_cfg_socket(x, n, "qmp", &x->t->qmp);
+	const char *s = n->kind == GF_Y_SCALAR ? n->text : "";
+
+	if (!strncmp(s, GF_QMP_LIBVIRT, sizeof GF_QMP_LIBVIRT - 1) && s[sizeof GF_QMP_LIBVIRT - 1] && !strchr(s, '/'))
+		gf_cfg_set(x, &x->t->qmp, s);
+	else
+		gf_cfg_socket(x, n, "qmp", &x->t->qmp);
 }
 
 /* ---- memory ------------------------------------------------------------------- */

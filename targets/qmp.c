@@ -291,7 +291,7 @@ static int greet(struct gf_qmp *q, struct gf_err *err)
 		return r;
 	if (!o)
 		return gf_err_set(err, EBUSY, "QMP socket %s: no greeting within %d ms. QEMU serves one client a monitor, and this one has another "
-				  "(libvirt?), or QEMU hangs. Give gpufas a monitor of its own: -qmp unix:/run/gpufas-NAME.qmp,server=on,wait=off",
+				  "(libvirt, or the gpufasd that watches it), or QEMU hangs. Give gpufas a monitor of its own: -qmp unix:/run/gpufas-NAME.qmp,server=on,wait=off",
 				  q->path, q->timeout_ms);
 	r = json_is_object(json_object_get(o, "QMP")) ? 0 :
 		broken(q, EPROTO, err, "the peer does not greet as a QEMU monitor does");
@@ -348,8 +348,16 @@ static int connect_error(const char *path, int e, struct gf_err *err)
 int gf_qmp_connect(const char *path, int timeout_ms, struct gf_qmp **ret, struct gf_err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	char found[sizeof sa.sun_path];
 	int fd;
 
+	if (!strncmp(path, GF_QMP_LIBVIRT, sizeof GF_QMP_LIBVIRT - 1)) {
+		int r = gf_qmp_libvirt(GF_QMP_LIBVIRT_DIR, path + sizeof GF_QMP_LIBVIRT - 1, found, sizeof found, err);
+
+		if (r)
+			return r;
+		path = found;
+	}
 	if (strlen(path) >= sizeof sa.sun_path)
 		return gf_err_set(err, ENAMETOOLONG, "QMP socket %s: longer than the %zu bytes that a socket's name can have", path,
 				  sizeof sa.sun_path - 1);

@@ -21,9 +21,12 @@ enum gf_qmp_event {
 	GF_QMP_GONE,     /* the connection has ended, or the peer speaks no QMP (any more) */
 };
 
-/* Connects, reads the greeting, negotiates. Blocking, at most timeout_ms for each step, also of what follows. Errors
+#define GF_QMP_LIBVIRT "libvirt:"
+
+/* path: of the socket, or "libvirt:NAME", a guest of the system's libvirt whose second monitor is looked up.
+ * Connects, reads the greeting, negotiates. Blocking, at most timeout_ms for each step, also of what follows. Errors
  * with a sentence: -ENOENT, -ECONNREFUSED (QEMU is not running), -EBUSY (QEMU serves one client a monitor: it has
- * another), -EPROTO, -ETIMEDOUT, -EACCES. After -EPROTO, -ETIMEDOUT or -EPIPE of any call the connection is of no use. */
+ * another), -EPROTO, -ETIMEDOUT, -EACCES, -ENOTSUP (libvirt's guest has no monitor for us). After -EPROTO, -ETIMEDOUT or -EPIPE of any call the connection is of no use. */
 int gf_qmp_connect(const char *path, int timeout_ms, struct gf_qmp **ret, struct gf_err *err);
 void gf_qmp_close(struct gf_qmp *q);
 int gf_qmp_fd(const struct gf_qmp *q);     /* readable when there may be an event */

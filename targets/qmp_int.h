@@ -35,6 +35,11 @@ int gf_qmp_command(struct gf_qmp *q, const char *name, json_t *args, json_t **re
 /* A command of the human monitor; *ret is the caller's (free). */
 int gf_qmp_hmp(struct gf_qmp *q, const char *line, char **ret, struct gf_err *err);
 
+/* The socket of the monitor that libvirt's guest `name` was given for us. -ENOENT: it does not run; -ENOTSUP: it has none
+ * (with what mends it); -EACCES. */
+#define GF_QMP_LIBVIRT_DIR "/run/libvirt/qemu"
+#define GF_QMP_LIBVIRT_NAME 64u
+int gf_qmp_libvirt(const char *dir, const char *name, char *buf, size_t n, struct gf_err *err);
 /* What a peer says, for people: no escape sequences. from may be NULL. */
 void gf_qmp_copy(char *to, size_t n, const char *from);
 

@@ -92,6 +92,8 @@ static int map_file(struct gf_ramfile *f, uint8_t which, size_t n, bool writable
 	/* A core of ours need not hold the guest, nor a child share it. */
 	madvise(file->map, file->map_len, MADV_DONTDUMP);
 	madvise(file->map, file->map_len, MADV_DONTFORK);
+	/* Nor is it to be kept from being swapped: the engine locks what it maps, and looking for the kernel touches all. */
+	munlock(file->map, file->map_len);
 	for (size_t i = 0; i < n; i++)
 		if (f->in[i] == which)
 			f->ram.seg[i] = (struct gf_ram_seg){ f->piece[i].gpa, f->piece[i].size, file->map + (f->piece[i].off - lo) };

@@ -107,14 +107,20 @@ static int step_away(struct gf_vm_keep *k)
 	}
 	r = gf_qmp_connect(k->vm->o.qmp, GF_VM_QMP_MS, &q, &err);
 	if (r) {
-		/* That it is not running is no fault. */
-		gf_vm_tell(k, r == -ENOENT || r == -ECONNREFUSED ? LOG_INFO : LOG_WARNING, ENOLINK, "%s", err.text);
+		/* That it is not running is no fault, and no news where its end has been told. */
+		bool down = r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE;
+
+		if (down && k->ended)
+			gf_vm_set_state(k->vm, ENOLINK, "%s", err.text);
+		else
+			gf_vm_tell(k, down ? LOG_INFO : LOG_WARNING, ENOLINK, "%s", err.text);
 		k->tries++;
 		return backoff(k);
 	}
 	pthread_mutex_lock(&k->qmp_lock);
 	k->q = q;
 	pthread_mutex_unlock(&k->qmp_lock);
+	k->ended = false;
 	enter(k, GF_VM_BOOT);
 	return 0;
 }
@@ -305,6 +311,7 @@ static void event(struct gf_vm_keep *k, enum gf_qmp_event ev)
 	case GF_QMP_GONE:
 		gf_vm_tell(k, LOG_NOTICE, ENOLINK, "QEMU has ended, or closed its QMP socket %s", k->vm->o.qmp);
 		disconnect(k);
+		k->ended = true;
 		break;
 	case GF_QMP_NONE:
 		break;

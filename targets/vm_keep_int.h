@@ -33,6 +33,7 @@ struct gf_vm_keep {
 	unsigned early_looks;
 	struct gf_guest *g;        /* while attached; the reference has gone over to vm */
 	struct gf_pseudo_records *records; /* of the guest before, which may run on: QEMU was out of reach for a moment */
+	bool ended;                /* that QEMU is gone has been told */
 	bool had_reset;            /* "rebooted", not "attached" */
 	char gone_kernel[128];     /* the release before */
 	struct stat file;          /* the RAM file as it was opened */

@@ -610,6 +610,53 @@ static void test_registers(void **state)
 	}
 }
 
+/* As libvirt 9.0 prints it. */
+static void test_libvirt(void **state)
+{
+	static const struct {
+		const char *xml, *path;
+		int r;
+	} t[] = {
+		{ "    <qemu:commandline>\n      <qemu:arg value='-qmp'/>\n      <qemu:arg value='unix:/run/a.qmp,server=on,wait=off'/>\n", "/run/a.qmp", 0 },
+		{ "<qemu:arg value='-qmp'/><qemu:arg value='unix:/run/a.qmp'/>", "/run/a.qmp", 0 },
+		{ "<qemu:arg value='-qmp'/>\n<qemu:arg value='tcp:localhost:1'/><qemu:arg value='-qmp'/><qemu:arg value='unix:/b,server'/>", "/b", 0 },
+		{ "<monitor path='/var/lib/libvirt/qemu/domain-2-web/monitor.sock' type='unix'/>", NULL, -ENOTSUP },
+		{ "<qemu:arg value='-qmp'/>", NULL, -ENOTSUP },
+		{ "<qemu:arg value='-qmp'/><qemu:arg value='unix:relative,server'/>", NULL, -ENOTSUP },
+		{ "<qemu:arg value='-qmp'/><qemu:arg value='unix:/a&amp;b,server'/>", NULL, -ENOTSUP },
+		{ "<qemu:arg value='-qmp'/><qemu:arg value='unix:/cut", NULL, -ENOTSUP },
+		{ "<qemu:arg value='-qmp'/><qemu:arg value='unix:/a-path-of-more-bytes-than-the-caller-has-room-for,server'/>", NULL, -ENOTSUP },
+		{ "", NULL, -ENOTSUP },
+	};
+	static const char *const names[] = { "", ".", "../web", "a/b" };
+	char dir[] = "/tmp/gpufas-libvirt.XXXXXX", path[64], buf[32];
+	struct gf_err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/web.xml", dir);
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		FILE *f = fopen(path, "we");
+
+		assert_non_null(f);
+		fputs(t[i].xml, f);
+		fclose(f);
+		print_message("# %zu\n", i);
+		assert_int_equal(gf_qmp_libvirt(dir, "web", buf, sizeof buf, &err), t[i].r);
+		if (t[i].r)
+			assert_non_null(strstr(err.text, "unix:/var/lib/libvirt/qemu/web.gpufas,server=on,wait=off"));
+		else
+			assert_string_equal(buf, t[i].path);
+	}
+	assert_int_equal(gf_qmp_libvirt(dir, "other", buf, sizeof buf, &err), -ENOENT);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		assert_int_equal(gf_qmp_libvirt(dir, names[i], buf, sizeof buf, &err), -EINVAL);
+	/* all of it fits, not only the beginning */
+	assert_int_equal(gf_qmp_libvirt(dir, "0123456789012345678901234567890123456789012345678901234567890123456789", buf, sizeof buf, &err), -EINVAL);
+	unlink(path);
+	rmdir(dir);
+}
+
 static void test_in_use(void **state)
 {
 	char path[] = "/tmp/gpufas-ram.XXXXXX";
@@ -656,6 +703,7 @@ int main(void)
 		cmocka_unit_test(test_guest_by_path),
 		cmocka_unit_test(test_not_believed),
 		cmocka_unit_test(test_registers),
+		cmocka_unit_test(test_libvirt),
 		cmocka_unit_test(test_in_use),
 	};
 
