@@ -240,6 +240,8 @@ int gf_ramfile_open(const char *path, const struct gf_ram_piece *piece, size_t n
 {
 	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK), r;
 
+	if (fd < 0 && errno == ENXIO)
+		return gf_err_set(err, ENXIO, "%s is a socket: give a RAM file, or a core made by QEMU's dump-guest-memory", path);
 	if (fd < 0)
 		return gf_err_set(err, errno, "cannot open %s%s: %s", path, writable ? " for writing" : "", strerror(errno));
 	r = open_fd(fd, path, piece, n, writable, ret, err);

@@ -134,7 +134,8 @@ void gf_vm_describe(struct gf_target *t, char *buf, size_t n)
 	struct gf_vm *vm = vm_of(t);
 
 	pthread_mutex_lock(&vm->lock);
-	snprintf(buf, n, "%s%s", vm->state, atomic_load(&vm->guest) && atomic_load(&vm->paused) ? "; paused" : "");
+	snprintf(buf, n, "%s%s", vm->state,
+		 atomic_load(&vm->guest) && atomic_load(&vm->paused) && !strstr(vm->state, "paused") ? "; paused" : "");
 	pthread_mutex_unlock(&vm->lock);
 }
 

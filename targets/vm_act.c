@@ -13,7 +13,7 @@ const char *gf_refused_text(uint8_t why)
 {
 	static const char *const text[GF_REF_COUNT] = {
 		[GF_REF_NONE] = "it was not refused",
-		[GF_REF_GONE] = "it had exited before",
+		[GF_REF_GONE] = "no process has that pid",
 		[GF_REF_IDENTITY] = "another process has that pid",
 		[GF_REF_EXITING] = "it is exiting already",
 		[GF_REF_INIT] = "it is an init, which signals must not end",

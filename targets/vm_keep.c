@@ -255,6 +255,7 @@ static void goes_on(struct gf_vm_keep *k)
 static void stopped(struct gf_vm_keep *k)
 {
 	char status[32] = "";
+	bool named;
 	struct gf_err err;
 	int r;
 
@@ -277,8 +278,11 @@ static void stopped(struct gf_vm_keep *k)
 		disconnect(k);
 		return;
 	}
+	/* "paused (io-error)", but not "paused (paused)" */
+	named = !r && strcmp(status, "paused") != 0;
 	if (k->g && !atomic_exchange(&k->vm->paused, true))
-		gf_vm_tell(k, LOG_NOTICE, 0, "paused (%s): it is not sampled, and nothing is done to it, until it goes on", r ? "stopped" : status);
+		gf_vm_tell(k, LOG_NOTICE, 0, "paused%s%s%s: it is not sampled, and nothing is done to it, until it goes on",
+			   named ? " (" : "", named ? status : "", named ? ")" : "");
 }
 
 static void event(struct gf_vm_keep *k, enum gf_qmp_event ev)

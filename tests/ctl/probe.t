@@ -55,6 +55,13 @@ no "still booting" 1 "booting" "$work/booting"
 no "a text" 1 "not the memory of a machine" Makefile
 no "a program" 1 "not a core" "$ctl"
 no "no such file" 3 "cannot look" "$work/none"
+if command -v python3 >/dev/null; then
+	python3 -c "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])" "$work/sock"
+	echo 'if rss > 1% then SIGTERM it' >"$work/p.policy"
+	has "dry-run of a socket" "$($ctl dry-run "$work/p.policy" --ram "$work/sock" 2>&1)" "is a socket: give a RAM file"
+else
+	ok "dry-run of a socket # SKIP there is no python3"
+fi
 no "a directory" 1 "" "$work"
 printf 'KDUMP   %100s' x >"$work/kdump"
 no "a compressed dump" 1 "makedumpfile" "$work/kdump"
