@@ -4,7 +4,7 @@ Guests with real kernels, watched and acted on from outside, against what their 
 kernels say. Run by tests/vm/outside.t, which fetches kernels; prints TAP.
 
   outside.py DIR CONFIG...      CONFIG: NAME,KERNEL,key=value...   (see `configs` in outside.t)
-  ROUNDS=N                      kill rounds a guest (default 40)
+  ROUNDS=N                      kill rounds a guest (default 70)
 """
 import collections
 import os
@@ -20,7 +20,7 @@ from guest import BUILD, Guest, GuestError, Tap, ctl, ctl_json, initrd
 tap = Tap()
 TICK = 10_000_000  # of /proc, ns
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
-ROUNDS = int(os.environ.get("ROUNDS", "40"))
+ROUNDS = int(os.environ.get("ROUNDS", "70"))
 # What a handler can be told with: all of `kill -l` but the two that have none, and 32, 33, which are libc's own.
 SIGNALS = [s for s in range(1, 65) if s not in (9, 19, 32, 33)]
 
