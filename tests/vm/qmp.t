@@ -178,7 +178,7 @@ do_life() {
 
 	mark
 	mon qmp stop >/dev/null
-	check "paused: said" 5 "^say 5 paused \(paused\)"
+	check "paused: said" 5 "^say 5 paused: it is not sampled"
 	mark
 	ask sample
 	check "paused: no sample" 5 "^sample E[A-Z]+ "
