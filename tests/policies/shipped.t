@@ -9,7 +9,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
 files=(policies/*.policy)
-echo "1..$((5 * ${#files[@]} + 6))"
+echo "1..$((5 * ${#files[@]} + 7))"
 n=0
 ok() { n=$((n + 1)); echo "ok $n - $1"; }
 bad() {
