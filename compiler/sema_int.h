@@ -157,6 +157,7 @@ void gf_node_rehash(struct gf_node *n);
 
 /* sema_path.c */
 struct gf_node *gf_sema_path(struct gf_sema_ctx *c, const struct gf_expr *e);
+void gf_sema_path_guarded(struct gf_sema_ctx *c, const struct gf_node *n); /* the path that an available() has found not to be there */
 void gf_sema_path_faults(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *root); /* says those below n */
 
 /* sema_target.c */

@@ -56,22 +56,39 @@ static bool lacks(const struct gf_node *n)
 	return n && gf_csn(n)->need[GF_SEMA_NEED_PATH / 64] >> (GF_SEMA_NEED_PATH % 64) & 1;
 }
 
-static void say(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *root)
+/* The part of the path that is wrong. Of a path in a message the whole: its text is not at the source's own place. */
+static struct gf_span fault_span(const struct gf_node *n, const struct gf_path_fault *f)
 {
-	const struct gf_path_fault *f = gf_csn(n)->fault;
 	struct gf_span span = n->span;
-	struct gf_diag *d;
 
-	/* Of a path in a message the whole is marked: its text is not at the source's own place. */
 	if (f && span.end - span.start == n->expr->text_len) {
 		span.start += f->at;
 		span.end = span.start + f->len;
 	}
+	return span;
+}
+
+/* Whoever guards a path has kernels in mind that lack it; but what is nearly the name of a member is more likely
+ * misspelt, and the guard would leave its rule out without a word. */
+void gf_sema_path_guarded(struct gf_sema_ctx *c, const struct gf_node *n)
+{
+	const struct gf_path_fault *f = n->kind == GF_N_PATH ? gf_csn(n)->fault : NULL;
+
+	if (f && f->hint && !strncmp(f->hint, "did you mean", 12))
+		gf_sema_warn(c, "W014", fault_span(n, f), f->hint, "available(%s) is false of this kernel: %s", gf_sema_text(c, n->expr), f->what);
+}
+
+static void say(struct gf_sema_ctx *c, const struct gf_node *n, const struct gf_expr *root)
+{
+	const struct gf_path_fault *f = gf_csn(n)->fault;
+	struct gf_span span = fault_span(n, f);
+	struct gf_diag *d;
+
 	if (f)
 		d = gf_sema_error(c, "E108", span, f->hint, "%s", f->what);
 	else
 		d = gf_sema_error(c, "E076", span,
-				  "a policy for several targets guards it: available(task->...) and ...",
+				  "in a policy for several targets write: target.kind != \"host\" and ...",
 				  "kernel paths are read from a guest's memory: a %s target has none, vm and image targets do",
 				  gf_sema_target_name(c));
 	if (d && (span.src != root->span.src || span.start < root->span.start || span.end > root->span.end))

@@ -210,8 +210,10 @@ struct gf_node *gf_sema_available(struct gf_sema_ctx *c, const struct gf_expr *e
 				      "available() is of a field, and %s is none", gf_sema_text(c, e->arg[0]));
 			return NULL;
 		}
-		if (v && (gf_sn(v)->need[0] | gf_sn(v)->need[1]))
+		if (v && (gf_sn(v)->need[0] | gf_sn(v)->need[1])) {
+			gf_sema_path_guarded(c, v);
 			return gf_node_truth(c, e, false, true);
+		}
 	}
 	struct gf_node *n = v ? gf_node_make(c, gf_sema_expand(c, e), GF_N_KNOWN, 0, v, NULL) : NULL;
 

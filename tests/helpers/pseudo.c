@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * pseudo [--road store|irq|wake|auto] [--repeat N] [--wait MS] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
+ * pseudo [--road store|irq|wake|auto] [--repeat N] [--wait MS] [--taken] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
  *
  * Delivers into the guest whose RAM file this is, without a daemon, and says what became of it, a line each time:
  *   pid=12 what=9 road=irq_work became=delivered why= tries=1 took_us=1234 taken_us=.. exit_us=.. store_us=..
  * WHAT: a signal's number, freeze, thaw, LIMIT=AMOUNT (memory.max, memory.high, pids.max, cpu.max, rlimitN), or
  * describe (PID 0). With "-" for PID lines "PID WHAT" are read from standard input, and answered one by one.
  * store_us is from the decision to the last store of the first try. --thread: a thread of its own stores, woken as gpufasd's
- * actuator is, so that store_us is what a verdict's would be,
- * and cpu_us what of it was that thread's own work. Exit status: 0 delivered, 1 not.
+ * actuator is, so that store_us is what a verdict's would be, and cpu_us what of it was that thread's own work. --taken: a signal
+ * is followed until the kernel has taken it, not until a process that it would end by default has ended. Exit status: 0 delivered, 1 not.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,7 +29,7 @@
 static struct gf_pseudo *pseudo;
 static enum gf_pseudo_road road;
 static uint64_t wait_ns = 2000000000ull;
-static bool observe;
+static bool observe, taken;
 static int qtest = -1;
 
 static uint64_t now(void)
@@ -137,7 +137,9 @@ static int deliver(int pid, const char *what)
 	static const char *const became[] = { "unseen", "delivered", "pending", "refused", "lost" };
 	static const char *const how[] = { "call", "store", "irq_work", "limit", "qmp" };
 	static const char *const why[GF_REF_COUNT] = { "", "gone", "identity", "exiting", "init", "kthread", "traced", "blocked", "ignored",
-		"no_road", "no_guest", "torn", "read_only", "no_cpu" };
+		"no_road", "no_guest", "torn", "read_only", "no_cpu", "paused", "rebooted", "no_room", "not_ours" };
+
+	_Static_assert(GF_REF_COUNT == 18, "a name for each reason");
 	struct gf_verdict v = { .pid = pid, .action = GF_ACT_SIGNAL, .arg = atoi(what), .flags = observe ? GF_VERDICT_OBSERVE : 0 };
 	struct gf_delivery d;
 
@@ -151,7 +153,7 @@ static int deliver(int pid, const char *what)
 	}
 	uint64_t start = now();
 	uint64_t stored = begin(&v, &d);
-	while (!gf_delivery_over(&d) && now() - start < wait_ns) {
+	while (!gf_delivery_over(&d) && now() - start < wait_ns && !(taken && d.became == GF_BECAME_DELIVERED)) {
 		struct timespec t = { 0, 50000 };
 		nanosleep(&t, NULL);
 		gf_pseudo_poll(pseudo, &d, &kick);
@@ -202,7 +204,7 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = { { "road", 1, 0, 'r' }, { "repeat", 1, 0, 'n' }, { "wait", 1, 0, 'w' },
 		{ "kick-qtest", 1, 0, 'k' }, { "observe", 0, 0, 'o' },
-		{ "thread", 0, 0, 't' }, { 0 } };
+		{ "thread", 0, 0, 't' }, { "taken", 0, 0, 'd' }, { 0 } };
 	struct gf_ramfile *f;
 	struct gf_kernel *k;
 	struct gf_err err = { "" };
@@ -216,6 +218,7 @@ int main(int argc, char **argv)
 		case 'k': qtest = to_socket(optarg); break;
 		case 'o': observe = true; break;
 		case 't': hop_start(); break;
+		case 'd': taken = true; break;
 		default: return 2;
 		}
 	if (argc - optind < 2)

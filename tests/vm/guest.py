@@ -217,14 +217,15 @@ class Guest:
 
     # ---- from outside ------------------------------------------------------------
 
-    def act(self, pid, what, *, wait_ms=5000):
-        """Delivers by the helper `pseudo`; what it says, as a dict."""
-        if self.pseudo and self.pseudo_wait != wait_ms:
+    def act(self, pid, what, *, taken=False):
+        """Delivers by the helper `pseudo`; what it says, as a dict. taken: of a signal that has a handler, though most end a
+        process: it is followed until it has been taken."""
+        if self.pseudo and self.pseudo_taken != taken:
             self.stop_acting()
-        self.pseudo_wait = wait_ms
+        self.pseudo_taken = taken
         if not self.pseudo:
-            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", str(wait_ms), "--kick-qtest", self.dir + "/qtest",
-                                            self.ram, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", "5000", *(["--taken"] if taken else []), "--kick-qtest",
+                                            self.dir + "/qtest", self.ram, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pseudo.stdin.write("%d %s\n" % (pid, what))
         self.pseudo.stdin.flush()
         line = self.pseudo.stdout.readline()
