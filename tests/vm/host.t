@@ -11,13 +11,7 @@
 vm_needs
 vm_root
 for k in ${VM_KERNELS:-cloud backport}; do
-	case $k in
-	cloud) meta=linux-image-cloud-amd64 ;;
-	backport) meta=linux-image-6.12-cloud-amd64 ;;
-	plain) meta=linux-image-amd64 ;;
-	rt) meta=linux-image-rt-amd64 ;;
-	*) not_ok "VM_KERNELS: there is no \"$k\""; continue ;;
-	esac
+	vm_meta "$k" || continue
 	vm_run "$k, 2 CPUs" "$meta" 2 512 "${VM_LIMIT:-150}" "${VM_DO:-road,unit,memory,runaway}"
 	[ -z "${VM_DO1-x}" ] || vm_run "$k, 1 CPU" "$meta" 1 512 "${VM_LIMIT:-150}" "${VM_DO1-road,fifo}"
 done

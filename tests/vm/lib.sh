@@ -31,6 +31,17 @@ vm_needs() {
 	command -v apt-get dpkg-deb >/dev/null || all_skipped "no Debian packages to be had here"
 }
 
+# vm_meta NAME: the package of the kernel that VM_KERNELS calls so, in $meta.
+vm_meta() {
+	case $1 in
+	cloud) meta=linux-image-cloud-amd64 ;;
+	backport) meta=linux-image-6.12-cloud-amd64 ;;
+	plain) meta=linux-image-amd64 ;;
+	rt) meta=linux-image-rt-amd64 ;;
+	*) not_ok "VM_KERNELS: there is no \"$1\""; return 1 ;;
+	esac
+}
+
 # vm_kernel META: the kernel that META (linux-image-...) depends on, in $V/META/vmlinuz.
 # What was fetched before is used as long as it is there: remove $V for newer ones.
 # On failure says why in $why.

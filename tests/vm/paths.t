@@ -85,13 +85,7 @@ look() { # look NAME META: a guest, and everything that is to be seen of it
 }
 
 for k in ${VM_KERNELS:-cloud backport}; do
-	case $k in
-	cloud) meta=linux-image-cloud-amd64 ;;
-	backport) meta=linux-image-6.12-cloud-amd64 ;;
-	plain) meta=linux-image-amd64 ;;
-	rt) meta=linux-image-rt-amd64 ;;
-	*) not_ok "VM_KERNELS: there is no \"$k\""; continue ;;
-	esac
+	vm_meta "$k" || continue
 	if ! vm_kernel "$meta"; then
 		skip "$k" "$why"
 		continue
