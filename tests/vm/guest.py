@@ -11,6 +11,9 @@ import subprocess
 import sys
 import time
 
+# Who is ended by a time limit still ends its guests and removes their RAM files.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
 BUILD = os.environ.get("BUILD", "build")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
