@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lanes that work on one target together.
+ *
+ * One lane leads. It runs sampler, tick and delivery as they are written, one statement after the other. Where there is
+ * something to do for every row, slot or rule it makes a call: all lanes, the leader among them, run the body of that
+ * job, each its share (those i with i % lanes == lane), and the leader goes on when all have ended. Between calls the other
+ * lanes only wait for the next.
+ *
+ * GF_TEAM 0 (the CPU engine): one lane; a call is a function call, and a share is everything, a chunk at a time.
+ * GF_TEAM 1 (the device, and on the host the emulator that tests it): lanes are threads.
+ *
+ * Results do not depend on the number of lanes. So: what several lanes add to is an integer (gf_team_add), or is added
+ * up in an order that does not depend on who did it; a lane writes only what is its share's own.
+ *
+ * Memory order. A call is two barriers, each an acquire and a release at the scope of the team: a job sees all that the
+ * leader wrote before the call and all that any lane wrote in an earlier job; the leader sees all that the job wrote.
+ * Within a job lanes see nothing of each other but through gf_team_add and its like.
+ */
+#ifndef GPUFAS_TEAM_H
+#define GPUFAS_TEAM_H
+
+#include "gpufas/hd.h"
+
+#ifndef GF_TEAM
+#if defined(__CUDA_ARCH__)
+#define GF_TEAM 1
+#else
+#define GF_TEAM 0
+#endif
+#endif
+
+/* What is to be done; numbers are given out by who dispatches: tick jobs from 1, sampler jobs from 64, others from 128. */
+struct gf_call {
+	uint32_t job; /* 0: the team breaks up */
+	uint32_t a, b, c;
+};
+
+/* One a team, in memory that all lanes reach; zero when made, but for lanes and blocks. */
+struct gf_team_mem {
+	struct gf_call call;
+	uint32_t lanes, blocks;
+	uint32_t generation, arrived; /* barrier between blocks */
+	void *host_barrier;           /* emulator: pthread_barrier_t */
+	void *ctx;                    /* what gf_team_dispatch works on */
+};
+
+struct gf_team {
+	struct gf_team_mem *mem;
+	uint32_t lane, lanes;
+};
+
+/* Adds to, or raises, a word that several lanes of a job share. Returns what was there (order among lanes: any). */
+GF_INLINE uint32_t gf_team_add(uint32_t *p, uint32_t n)
+{
+#if defined(__CUDA_ARCH__)
+	return atomicAdd(p, n);
+#elif GF_TEAM
+	return __atomic_fetch_add(p, n, __ATOMIC_RELAXED);
+#else
+	uint32_t was = *p;
+	*p = was + n;
+	return was;
+#endif
+}
+
+GF_INLINE void gf_team_max(uint32_t *p, uint32_t n)
+{
+#if defined(__CUDA_ARCH__)
+	atomicMax(p, n);
+#elif GF_TEAM
+	uint32_t was = __atomic_load_n(p, __ATOMIC_RELAXED);
+	while (was < n && !__atomic_compare_exchange_n(p, &was, n, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+#else
+	if (*p < n)
+		*p = n;
+#endif
+}
+
+#if GF_TEAM
+
+/* All lanes meet here. */
+#if defined(__CUDA_ARCH__)
+static __device__ __noinline__ void gf_team_barrier(const struct gf_team *t)
+{
+	__syncthreads();
+	if (t->mem->blocks > 1) {
+		if (threadIdx.x == 0) {
+			volatile uint32_t *gen = &t->mem->generation;
+			uint32_t was = *gen;
+			__threadfence();
+			if (atomicAdd(&t->mem->arrived, 1) == t->mem->blocks - 1) {
+				t->mem->arrived = 0;
+				__threadfence();
+				*gen = was + 1;
+			} else {
+				/* Between ticks it waits long: then it need not look all the time. */
+				for (uint32_t i = 0; *gen == was; i++)
+					if (i > 1000)
+						__nanosleep(500);
+			}
+			__threadfence();
+		}
+		__syncthreads();
+	}
+}
+#elif defined(__CUDACC__)
+static inline void gf_team_barrier(const struct gf_team *t) { (void)t; }
+#else
+#include <pthread.h>
+static inline void gf_team_barrier(const struct gf_team *t)
+{
+	pthread_barrier_wait((pthread_barrier_t *)t->mem->host_barrier);
+}
+#endif
+
+/* The body of a call for one lane; defined by the translation unit that makes teams. */
+static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call);
+
+/* Leader. */
+GF_INLINE void gf_team_call(struct gf_team *t, uint32_t job, uint32_t a, uint32_t b, uint32_t c)
+{
+	struct gf_call call = { job, a, b, c };
+
+	t->mem->call = call;
+	gf_team_barrier(t);
+	if (job)
+		gf_team_dispatch(t, &call);
+	gf_team_barrier(t);
+}
+
+/* All others: until the leader makes a call with job 0. */
+GF_INLINE void gf_team_serve(struct gf_team *t)
+{
+	for (;;) {
+		gf_team_barrier(t);
+		struct gf_call call = t->mem->call;
+		if (call.job)
+			gf_team_dispatch(t, &call);
+		gf_team_barrier(t);
+		if (!call.job)
+			return;
+	}
+}
+#endif
+
+#endif
