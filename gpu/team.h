@@ -23,7 +23,7 @@
 #include "gpufas/hd.h"
 
 #ifndef GF_TEAM
-#if defined(__CUDA_ARCH__)
+#if defined(__CUDACC__)
 #define GF_TEAM 1
 #else
 #define GF_TEAM 0
