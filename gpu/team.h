@@ -36,11 +36,12 @@ struct gf_call {
 	uint32_t a, b, c;
 };
 
-/* One a team, in memory that all lanes reach; zero when made, but for lanes and blocks. */
+/* One a team, in memory that all lanes reach; zero when made, but for lanes, blocks and cluster. */
 struct gf_team_mem {
 	struct gf_call call;
 	uint32_t lanes, blocks;
-	uint32_t generation, arrived; /* barrier between blocks */
+	uint32_t generation, arrived; /* barrier between blocks, where they are no cluster */
+	uint32_t cluster, reserved;   /* 1: the grid was launched as one cluster */
 	void *host_barrier;           /* emulator: pthread_barrier_t */
 	void *ctx;                    /* what gf_team_dispatch works on */
 };
@@ -80,30 +81,43 @@ GF_INLINE void gf_team_max(uint32_t *p, uint32_t n)
 
 #if GF_TEAM
 
-/* All lanes meet here. */
+/*
+ * All lanes meet here. Blocks of a cluster (sm_90 and up, the whole grid one cluster) have a barrier in hardware; others
+ * meet at a word in memory. A call, which is two barriers, takes on an H100: 0.4 to 0.7 us in one block; 1.1 to 1.5 us in a cluster of
+ * 2 to 8 blocks; 4 us through memory.
+ */
 #if defined(__CUDA_ARCH__)
 static __device__ __noinline__ void gf_team_barrier(const struct gf_team *t)
 {
-	__syncthreads();
-	if (t->mem->blocks > 1) {
-		if (threadIdx.x == 0) {
-			volatile uint32_t *gen = &t->mem->generation;
-			uint32_t was = *gen;
-			__threadfence();
-			if (atomicAdd(&t->mem->arrived, 1) == t->mem->blocks - 1) {
-				t->mem->arrived = 0;
-				__threadfence();
-				*gen = was + 1;
-			} else {
-				/* Between ticks it waits long: then it need not look all the time. */
-				for (uint32_t i = 0; *gen == was; i++)
-					if (i > 1000)
-						__nanosleep(500);
-			}
-			__threadfence();
-		}
+	if (t->mem->blocks == 1) {
 		__syncthreads();
+		return;
 	}
+#if __CUDA_ARCH__ >= 900
+	if (t->mem->cluster) {
+		asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+		return;
+	}
+#endif
+	__syncthreads();
+	if (threadIdx.x == 0) {
+		volatile uint32_t *gen = &t->mem->generation;
+		uint32_t was = *gen;
+
+		__threadfence();
+		if (atomicAdd(&t->mem->arrived, 1) == t->mem->blocks - 1) {
+			t->mem->arrived = 0;
+			__threadfence();
+			*gen = was + 1;
+		} else {
+			/* Between ticks it waits long: then it need not look all the time. */
+			for (uint32_t i = 0; *gen == was; i++)
+				if (i > 1000)
+					__nanosleep(500);
+		}
+		__threadfence();
+	}
+	__syncthreads();
 }
 #elif defined(__CUDACC__)
 static inline void gf_team_barrier(const struct gf_team *t) { (void)t; }
