@@ -287,9 +287,10 @@ static void take_mode(struct gf_cfg *x, const struct gf_ynode *n)
 static void take_engine_kind(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const char *const words[] = { "auto", "cpu", "gpu" };
+	static const enum gf_engine_kind kinds[] = { GF_ENGINE_AUTO, GF_ENGINE_CPU, GF_ENGINE_GPU };
 	int i = gf_cfg_choice(x, n, "engine.kind", words, 3);
 	if (i >= 0)
-		x->c->engine = (enum gf_engine_kind)i;
+		x->c->engine = kinds[i];
 }
 
 static void take_realtime(struct gf_cfg *x, const struct gf_ynode *n)
@@ -509,6 +510,7 @@ int gf_config_default(struct gf_config **ret)
 		return -ENOMEM;
 	c->period_ns = 100000000;
 	c->rt_priority = GF_CONFIG_RT_PRIORITY;
+	c->engine = GF_ENGINE_AUTO;
 	c->mlock = true;
 	c->target = calloc(1, sizeof *c->target);
 	if (c->target) {

@@ -12,6 +12,7 @@
 
 #include "compiler/source.h"
 #include "daemon/log.h"
+#include "gpu/engine.h"
 #include "targets/vm.h"
 
 #define GF_CONFIG_PATH "/etc/gpufas/gpufas.yaml"
@@ -22,8 +23,6 @@
 #define GF_CONFIG_MAX_ARGV 64
 #define GF_CONFIG_MAX_TARGETS 64
 #define GF_CONFIG_MAX_PIECES 16 /* of a target's RAM */
-
-enum gf_engine_kind { GF_ENGINE_AUTO, GF_ENGINE_CPU, GF_ENGINE_GPU };
 
 struct gf_strlist {
 	char **v;

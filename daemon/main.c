@@ -29,7 +29,7 @@ static void usage(FILE *f)
 
 static int engine_kind(const char *s)
 {
-	static const char *const names[] = { "auto", "cpu", "gpu" };
+	static const char *const names[] = { [GF_ENGINE_CPU] = "cpu", [GF_ENGINE_AUTO] = "auto", [GF_ENGINE_GPU] = "gpu" };
 
 	for (int i = 0; i < 3; i++)
 		if (!strcmp(names[i], s))

@@ -19,7 +19,25 @@
 struct gf_target; /* targets/target.h */
 struct gf_engine;
 
+/* AUTO: a GPU where one answers, else the CPU. */
+enum gf_engine_kind { GF_ENGINE_CPU, GF_ENGINE_AUTO, GF_ENGINE_GPU };
+
+/* PERSISTENT: one kernel that never ends. LAUNCH: one launch a period by the host, which gives the device to others in between
+ * and depends on the host's CPU. */
+enum gf_gpu_mode { GF_GPU_PERSISTENT, GF_GPU_LAUNCH };
+
+#define GF_GPU_DEVICES 64u
+
+struct gf_gpu_opts {
+	enum gf_gpu_mode mode;
+	uint64_t devices;  /* bit i: device i may be used; 0: all. A new target goes to the one with the fewest */
+	uint32_t blocks;   /* 0: chosen by the device and the table's size */
+	uint32_t threads;  /* a block; 0: chosen; else a multiple of 32 up to 1024 */
+};
+
 struct gf_engine_opts {
+	enum gf_engine_kind kind;
+	struct gf_gpu_opts gpu;
 	uint64_t period_ns;      /* 1 ms and up */
 	bool observe;            /* never act, whatever the rules say */
 	uint32_t max_tasks;      /* rows */
@@ -58,6 +76,12 @@ struct gf_engine_stats {
 	uint32_t budget_used, budget_n;
 	bool rt, mlocked, observe, stale; /* stale: the last sample failed */
 	char note[160]; /* why not rt or mlocked; "" when as asked for */
+	uint32_t kind;  /* enum gf_engine_kind that runs it now: CPU or GPU */
+	uint32_t gpu_device, gpu_blocks, gpu_threads;
+	uint32_t gpu_mode;      /* enum gf_gpu_mode */
+	uint32_t takeovers;     /* times the CPU took over from a GPU */
+	char gpu_name[64];
+	char why[192];          /* why the CPU runs it though a GPU was not ruled out, and how to mend it; "" otherwise */
 	char sample_error[160]; /* of the last sample that failed */
 	double host[GF_HF_COUNT]; /* as last sampled */
 };
@@ -81,6 +105,22 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 /* The next number for an event: all events of the process, of engines and of
  * others, share one sequence. Any thread. */
 uint64_t gf_event_seq(void);
+
+/* The devices as this process sees them, for status and the log. Any thread; nothing is started. */
+struct gf_gpu_info {
+	uint32_t index, sms, cc;     /* cc: 90 is compute capability 9.0 */
+	uint64_t memory;             /* bytes */
+	bool host_atomics;           /* atomics to host memory are granted */
+	bool mig;                    /* an instance of a partitioned card */
+	uint32_t targets;            /* engines that run on it now */
+	char name[64];
+};
+/* How many devices; fills up to n. 0: none, and err says why and how to mend it (not built with nvcc, no driver, a driver older
+ * than the toolkit, no device). */
+size_t gf_gpu_list(struct gf_gpu_info *buf, size_t n, struct gf_err *err);
+/* Whether this process' kernels take turns with other processes' on a device: a sentence with the mend into buf, or "" where
+ * nothing shares it, or MPS or MIG does it well. Looks at /proc and the MPS pipe. */
+void gf_gpu_neighbours(uint32_t device, char *buf, size_t n);
 
 void gf_engine_set_observe(struct gf_engine *e, bool observe);
 
