@@ -47,6 +47,7 @@ include mk/docs.mk
 include mk/install.mk
 include mk/demo.mk
 include mk/fuzz.mk
+include mk/gpu.mk
 
 all: programs docs
 

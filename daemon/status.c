@@ -91,6 +91,9 @@ static void ticks_json(const struct gf_engine_stats *st, struct gf_jbuf *b)
 	gf_jbuf_knum(b, "eval_us", (double)st->eval_avg_ns / 1e3);
 	gf_jbuf_knum(b, "total_us", (double)st->total_avg_ns / 1e3);
 	gf_jbuf_knum(b, "total_max_us", (double)st->total_max_ns / 1e3);
+	gf_jbuf_knum(b, "last_sample_us", (double)st->sample_ns / 1e3);
+	gf_jbuf_knum(b, "last_eval_us", (double)st->eval_ns / 1e3);
+	gf_jbuf_knum(b, "last_total_us", (double)st->total_ns / 1e3);
 	gf_jbuf_key(b, "host");
 	gf_host_json(st->host, b);
 }

@@ -1,0 +1,24 @@
+# The GPU machine: make gpu-bundle packs what it needs into $(BUILD)/gpu-bundle (tests/gpu/pack.sh); there run.sh does the rest. make
+# gpu-check does the same on this machine. Programs of CUDA's are built where nvcc is, and linked so that they need only the driver.
+NVCC ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+GPU_BUNDLE ?= $(BUILD)/gpu-bundle
+GPU_BENCH_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+GPU_BENCH_SRC := $(wildcard bench/gpu_*.cu)
+GPU_BENCH_BIN := $(if $(NVCC),$(GPU_BENCH_SRC:%.cu=$(BUILD)/%))
+
+$(BUILD)/bench/gpu_%: bench/gpu_%.cu
+	$(call say,NVCC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $<
+
+build-gpu: programs build-bench $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd
+gpu-bundle: build-gpu
+	$(Q)BUILD=$(BUILD) tests/gpu/pack.sh $(GPU_BUNDLE)
+# One command on a machine with a GPU; ARGS: parts, --short, --engine cpu.
+gpu-check:
+	$(Q)$(MAKE) --no-print-directory deps DEPS='build bench vm'
+	$(Q)$(MAKE) --no-print-directory build-gpu
+	$(Q)bash -c '. tests/vm/lib.sh; for m in linux-image-cloud-amd64 linux-image-6.12-cloud-amd64; do vm_kernel $$m || echo "$$m: $$why"; done'
+	$(Q)BUILD=$(BUILD) OUT=$(BUILD)/gpu-out tests/gpu/run.sh $(ARGS)
+build-tests: $(GPU_BENCH_BIN)
+.PHONY: build-gpu gpu-bundle gpu-check
