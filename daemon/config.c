@@ -315,6 +315,7 @@ static void take_engine(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const struct gf_cfg_key keys[] = {
 		{ "kind", take_engine_kind }, { "realtime", take_realtime }, { "mlock", take_mlock },
+		{ "gpu", gf_cfg_gpu },
 	};
 	GF_CFG_WALK(x, n, "engine", keys);
 }
@@ -586,7 +587,8 @@ void gf_config_restart_needed(const struct gf_config *now, const struct gf_confi
 {
 	const struct { bool differs; const char *name; } v[] = {
 		{ now->period_ns != next->period_ns, "period" },
-		{ now->engine != next->engine || now->rt_priority != next->rt_priority || now->mlock != next->mlock, "engine" },
+		{ now->engine != next->engine || now->rt_priority != next->rt_priority || now->mlock != next->mlock ||
+			  gf_cfg_gpu_differs(&now->gpu, &next->gpu), "engine" },
 		{ gf_cfg_targets_differ(now, next), "targets" },
 		{ now->budget_n != next->budget_n || now->budget_window_ns != next->budget_window_ns, "budget" },
 		{ strcmp(now->audit_path, next->audit_path) || now->audit_max_size != next->audit_max_size ||

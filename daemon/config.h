@@ -56,6 +56,7 @@ struct gf_config {
 	uint64_t period_ns;
 	bool observe;
 	enum gf_engine_kind engine;
+	struct gf_gpu_opts gpu;
 	int rt_priority; /* 0: ordinary */
 	bool mlock;
 	struct gf_config_target *target; /* at least one; names differ */

@@ -41,6 +41,10 @@ void gf_cfg_paths(struct gf_cfg *x, const struct gf_ynode *n, const char *what, 
 /* A path that a Unix socket can have. */
 void gf_cfg_socket(struct gf_cfg *x, const struct gf_ynode *n, const char *what, char **ret);
 
+/* engine.gpu. config_gpu.c */
+void gf_cfg_gpu(struct gf_cfg *x, const struct gf_ynode *n);
+bool gf_cfg_gpu_differs(const struct gf_gpu_opts *a, const struct gf_gpu_opts *b);
+
 /* The list of targets in place of the one that is built in. config_target.c */
 void gf_cfg_targets(struct gf_cfg *x, const struct gf_ynode *n);
 void gf_cfg_target_deinit(struct gf_config_target *t);

@@ -96,7 +96,7 @@ static void test_everything(void **state)
 	struct gf_config *c = good(
 		"period: 1.5s\n"
 		"mode: observe\n"
-		"engine: {kind: cpu, realtime: 7, mlock: off}\n"
+		"engine: {kind: cpu, realtime: 7, mlock: off, gpu: {mode: launch, devices: [0, 2, 63], blocks: 4, threads: 256}}\n"
 		"targets:\n"
 		"  - name: box-1\n"
 		"    kind: host\n"
@@ -117,6 +117,10 @@ static void test_everything(void **state)
 	assert_int_equal(c->engine, GF_ENGINE_CPU);
 	assert_int_equal(c->rt_priority, 7);
 	assert_false(c->mlock);
+	assert_int_equal(c->gpu.mode, GF_GPU_LAUNCH);
+	assert_int_equal(c->gpu.devices, 1ull << 0 | 1ull << 2 | 1ull << 63);
+	assert_int_equal(c->gpu.blocks, 4);
+	assert_int_equal(c->gpu.threads, 256);
 	assert_int_equal(c->targets, 1);
 	assert_string_equal(c->target[0].name, "box-1");
 	assert_int_equal(c->target[0].kind, GF_TARGET_HOST);
@@ -140,6 +144,67 @@ static void test_everything(void **state)
 	assert_int_equal(c->log_level, LOG_DEBUG);
 	assert_int_equal(c->journal, GF_LOG_JOURNAL_YES);
 	gf_config_free(c);
+}
+
+static void test_gpu(void **state)
+{
+	static const char *const as_built_in[] = {
+		"", "engine:\n  gpu:\n", "engine: {gpu: {mode: persistent, devices: all, blocks: auto, threads: auto}}\n",
+	};
+	static const char *const changed[] = {
+		"engine: {gpu: {mode: launch}}\n", "engine: {gpu: {devices: [0]}}\n", "engine: {gpu: {blocks: 1}}\n",
+		"engine: {gpu: {threads: 32}}\n", "engine: {kind: gpu}\n",
+	};
+	struct gf_config *def = good("");
+	char differs[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof as_built_in / sizeof *as_built_in; i++) {
+		struct gf_config *c = good(as_built_in[i]);
+		assert_int_equal(c->gpu.mode, GF_GPU_PERSISTENT);
+		assert_int_equal(c->gpu.devices, 0);
+		assert_int_equal(c->gpu.blocks, 0);
+		assert_int_equal(c->gpu.threads, 0);
+		gf_config_restart_needed(def, c, differs, sizeof differs);
+		assert_string_equal(differs, "");
+		gf_config_free(c);
+	}
+	for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) {
+		struct gf_config *c = good(changed[i]);
+		gf_config_restart_needed(def, c, differs, sizeof differs);
+		assert_string_equal(differs, "engine");
+		gf_config_free(c);
+	}
+	gf_config_free(def);
+}
+
+#define GPU(rest) "engine:\n  gpu: {" rest "}\n"
+
+static void test_bad_gpu(void **state)
+{
+	(void)state;
+	bad("engine: {gpu: launch}\n", "1:15: engine.gpu must be a map of keys and values");
+	bad("engine: {gpus: {}}\n", "1:10: unknown key \"gpus\" in engine | did you mean \"gpu\"?");
+	bad(GPU("mod: launch"), "2:9: unknown key \"mod\" in engine.gpu | did you mean \"mode\"?");
+	bad(GPU("sms: 4"), "2:9: unknown key \"sms\" in engine.gpu | known keys: mode, devices, blocks, threads");
+	bad(GPU("mode: persistant"), "2:15: engine.gpu.mode cannot be \"persistant\" | did you mean \"persistent\"?");
+	bad(GPU("devices: 0"), "2:18: engine.gpu.devices must be all or a list of numbers | write all, or [0, 1]: the numbers that CUDA gives them");
+	bad(GPU("devices: []"), "2:18: engine.gpu.devices must be all or a list of numbers | write all, or [0, 1]: the numbers that CUDA gives them");
+	bad(GPU("devices: [1, 64]"), "2:22: a device's number must be from 0 to 63");
+	bad(GPU("devices: [1, 1]"), "2:22: device 1 is given twice");
+	bad(GPU("devices: [x]"), "2:19: a device's number must be a whole number, not \"x\"");
+	bad(GPU("blocks: atuo"), "2:17: engine.gpu.blocks cannot be \"atuo\" | did you mean \"auto\"?");
+	bad(GPU("blocks: 0"), "2:17: engine.gpu.blocks must be from 1 to 16");
+	bad(GPU("blocks: -1"), "2:17: engine.gpu.blocks must be a whole number, not \"-1\"");
+	bad(GPU("blocks: 17"), "2:17: engine.gpu.blocks must be from 1 to 16");
+	bad(GPU("blocks: [1]"), "2:17: engine.gpu.blocks must be a single value");
+	bad(GPU("threads: 100"), "2:18: engine.gpu.threads must be a multiple of 32 | threads run in warps of 32: 128, 256, 512 ...");
+	bad(GPU("threads: 2048"), "2:18: engine.gpu.threads must be from 1 to 1024");
+	/* several, each in its place */
+	bad("engine:\n  kind: gqu\n  gpu:\n    mode: x\n    threads: 7\n",
+	    "2:9: engine.kind cannot be \"gqu\" | did you mean \"gpu\"?\n"
+	    "4:11: engine.gpu.mode cannot be \"x\" | one of: persistent, launch\n"
+	    "5:14: engine.gpu.threads must be a multiple of 32 | threads run in warps of 32: 128, 256, 512 ...");
 }
 
 static void test_targets(void **state)
@@ -325,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_shipped), cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_gpu), cmocka_unit_test(test_bad_gpu),
 		cmocka_unit_test(test_targets), cmocka_unit_test(test_bad_targets), cmocka_unit_test(test_keys), cmocka_unit_test(test_values), cmocka_unit_test(test_yaml),
 		cmocka_unit_test(test_mutations),
 	};
