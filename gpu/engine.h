@@ -113,6 +113,7 @@ struct gf_gpu_info {
 	bool host_atomics;           /* atomics to host memory are granted */
 	bool mig;                    /* an instance of a partitioned card */
 	uint32_t targets;            /* engines that run on it now */
+	char pci[16];                /* "0000:00:06.0", in lower case; "" not known */
 	char name[64];
 };
 /* How many devices; fills up to n. 0: none, and err says why and how to mend it (not built with nvcc, no driver, a driver older
