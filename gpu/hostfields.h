@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Host fields of a memory target, computed as its kernel computes what /proc shows. A handful of words
- * and a loop over CPUs: one lane's work.
+ * Host fields of a memory target, computed as its kernel computes what /proc shows: a handful of words, and
+ * sums over CPUs. Parts that do not depend on each other may be different lanes' work.
  *
  * How exact. Memory: the global counters, without what CPUs keep back (up to stat_threshold pages each, 125 at most), as
  * /proc/meminfo reads them. PSI averages are as of their last update, every 2 s while anything happens; once all CPUs
@@ -11,6 +11,7 @@
 #define GPUFAS_HOSTFIELDS_H
 
 #include "gpu/clock.h"
+#include "gpu/team.h"
 #include "gpu/walk.h"
 #include "gpufas/fields.h"
 
@@ -161,16 +162,12 @@ GF_INLINE double gf_hf_bytes(int64_t pages)
 		   GF_BIT(GF_HF_MEM_DIRTY) | GF_BIT(GF_HF_MEM_SLAB) | GF_BIT(GF_HF_SWAP_TOTAL) | GF_BIT(GF_HF_SWAP_FREE) | \
 		   GF_BIT(GF_HF_SWAP_USED))
 
-GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, uint64_t want, double *h)
+GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, double *h)
 {
 	int64_t a, b;
 
 	h[GF_HF_MEM_TOTAL] = gf_hf_count(k, l->host.totalram, 4096);
-	if (want & GF_BIT(GF_HF_MEM_AVAILABLE))
-		h[GF_HF_MEM_AVAILABLE] = gf_hf_bytes(gf_hf_available(k, l));
 	h[GF_HF_MEM_FREE] = gf_hf_bytes(gf_hf_pages(k, l->host.zone_stat, l->host.free_pages, &a) ? -1 : a);
-	if (want & GF_BIT(GF_HF_MEM_CACHED))
-		h[GF_HF_MEM_CACHED] = gf_hf_bytes(gf_hf_cached(k, l));
 	h[GF_HF_MEM_DIRTY] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_FILE_DIRTY, &a) ? -1 : a);
 	h[GF_HF_MEM_SLAB] = gf_hf_bytes(gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &a) ||
 					gf_hf_node(k, l, GF_NS_SLAB_UNRECLAIMABLE, &b) ? -1 : a + b);
@@ -179,7 +176,7 @@ GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, 
 	h[GF_HF_SWAP_USED] = h[GF_HF_SWAP_TOTAL] - h[GF_HF_SWAP_FREE];
 }
 
-/* One word of every CPU's copy of a per-CPU struct, summed; unknown if one cannot be read. */
+/* One word of every CPU's copy of a per-CPU struct, summed by one lane; unknown if one cannot be read. */
 GF_INLINE double gf_hf_cpus(const struct gf_kmem *k, const struct gf_cpus *c, uint64_t sym, uint32_t off, uint32_t size, int online)
 {
 	uint64_t sum = 0, v;
@@ -196,48 +193,139 @@ GF_INLINE double gf_hf_cpus(const struct gf_kmem *k, const struct gf_cpus *c, ui
 	return (double)sum;
 }
 
+/*
+ * What is summed over CPUs: one number each, a CPU's part of which is one lane's work. Unknown where one cannot be read.
+ */
+enum gf_host_sum {
+	GF_HS_CPU,                          /* enum gf_cpu_stat */
+	GF_HS_RUNNING = GF_HS_CPU + GF_CS_COUNT,
+	GF_HS_BLOCKED,
+	GF_HS_EVENT,                        /* enum gf_vm_event */
+	GF_HS_COUNT = GF_HS_EVENT + GF_VME_COUNT
+};
+
+struct gf_host_sums {
+	uint64_t sum[GF_HS_COUNT];
+	uint32_t bad[GF_HS_COUNT]; /* CPUs whose part could not be read */
+	uint32_t reserved;
+};
+
+struct gf_host_word {
+	uint64_t sym;
+	uint32_t off, size;
+	int online; /* of CPUs that are online only */
+};
+
+GF_INLINE int gf_hs_wanted(uint64_t want, uint32_t i)
+{
+	if (i < GF_HS_RUNNING) {
+		const uint32_t field = i <= GF_CS_SOFTIRQ ? (uint32_t)GF_HF_CPU_BUSYTIME : i == GF_CS_IOWAIT ? (uint32_t)GF_HF_CPU_IOWTIME :
+							    (uint32_t)GF_HF_CPU_STEALTIME;
+		return (int)(want >> field & 1);
+	}
+	switch (i) {
+	case GF_HS_RUNNING: return (int)(want >> GF_HF_TASKS_RUNNING & 1);
+	case GF_HS_BLOCKED: return (int)(want >> GF_HF_TASKS_BLOCKED & 1);
+	case GF_HS_EVENT + GF_VME_PSWPIN: return (int)(want >> GF_HF_VM_PSWPIN & 1);
+	case GF_HS_EVENT + GF_VME_PSWPOUT: return (int)(want >> GF_HF_VM_PSWPOUT & 1);
+	case GF_HS_EVENT + GF_VME_PGMAJFAULT: return (int)(want >> GF_HF_VM_PGMAJFAULT & 1);
+	case GF_HS_EVENT + GF_VME_OOM_KILL: return (int)(want >> GF_HF_VM_OOM_KILL & 1);
+	default: return (int)(want >> GF_HF_VM_PGSCAN & 1);
+	}
+}
+
+GF_INLINE struct gf_host_word gf_hs_word(const struct gf_layout_host *o, uint32_t i)
+{
+	struct gf_host_word w = { o->cpustat, 0, 8, 0 };
+
+	if (i < GF_HS_RUNNING) {
+		w.off = o->cs[i];
+	} else if (i < GF_HS_EVENT) {
+		w.sym = o->runqueues;
+		w.off = i == GF_HS_RUNNING ? o->rq_running : o->rq_iowait;
+		w.size = 4;
+		w.online = i == GF_HS_RUNNING;
+	} else {
+		w.sym = o->vm_events;
+		w.off = o->vme[i - GF_HS_EVENT];
+		w.online = 1;
+	}
+	return w;
+}
+
 /* kernel/time/tick-sched.c, get_cpu_iowait_time_us(): what a CPU has noted, and if it is just now idle with
- * I/O to wait for, since when. */
-GF_INLINE double gf_hf_iowait(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, uint64_t mono_ns)
+ * I/O to wait for, since when. 0 or -1. */
+GF_INLINE int gf_hs_iowait(const struct gf_kmem *k, const struct gf_layout_host *o, uint64_t cpu_off, uint64_t mono_ns, uint64_t *ret)
+{
+	uint64_t ts = o->tick_sched + cpu_off, rq = o->runqueues + cpu_off, noted, since, v, curr, idle;
+
+	if (gf_kmem_load(k, ts + o->ts_iowait, 8, &noted) || gf_kmem_load(k, ts + o->ts_entry, 8, &since) ||
+	    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
+	    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+		return -1;
+	if (curr == idle && (int32_t)v > 0 && since && mono_ns > since)
+		noted += mono_ns - since;
+	*ret = noted;
+	return 0;
+}
+
+/* Whether sum i can be had at all in this kernel. */
+GF_INLINE int gf_hs_there(const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i)
+{
+	struct gf_host_word w;
+
+	if (c->over)
+		return 0;
+	if (i == GF_HS_CPU + GF_CS_IOWAIT)
+		return o->tick_sched && o->ts_iowait != GF_ABSENT && o->ts_entry != GF_ABSENT && o->runqueues && o->rq_iowait != GF_ABSENT &&
+		       o->rq_curr != GF_ABSENT && o->rq_idle != GF_ABSENT;
+	w = gf_hs_word(o, i);
+	return w.sym && w.off != GF_ABSENT;
+}
+
+/* CPU cpu's part of sum i. */
+GF_INLINE void gf_hs_add(const struct gf_kmem *k, const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i, uint32_t cpu,
+			 uint64_t mono_ns, struct gf_host_sums *s)
+{
+	struct gf_host_word w = gf_hs_word(o, i);
+	uint64_t v;
+
+	if (!gf_hs_there(o, c, i) || (w.online && !gf_cpu_online(c, cpu)))
+		return;
+	if (i == GF_HS_CPU + GF_CS_IOWAIT ? gf_hs_iowait(k, o, c->off[cpu], mono_ns, &v) : gf_kmem_load(k, w.sym + c->off[cpu] + w.off, w.size, &v))
+		gf_team_add(&s->bad[i], 1);
+	else
+		gf_team_add64(&s->sum[i], v);
+}
+
+GF_INLINE double gf_hs_value(const struct gf_layout_host *o, const struct gf_cpus *c, const struct gf_host_sums *s, uint32_t i)
+{
+	return !gf_hs_there(o, c, i) || s->bad[i] ? gf_unknown() : (double)s->sum[i];
+}
+
+/* Whether CPU i has nothing to do, or is not online: 1, 0, or -1 (not known). */
+GF_INLINE int gf_cpu_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, uint32_t i)
 {
 	const struct gf_layout_host *o = &l->host;
-	uint64_t sum = 0, noted, since, v, curr, idle;
+	uint64_t rq = o->runqueues + c->off[i], n, curr, idle;
 
-	if (!o->tick_sched || o->ts_iowait == GF_ABSENT || o->ts_entry == GF_ABSENT || !o->runqueues || o->rq_iowait == GF_ABSENT ||
-	    o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT || c->over)
-		return gf_unknown();
-	for (uint32_t i = 0; i < c->n; i++) {
-		uint64_t ts = o->tick_sched + c->off[i], rq = o->runqueues + c->off[i];
-
-		if (gf_kmem_load(k, ts + o->ts_iowait, 8, &noted) || gf_kmem_load(k, ts + o->ts_entry, 8, &since) ||
-		    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
-		    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
-			return gf_unknown();
-		sum += noted;
-		if (curr == idle && (int32_t)v > 0 && since && mono_ns > since)
-			sum += mono_ns - since;
-	}
-	return (double)sum;
+	if (!o->runqueues || o->rq_running == GF_ABSENT || o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT)
+		return -1;
+	if (!gf_cpu_online(c, i))
+		return 1;
+	if (gf_kmem_load(k, rq + o->rq_running, 4, &n) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
+	    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+		return -1;
+	return !n && curr == idle;
 }
 
 /* Whether no CPU has anything to do: 1, 0, or -1 (not known). */
 GF_INLINE int gf_cpus_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c)
 {
-	const struct gf_layout_host *o = &l->host;
-	uint64_t n, curr, idle;
-
-	if (!o->runqueues || o->rq_running == GF_ABSENT || o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT)
-		return -1;
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint64_t rq = o->runqueues + c->off[i];
-
-		if (!gf_cpu_online(c, i))
-			continue;
-		if (gf_kmem_load(k, rq + o->rq_running, 4, &n) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
-		    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
-			return -1;
-		if (n || curr != idle)
-			return 0;
+		int r = gf_cpu_idle(k, l, c, i);
+		if (r != 1)
+			return r;
 	}
 	return 1;
 }
@@ -285,64 +373,110 @@ GF_INLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, str
 			}
 }
 
-/* Fills h (all GF_HF_COUNT are set, to unknown where not wanted or not to be had), but for tasks.count, uptime and
- * os.stalled. want: 1 << enum gf_host_field. */
-GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c,
-				   struct gf_host_state *s, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
+enum gf_host_part { GF_HP_MEMORY, GF_HP_AVAILABLE, GF_HP_CACHED, GF_HP_COUNTS, GF_HP_PSI, GF_HP_PARTS };
+
+/* Parts of the work that do not depend on each other: the above, then each CPU's of each sum. */
+GF_INLINE uint32_t gf_host_parts(const struct gf_cpus *c)
+{
+	return GF_HP_PARTS + GF_HS_COUNT * c->n;
+}
+
+/* h has been set to unknown, and sums to 0. want: 1 << enum gf_host_field. */
+GF_INLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
+			    struct gf_host_sums *sums, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h, uint32_t part)
 {
 	const struct gf_layout_host *o = &l->host;
 	const uint64_t psi = (GF_BIT(GF_HF_PSI_LAST) - GF_BIT(GF_HF_PSI_FIRST)) | GF_BIT(GF_HF_PSI_LAST);
 	uint64_t v;
 
-	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
-		h[i] = gf_unknown();
-	if (want & GF_HF_MEM)
-		gf_hf_memory(k, l, want, h);
-	for (uint32_t i = 0; i < 3; i++)
-		if (want & (GF_BIT(GF_HF_LOAD_1) << i))
-			h[GF_HF_LOAD_1 + i] = gf_hf_count(k, o->avenrun ? o->avenrun + 8 * i : 0, 1 / GF_FIXED_1);
-	if (want & GF_BIT(GF_HF_CPU_COUNT))
-		h[GF_HF_CPU_COUNT] = c->online;
+	switch (part) {
+	case GF_HP_MEMORY:
+		if (want & GF_HF_MEM)
+			gf_hf_memory(k, l, h);
+		break;
+	case GF_HP_AVAILABLE:
+		if (want & GF_BIT(GF_HF_MEM_AVAILABLE))
+			h[GF_HF_MEM_AVAILABLE] = gf_hf_bytes(gf_hf_available(k, l));
+		break;
+	case GF_HP_CACHED:
+		if (want & GF_BIT(GF_HF_MEM_CACHED))
+			h[GF_HF_MEM_CACHED] = gf_hf_bytes(gf_hf_cached(k, l));
+		break;
+	case GF_HP_COUNTS:
+		for (uint32_t i = 0; i < 3; i++)
+			if (want & (GF_BIT(GF_HF_LOAD_1) << i))
+				h[GF_HF_LOAD_1 + i] = gf_hf_count(k, o->avenrun ? o->avenrun + 8 * i : 0, 1 / GF_FIXED_1);
+		if (want & GF_BIT(GF_HF_CPU_COUNT))
+			h[GF_HF_CPU_COUNT] = c->online;
+		if (want & GF_BIT(GF_HF_TASKS_THREADS) && o->nr_threads && !gf_kmem_load(k, o->nr_threads, 4, &v))
+			h[GF_HF_TASKS_THREADS] = (double)v;
+		if (want & GF_BIT(GF_HF_TASKS_FORKS))
+			h[GF_HF_TASKS_FORKS] = gf_hf_count(k, o->total_forks, 1);
+		break;
+	case GF_HP_PSI:
+		if (want & psi)
+			gf_hf_psi(k, l, s, now_ns, h);
+		break;
+	default:
+		part -= GF_HP_PARTS;
+		if (gf_hs_wanted(want, part % GF_HS_COUNT))
+			gf_hs_add(k, o, c, part % GF_HS_COUNT, part / GF_HS_COUNT, mono_ns, sums);
+	}
+}
+
+/* When all parts are done: what the sums say. */
+GF_INLINE void gf_host_sums_set(const struct gf_layout *l, const struct gf_cpus *c, const struct gf_host_sums *sums, uint64_t want, double *h)
+{
+	const struct gf_layout_host *o = &l->host;
+
 	if (want & GF_BIT(GF_HF_CPU_BUSYTIME)) {
 		double sum = 0;
 		for (uint32_t i = GF_CS_USER; i <= GF_CS_SOFTIRQ; i++)
-			sum += gf_hf_cpus(k, c, o->cpustat, o->cs[i], 8, 0);
+			sum += gf_hs_value(o, c, sums, GF_HS_CPU + i);
 		h[GF_HF_CPU_BUSYTIME] = sum;
 	}
 	if (want & GF_BIT(GF_HF_CPU_IOWTIME))
-		h[GF_HF_CPU_IOWTIME] = gf_hf_iowait(k, l, c, mono_ns);
+		h[GF_HF_CPU_IOWTIME] = gf_hs_value(o, c, sums, GF_HS_CPU + GF_CS_IOWAIT);
 	if (want & GF_BIT(GF_HF_CPU_STEALTIME))
-		h[GF_HF_CPU_STEALTIME] = gf_hf_cpus(k, c, o->cpustat, o->cs[GF_CS_STEAL], 8, 0);
+		h[GF_HF_CPU_STEALTIME] = gf_hs_value(o, c, sums, GF_HS_CPU + GF_CS_STEAL);
 	if (want & GF_BIT(GF_HF_TASKS_RUNNING))
-		h[GF_HF_TASKS_RUNNING] = gf_hf_cpus(k, c, o->runqueues, o->rq_running, 4, 1);
+		h[GF_HF_TASKS_RUNNING] = gf_hs_value(o, c, sums, GF_HS_RUNNING);
 	if (want & GF_BIT(GF_HF_TASKS_BLOCKED)) {
 		/* A CPU's count may be below 0, one for all is not: tasks sleep on one CPU and wake on another. */
-		double sum = gf_hf_cpus(k, c, o->runqueues, o->rq_iowait, 4, 0);
+		double sum = gf_hs_value(o, c, sums, GF_HS_BLOCKED);
 		h[GF_HF_TASKS_BLOCKED] = gf_is_unknown(sum) ? sum : (double)(uint32_t)(uint64_t)sum;
 	}
-	if (want & GF_BIT(GF_HF_TASKS_THREADS) && o->nr_threads && !gf_kmem_load(k, o->nr_threads, 4, &v))
-		h[GF_HF_TASKS_THREADS] = (double)v;
-	if (want & GF_BIT(GF_HF_TASKS_FORKS))
-		h[GF_HF_TASKS_FORKS] = gf_hf_count(k, o->total_forks, 1);
-	if (want & psi)
-		gf_hf_psi(k, l, s, now_ns, h);
 	if (want & GF_BIT(GF_HF_VM_PSWPIN))
-		h[GF_HF_VM_PSWPIN] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PSWPIN], 8, 1);
+		h[GF_HF_VM_PSWPIN] = gf_hs_value(o, c, sums, GF_HS_EVENT + GF_VME_PSWPIN);
 	if (want & GF_BIT(GF_HF_VM_PSWPOUT))
-		h[GF_HF_VM_PSWPOUT] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PSWPOUT], 8, 1);
+		h[GF_HF_VM_PSWPOUT] = gf_hs_value(o, c, sums, GF_HS_EVENT + GF_VME_PSWPOUT);
 	if (want & GF_BIT(GF_HF_VM_PGMAJFAULT))
-		h[GF_HF_VM_PGMAJFAULT] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_PGMAJFAULT], 8, 1);
+		h[GF_HF_VM_PGMAJFAULT] = gf_hs_value(o, c, sums, GF_HS_EVENT + GF_VME_PGMAJFAULT);
 	if (want & GF_BIT(GF_HF_VM_OOM_KILL))
-		h[GF_HF_VM_OOM_KILL] = gf_hf_cpus(k, c, o->vm_events, o->vme[GF_VME_OOM_KILL], 8, 1);
+		h[GF_HF_VM_OOM_KILL] = gf_hs_value(o, c, sums, GF_HS_EVENT + GF_VME_OOM_KILL);
 	if (want & GF_BIT(GF_HF_VM_PGSCAN)) {
 		double sum = gf_unknown();
 		for (uint32_t i = GF_VME_PGSCAN; i <= GF_VME_PGSCAN_LAST; i++) {
-			double d = gf_hf_cpus(k, c, o->vm_events, o->vme[i], 8, 1);
+			double d = gf_hs_value(o, c, sums, GF_HS_EVENT + i);
 			if (!gf_is_unknown(d))
 				sum = gf_is_unknown(sum) ? d : sum + d;
 		}
 		h[GF_HF_VM_PGSCAN] = sum;
 	}
+}
+
+/* Fills h (all GF_HF_COUNT are set, to unknown where not wanted or not to be had), but for tasks.count, uptime and
+ * os.stalled, by one lane alone. */
+GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c,
+				   struct gf_host_state *s, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
+{
+	struct gf_host_sums sums = { { 0 }, { 0 }, 0 };
+
+	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
+		h[i] = gf_unknown();
+	for (uint32_t i = 0; i < gf_host_parts(c); i++)
+		gf_host_part(k, l, c, s, &sums, want, now_ns, mono_ns, h, i);
+	gf_host_sums_set(l, c, &sums, want, h);
 }
 
 #endif

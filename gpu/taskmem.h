@@ -27,15 +27,18 @@ struct gf_task_ctx {
 	const struct gf_cpus *cpus;
 	struct gf_tlb *tlb; /* the lane's own, or NULL */
 	uint32_t want;      /* enum gf_rec_have */
-	/* Loads that the lane may still spend on what the target alone says the length of (threads, bitmaps): a
+	/* Loads that may still be spent on what the target alone says the length of (threads, bitmaps): a
 	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
+	uint32_t starved; /* more were needed */
 };
 
 GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
 {
-	if (c->budget < n)
+	if (c->budget < n) {
+		c->starved = 1;
 		return -1;
+	}
 	c->budget -= n;
 	return 0;
 }

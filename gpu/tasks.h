@@ -131,7 +131,7 @@ GF_INLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64_
 	const uint32_t counters = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
 	const struct gf_layout_signal *o = &c->l->signal;
 
-	for (uint32_t look = 0; look < 4; look++) {
+	for (uint32_t look = 0; look < 4 && !c->starved; look++) {
 		uint32_t before = gf_u32(sp, o->stats_seq);
 		struct gf_threads z = { 0 };
 		uint32_t have = c->want & counters;
@@ -297,7 +297,7 @@ GF_INLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, uin
 			return GF_TASK_GONE;
 		if (gf_u32(p, o->self_exec_id) != exec || ((gf_u32(p, o->flags) ^ flags) & GF_PF_EXITING))
 			r->flags |= GF_REC_TORN;
-		if (!(r->flags & GF_REC_TORN))
+		if (!(r->flags & GF_REC_TORN) || c->starved)
 			break;
 	}
 	return GF_TASK_OK;

@@ -79,6 +79,17 @@ GF_INLINE void gf_team_max(uint32_t *p, uint32_t n)
 #endif
 }
 
+GF_INLINE void gf_team_add64(uint64_t *p, uint64_t n)
+{
+#if defined(__CUDA_ARCH__)
+	atomicAdd((unsigned long long *)(void *)p, (unsigned long long)n);
+#elif GF_TEAM
+	__atomic_fetch_add(p, n, __ATOMIC_RELAXED);
+#else
+	*p += n;
+#endif
+}
+
 #if GF_TEAM
 
 /*

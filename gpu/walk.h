@@ -33,8 +33,15 @@ GF_INLINE uint32_t gf_u32(const uint8_t *p, uint32_t off)
 }
 
 /* Memory outside the direct map (vmalloc: dynamic per-CPU parts) is looked up in page tables: what was
- * found is kept here, for one pass and one lane. All zeros: empty. */
+ * found is kept here, for one pass and one lane. All zeros: empty. A lane that does it all gains by many; of thousands
+ * each sees a few tasks, and its memory is dear. A power of 2. */
+#ifndef GF_TLB_WAYS
+#if defined(__CUDACC__)
+#define GF_TLB_WAYS 4u
+#else
 #define GF_TLB_WAYS 64u
+#endif
+#endif
 
 struct gf_tlb {
 	uint64_t page[GF_TLB_WAYS]; /* va of the page; 0: none */
@@ -83,10 +90,11 @@ GF_INLINE int gf_cpu_in(const struct gf_kmem *k, uint64_t mask, uint32_t cpu)
 	return gf_kmem_load(k, mask + cpu / 64 * 8, 8, &w) == 0 && (w >> cpu % 64 & 1);
 }
 
-/* 0, or -1 when the masks cannot be read or say that no CPU runs. */
-GF_INLINE int gf_cpus_read(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c)
+/* Which CPUs there are: off[] holds their numbers until gf_cpu_find has been called for each. 0, or -1 when the masks cannot be
+ * read or say that no CPU runs. */
+GF_INLINE int gf_cpus_masks(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c)
 {
-	uint64_t ids = l->max_cpus, off, w = 0, on = 0;
+	uint64_t ids = l->max_cpus, w = 0, on = 0;
 
 	c->n = c->online = c->over = 0;
 	for (uint32_t i = 0; i < GF_CPUS_MAX / 64; i++)
@@ -109,9 +117,7 @@ GF_INLINE int gf_cpus_read(const struct gf_kmem *k, const struct gf_layout *l, s
 			c->over = 1;
 			break;
 		}
-		if (gf_kmem_load(k, l->per_cpu_offset + 8ull * cpu, 8, &off))
-			return -1;
-		c->off[c->n] = off;
+		c->off[c->n] = cpu;
 		if (on >> cpu % 64 & 1) {
 			c->is_online[c->n / 64] |= 1ull << c->n % 64;
 			c->online++;
@@ -119,6 +125,24 @@ GF_INLINE int gf_cpus_read(const struct gf_kmem *k, const struct gf_layout *l, s
 		c->n++;
 	}
 	return c->online ? 0 : -1;
+}
+
+/* CPU i's offset: 0 or -1. */
+GF_INLINE int gf_cpu_find(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c, uint32_t i)
+{
+	if (!l->per_cpu_offset || !l->cpu_possible || !l->cpu_online)
+		return 0;
+	return gf_kmem_load(k, l->per_cpu_offset + 8 * c->off[i], 8, &c->off[i]);
+}
+
+GF_INLINE int gf_cpus_read(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c)
+{
+	if (gf_cpus_masks(k, l, c))
+		return -1;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (gf_cpu_find(k, l, c, i))
+			return -1;
+	return 0;
 }
 
 GF_INLINE int gf_cpu_online(const struct gf_cpus *c, uint32_t i)

@@ -41,7 +41,7 @@ struct gf_host {
 	struct gf_target t;
 	struct gf_table table;
 	struct gf_fieldset fields;
-	struct gf_sampler *sampler;
+	struct gf_host_road *sampler;
 	struct gf_host_fields *hf;
 	struct gf_strings *strings;
 	struct row_note *note;

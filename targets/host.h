@@ -12,14 +12,14 @@
 
 struct gf_host;
 
-struct gf_sampler {
+struct gf_host_road {
 	/* One look at all processes: gf_host_put for each. 0 when all were seen. */
-	int (*pass)(struct gf_sampler *s, struct gf_host *h, uint32_t want, struct gf_err *err);
-	void (*destroy)(struct gf_sampler *s);
+	int (*pass)(struct gf_host_road *s, struct gf_host *h, uint32_t want, struct gf_err *err);
+	void (*destroy)(struct gf_host_road *s);
 };
 
-int gf_host_bpf_create(struct gf_sampler **ret, struct gf_err *err);
-int gf_host_proc_create(struct gf_sampler **ret, struct gf_err *err);
+int gf_host_bpf_create(struct gf_host_road **ret, struct gf_err *err);
+int gf_host_proc_create(struct gf_host_road **ret, struct gf_err *err);
 
 /* Enters what was found out about one process into the table. */
 void gf_host_put(struct gf_host *h, const struct gf_task_rec *r);

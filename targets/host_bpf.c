@@ -20,7 +20,7 @@
 #define AGAIN_MAX 1000 /* an iterator over very many dead entries says EAGAIN */
 
 struct bpf_sampler {
-	struct gf_sampler s;
+	struct gf_host_road s;
 	struct tasks *skel;
 	struct bpf_link *link;
 	char *buf;
@@ -70,7 +70,7 @@ static int read_records(struct bpf_sampler *b, struct gf_host *h, int fd, struct
 	return 0;
 }
 
-static int bpf_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, struct gf_err *err)
+static int bpf_pass(struct gf_host_road *s, struct gf_host *h, uint32_t want, struct gf_err *err)
 {
 	struct bpf_sampler *b = (struct bpf_sampler *)(void *)s;
 
@@ -87,7 +87,7 @@ static int bpf_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, stru
 	return r;
 }
 
-static void bpf_destroy(struct gf_sampler *s)
+static void bpf_destroy(struct gf_host_road *s)
 {
 	struct bpf_sampler *b = (struct bpf_sampler *)(void *)s;
 
@@ -197,7 +197,7 @@ static const char *refusal(int e)
 	return strerror(e);
 }
 
-int gf_host_bpf_create(struct gf_sampler **ret, struct gf_err *err)
+int gf_host_bpf_create(struct gf_host_road **ret, struct gf_err *err)
 {
 	struct bpf_sampler *b = calloc(1, sizeof *b);
 	libbpf_print_fn_t old = libbpf_set_print(silent);

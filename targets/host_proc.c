@@ -25,7 +25,7 @@
 #define MEMO_PASSES 8u
 
 struct proc_sampler {
-	struct gf_sampler s;
+	struct gf_host_road s;
 	int dir;      /* of /proc */
 	uint32_t passes;
 	uint64_t page;
@@ -424,7 +424,7 @@ static int read_process(struct proc_sampler *p, struct gf_host *h, const char *n
 	return gf_err_set(err, -e, "cannot read /proc/%s: %s", name, strerror(-e));
 }
 
-static int proc_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, struct gf_err *err)
+static int proc_pass(struct gf_host_road *s, struct gf_host *h, uint32_t want, struct gf_err *err)
 {
 	struct proc_sampler *p = (struct proc_sampler *)(void *)s;
 	long at = 0, len = 0;
@@ -446,7 +446,7 @@ static int proc_pass(struct gf_sampler *s, struct gf_host *h, uint32_t want, str
 	return 0;
 }
 
-static void proc_destroy(struct gf_sampler *s)
+static void proc_destroy(struct gf_host_road *s)
 {
 	struct proc_sampler *p = (struct proc_sampler *)(void *)s;
 
@@ -457,7 +457,7 @@ static void proc_destroy(struct gf_sampler *s)
 	free(p);
 }
 
-int gf_host_proc_create(struct gf_sampler **ret, struct gf_err *err)
+int gf_host_proc_create(struct gf_host_road **ret, struct gf_err *err)
 {
 	struct proc_sampler *p = calloc(1, sizeof *p);
 

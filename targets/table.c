@@ -94,18 +94,17 @@ void gf_sample_deinit(struct gf_sample *s)
 
 int gf_table_init(struct gf_table *t, struct gf_sample *s, struct gf_err *err)
 {
-	uint32_t size = 256;
+	uint32_t size = gf_table_size(s->cap);
 
 	memset(t, 0, sizeof *t);
-	while (size < 2 * s->cap)
-		size *= 2;
 	t->s = s;
 	t->mask = size - 1;
 	t->hash = array(size, sizeof *t->hash);
 	t->seen = array(s->cap, sizeof *t->seen);
 	t->ppid = array(s->cap, sizeof *t->ppid);
 	t->used = array(s->cap / 64, sizeof *t->used);
-	if (!t->hash || !t->seen || !t->ppid || !t->used) {
+	t->kids = array(s->cap, sizeof *t->kids);
+	if (!t->hash || !t->seen || !t->ppid || !t->used || !t->kids) {
 		gf_table_deinit(t);
 		return gf_err_set(err, ENOMEM, "no memory for a table of %u tasks: lower max_tasks", s->cap);
 	}
@@ -118,101 +117,8 @@ void gf_table_deinit(struct gf_table *t)
 	free(t->seen);
 	free(t->ppid);
 	free(t->used);
+	free(t->kids);
 	memset(t, 0, sizeof *t);
-}
-
-/* By pid alone, so that a parent, of whom only the pid is known, is found in the
- * same table. Two identities of one pid meet only within a pass. */
-static uint32_t slot_of(const struct gf_table *t, int32_t pid)
-{
-	return ((uint32_t)pid * 2654435761u >> 7) & t->mask;
-}
-
-static uint32_t find_slot(const struct gf_table *t, int32_t pid, uint64_t start_ns)
-{
-	uint32_t i = slot_of(t, pid);
-
-	for (; t->hash[i]; i = (i + 1) & t->mask) {
-		uint32_t row = t->hash[i] - 1;
-		if (t->s->pid[row] == pid && t->s->start_ns[row] == start_ns)
-			break;
-	}
-	return i;
-}
-
-uint32_t gf_table_find(const struct gf_table *t, int32_t pid, uint64_t start_ns)
-{
-	return t->hash[find_slot(t, pid, start_ns)] - 1; /* empty: 0 - 1 is GF_NONE */
-}
-
-static uint32_t find_pid(const struct gf_table *t, int32_t pid)
-{
-	for (uint32_t i = slot_of(t, pid); t->hash[i]; i = (i + 1) & t->mask)
-		if (t->s->pid[t->hash[i] - 1] == pid)
-			return t->hash[i] - 1;
-	return GF_NONE;
-}
-
-static void remove_slot(struct gf_table *t, uint32_t hole)
-{
-	uint32_t i = hole;
-
-	for (;;) {
-		i = (i + 1) & t->mask;
-		if (!t->hash[i])
-			break;
-		uint32_t home = slot_of(t, t->s->pid[t->hash[i] - 1]);
-		/* Whoever's way from home to here leads over the hole moves into it. */
-		if (((i - home) & t->mask) >= ((i - hole) & t->mask)) {
-			t->hash[hole] = t->hash[i];
-			hole = i;
-		}
-	}
-	t->hash[hole] = 0;
-}
-
-static void clear_row(struct gf_sample *s, uint32_t row)
-{
-	s->flags[row] = 0;
-	s->parent[row] = GF_NONE;
-	s->uid[row] = GF_NONE;
-	memset(s->comm[row], 0, GF_COMM_LEN);
-	for (unsigned i = 0; i < GF_COLS; i++)
-		if (s->col[i])
-			s->col[i][row] = gf_unknown();
-	for (int i = 0; i < GF_SF_COUNT; i++)
-		if (s->str[i])
-			s->str[i][row] = (struct gf_strref){ 0 };
-}
-
-static uint32_t take_row(struct gf_table *t)
-{
-	uint32_t words = t->s->cap / 64;
-
-	for (uint32_t w = t->first_free; w < words; w++) {
-		if (t->used[w] == UINT64_MAX)
-			continue;
-		t->first_free = w;
-		uint32_t bit = (uint32_t)__builtin_ctzll(~t->used[w]);
-		t->used[w] |= 1ull << bit;
-		return w * 64 + bit;
-	}
-	t->first_free = words;
-	return GF_NONE;
-}
-
-static void free_row(struct gf_table *t, uint32_t row)
-{
-	struct gf_sample *s = t->s;
-
-	if (t->on_free)
-		t->on_free(t->on_free_arg, row);
-	remove_slot(t, find_slot(t, s->pid[row], s->start_ns[row]));
-	clear_row(s, row);
-	s->pid[row] = 0;
-	s->start_ns[row] = 0;
-	t->used[row / 64] &= ~(1ull << row % 64);
-	t->first_free = GF_MIN(t->first_free, row / 64);
 }
 
 void gf_table_begin(struct gf_table *t)
@@ -221,53 +127,47 @@ void gf_table_begin(struct gf_table *t)
 	t->unplaced = 0;
 }
 
+uint32_t gf_table_find(const struct gf_table *t, int32_t pid, uint64_t start_ns)
+{
+	return t->hash[gf_table_slot(t, pid, start_ns)] - 1; /* empty: 0 - 1 is GF_NONE */
+}
+
 uint32_t gf_table_row(struct gf_table *t, int32_t pid, uint64_t start_ns, int32_t ppid, bool *ret_new)
 {
-	struct gf_sample *s = t->s;
-	uint32_t slot = find_slot(t, pid, start_ns);
+	uint32_t slot = gf_table_slot(t, pid, start_ns);
 	uint32_t row = t->hash[slot] - 1;
 
 	*ret_new = false;
 	if (row == GF_NONE) {
-		row = take_row(t);
-		if (row == GF_NONE) {
-			t->unplaced++;
+		row = gf_table_take(t, slot, pid, start_ns);
+		if (row == GF_NONE)
 			return GF_NONE;
-		}
-		t->hash[slot] = row + 1;
-		clear_row(s, row);
-		s->pid[row] = pid;
-		s->start_ns[row] = start_ns;
-		s->gen[row]++;
-		s->rows = GF_MAX(s->rows, row + 1);
+		gf_row_clear(t->s, row);
 		*ret_new = true;
 	}
 	t->seen[row] = t->pass;
 	t->ppid[row] = ppid;
-	s->flags[row] = GF_ROW_VALID;
+	t->s->flags[row] = GF_ROW_VALID;
 	return row;
+}
+
+static void free_row(struct gf_table *t, uint32_t row)
+{
+	if (t->on_free)
+		t->on_free(t->on_free_arg, row);
+	gf_row_clear(t->s, row);
+	gf_table_release(t, row);
 }
 
 static void link_parents(struct gf_table *t)
 {
 	struct gf_sample *s = t->s;
-	double *children = s->col[GF_TF_CHILDREN];
 
-	for (uint32_t i = 0; children && i < s->rows; i++)
-		children[i] = s->flags[i] ? 0 : gf_unknown();
-	for (uint32_t i = 0; i < s->rows; i++) {
-		s->parent[i] = GF_NONE;
-		if (!s->flags[i] || t->ppid[i] <= 0)
-			continue;
-		uint32_t p = find_pid(t, t->ppid[i]);
-		/* No parent is younger than its child: that would be another
-		 * process with a pid that became free during the pass. */
-		if (p == GF_NONE || p == i || s->start_ns[p] > s->start_ns[i])
-			continue;
-		s->parent[i] = p;
-		if (children)
-			children[p]++;
-	}
+	memset(t->kids, 0, s->rows * sizeof *t->kids);
+	for (uint32_t i = 0; i < s->rows; i++)
+		gf_table_parent(t, i);
+	for (uint32_t i = 0; s->col[GF_TF_CHILDREN] && i < s->rows; i++)
+		gf_table_children(t, i);
 }
 
 void gf_table_commit(struct gf_table *t)
@@ -307,23 +207,10 @@ void gf_table_abort(struct gf_table *t)
 
 uint32_t gf_table_ver(struct gf_table *t)
 {
-	if (!++t->next_ver)
-		t->next_ver = 1;
-	return t->next_ver;
+	return gf_table_next_ver(t);
 }
 
 void gf_table_comm(struct gf_table *t, uint32_t row, const char *comm, size_t len)
 {
-	struct gf_sample *s = t->s;
-	struct gf_strref *ref = s->str[GF_SF_COMM] ? &s->str[GF_SF_COMM][row] : NULL;
-	char name[GF_COMM_LEN] = { 0 };
-
-	len = strnlen(comm, GF_MIN(len, (size_t)GF_COMM_LEN - 1));
-	memcpy(name, comm, len);
-	bool same = !memcmp(name, s->comm[row], GF_COMM_LEN);
-	if (same && (!ref || ref->ver))
-		return;
-	memcpy(s->comm[row], name, GF_COMM_LEN);
-	if (ref)
-		*ref = (struct gf_strref){ s->comm[row], (uint32_t)len, gf_table_ver(t) };
+	gf_row_comm(t, row, comm, (uint32_t)GF_MIN(len, (size_t)GF_COMM_LEN));
 }

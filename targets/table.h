@@ -11,24 +11,8 @@
 
 #include <stdbool.h>
 
+#include "gpu/table.h"
 #include "gpufas/err.h"
-#include "gpufas/sample.h"
-
-struct gf_table {
-	struct gf_sample *s;
-	uint32_t *hash;    /* row + 1, by pid; 0 is empty */
-	uint32_t mask;
-	uint32_t *seen;    /* pass in which the row was last seen */
-	int32_t *ppid;     /* parent's pid as last seen */
-	uint64_t *used;    /* one bit a row */
-	uint32_t first_free; /* no free row in words of `used` before this one */
-	uint32_t pass;
-	uint32_t next_ver;
-	uint32_t unplaced; /* processes of this pass that found no row */
-	/* Called when a row is about to be freed; may be NULL. */
-	void (*on_free)(void *arg, uint32_t row);
-	void *on_free_arg;
-};
 
 /* s must have been set up by gf_sample_init and must outlive the table. */
 int gf_table_init(struct gf_table *t, struct gf_sample *s, struct gf_err *err);

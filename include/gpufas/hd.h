@@ -18,10 +18,13 @@
 #define GF_HD __host__ __device__
 #define GF_INLINE static __host__ __device__ __forceinline__
 #define GF_RESTRICT __restrict__
+/* Too large to be put in wherever it is called from. */
+#define GF_OUTLINE static __host__ __device__ __noinline__ __attribute__((unused))
 #else
 #define GF_HD
 #define GF_INLINE static inline __attribute__((always_inline, unused))
 #define GF_RESTRICT restrict
+#define GF_OUTLINE static __attribute__((unused))
 #endif
 
 /* Numbers that need not be aligned. The memory of a dump lies in its file wherever that may be; only CPUs read it. */
