@@ -302,7 +302,8 @@ static void delivery_json(const struct gf_event_member *m, struct gf_jbuf *b)
 {
 	static const char *const hows[] = {
 		[GF_HOW_CALL] = "call", [GF_HOW_STORE] = "store", [GF_HOW_IRQ_WORK] = "irq-work",
-		[GF_HOW_LIMIT] = "limit", [GF_HOW_QMP] = "qmp",
+		[GF_HOW_LIMIT] = "limit", [GF_HOW_QMP] = "qmp", [GF_HOW_GPU_STORE] = "gpu-store",
+		[GF_HOW_GPU_IRQ_WORK] = "gpu-irq-work",
 	};
 	static const char *const becames[] = {
 		[GF_BECAME_UNSEEN] = "unseen", [GF_BECAME_DELIVERED] = "delivered", [GF_BECAME_PENDING] = "pending",

@@ -170,14 +170,7 @@ int gf_act_send(const struct gf_verdict *v, int pidfd)
 
 bool gf_act_is_lethal(const struct gf_verdict *v)
 {
-	static const uint8_t lethal[] = { SIGKILL, SIGTERM, SIGINT, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS,
-					  SIGILL, SIGFPE, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ };
-
-	if (v->action == GF_ACT_SIGNAL)
-		for (size_t i = 0; i < sizeof lethal; i++)
-			if (lethal[i] == v->arg)
-				return true;
-	return false;
+	return gf_verdict_is_lethal(v);
 }
 
 int gf_act(const struct gf_verdict *v, int *ret_pidfd)

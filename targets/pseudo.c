@@ -10,33 +10,25 @@
 
 bool pseudo_or(const struct gf_pseudo *p, uint64_t va, uint64_t bits)
 {
-	uint64_t *w = pseudo_at(p, va, 8);
+	uint8_t *w = gf_ps_at(&p->plain, va, 8);
 
 	if (w)
-		__atomic_fetch_or(w, bits, __ATOMIC_SEQ_CST);
+		gf_ps_or64(w, bits);
 	return w;
 }
 
 bool pseudo_and(const struct gf_pseudo *p, uint64_t va, uint64_t bits)
 {
-	uint64_t *w = pseudo_at(p, va, 8);
+	uint8_t *w = gf_ps_at(&p->plain, va, 8);
 
 	if (w)
-		__atomic_fetch_and(w, bits, __ATOMIC_SEQ_CST);
+		__atomic_fetch_and((uint64_t *)(void *)w, bits, __ATOMIC_SEQ_CST);
 	return w;
 }
 
 bool pseudo_set(const struct gf_pseudo *p, uint64_t va, uint32_t size, uint64_t v)
 {
-	void *w = pseudo_at(p, va, size);
-
-	if (!w)
-		return false;
-	if (size == 8)
-		__atomic_store_n((uint64_t *)w, v, __ATOMIC_SEQ_CST);
-	else
-		__atomic_store_n((uint32_t *)w, (uint32_t)v, __ATOMIC_SEQ_CST);
-	return true;
+	return gf_ps_set(&p->plain, va, size, v);
 }
 
 void pseudo_turn_off(struct gf_pseudo *p, unsigned parts, const char *fmt, ...)
@@ -50,6 +42,9 @@ void pseudo_turn_off(struct gf_pseudo *p, unsigned parts, const char *fmt, ...)
 	for (unsigned i = 0; i < PSEUDO_PARTS; i++)
 		if (parts >> i & 1 && !p->off[i][0])
 			memcpy(p->off[i], text, sizeof text);
+	for (unsigned i = 0; i < PSEUDO_PARTS; i++)
+		if (*pseudo_off(p, 1u << i))
+			p->parts_off |= 1u << i;
 }
 
 const char *pseudo_off(const struct gf_pseudo *p, unsigned part)
@@ -71,6 +66,27 @@ bool pseudo_has(const struct gf_pseudo *p, unsigned part)
 	return !*pseudo_off(p, part);
 }
 
+/* By its banner's first bytes: as far as they go into words. */
+static void know_again(struct gf_pseudo *p)
+{
+	uint64_t va;
+
+	if (gf_kernel_sym(p->k, "linux_banner", &va))
+		return;
+	va &= ~7ull;
+	for (unsigned i = 0; i < PSEUDO_LEN(p->banner); i++)
+		if (!pseudo_get(p, va + 8 * i, 8, &p->banner[i]))
+			return;
+	p->banner_va = va;
+}
+
+void gf_pseudo_plain(const struct gf_pseudo *p, struct gf_pseudo_plain *ret)
+{
+	*ret = p->plain;
+	ret->mem = NULL;
+	ret->atomics = 0;
+}
+
 int gf_pseudo_create(const struct gf_kernel *k, bool writable, struct gf_pseudo **ret, struct gf_err *err)
 {
 	struct gf_pseudo *p = calloc(1, sizeof *p);
@@ -78,7 +94,10 @@ int gf_pseudo_create(const struct gf_kernel *k, bool writable, struct gf_pseudo 
 	if (!p)
 		return gf_err_set(err, ENOMEM, "no memory for what delivering into a guest takes");
 	p->k = k;
+	p->mem = &k->mem;
+	p->atomics = 1;
 	p->writable = writable && k->mem.ram.writable;
+	know_again(p);
 	pthread_mutex_init(&p->lock, NULL);
 	pseudo_layout(p);
 	pseudo_decode(p);
@@ -183,6 +202,10 @@ void gf_pseudo_describe(const struct gf_pseudo *p, say_fn fn, void *arg)
 		say_part(p, part[i].part, part[i].name, fn, arg);
 	if (pseudo_has(p, PART_STORE)) {
 		say(fn, arg, "TIF_SIGPENDING", "bit %u (%s)", p->tif_sigpending, p->tif_from);
+		if (p->tif_resched == GF_RESCHED_UNKNOWN)
+			say(fn, arg, "TIF_NEED_RESCHED", "not known: without atomic operations nothing is stored into threads");
+		else
+			say(fn, arg, "TIF_NEED_RESCHED", "bit %u (resched_curr, __schedule)", p->tif_resched);
 		say(fn, arg, "task_struct", "thread_info.flags +%u, pending.signal +%u, blocked +%u, %s +%u", p->m[M_TASK_TI_FLAGS],
 		    p->m[M_TASK_PENDING], p->m[M_TASK_BLOCKED], p->msize[M_TASK_STATE] == 4 ? "__state" : "state", p->m[M_TASK_STATE]);
 	}

@@ -13,6 +13,7 @@
 #include "targets/pseudo_int.h"
 
 #define CODE 192u     /* bytes of a function looked at */
+#define RESCHED_CODE 1024u
 #define TRAP_FREEZE (1u << 23) /* JOBCTL_TRAP_FREEZE since 5.2 */
 
 static int single_bit(uint8_t mask)
@@ -118,13 +119,18 @@ bool pseudo_decode_load(const uint8_t *code, size_t n, int32_t *ret_off)
 	return false;
 }
 
-/* A function's first bytes, but none of the next one's: how many. */
-static size_t code_of(const struct gf_pseudo *p, uint64_t va, uint8_t *buf)
+/* A function's first bytes, up to so many, but none of the next one's: how many. */
+static size_t code_up_to(const struct gf_pseudo *p, uint64_t va, uint8_t *buf, size_t most)
 {
 	uint64_t size = gf_kallsyms_size(p->k->syms, va);
-	size_t n = (size_t)GF_MIN(size ? size : CODE, (uint64_t)CODE);
+	size_t n = (size_t)GF_MIN(size ? size : most, (uint64_t)most);
 
 	return gf_kmem_read(&p->k->mem, va, buf, n) ? 0 : n;
+}
+
+static size_t code_of(const struct gf_pseudo *p, uint64_t va, uint8_t *buf)
+{
+	return code_up_to(p, va, buf, CODE);
 }
 
 static void decode_tif(struct gf_pseudo *p)
@@ -162,6 +168,22 @@ static void decode_tif(struct gf_pseudo *p)
 		return;
 	}
 	p->tif_sigpending = (uint8_t)bit;
+}
+
+/* The bit that must never be stored: resched_curr sets it, __schedule clears it, and neither sets or clears another one
+ * so. Where it cannot be read out it stays unknown, and who has no atomic operations does not store. */
+static void decode_resched(struct gf_pseudo *p)
+{
+	uint8_t code[RESCHED_CODE];
+	uint64_t set, clear;
+
+	p->tif_resched = GF_RESCHED_UNKNOWN;
+	if (gf_kallsyms_find(p->k->syms, "resched_curr", &set) || gf_kallsyms_find(p->k->syms, "__schedule", &clear))
+		return;
+	int s = pseudo_decode_or(code, code_up_to(p, set, code, sizeof code));
+	int c = pseudo_decode_and(code, code_up_to(p, clear, code, sizeof code));
+	if (s >= 0 && s == c && s != p->tif_sigpending)
+		p->tif_resched = (uint8_t)s;
 }
 
 /* recalc_sigpending tests jobctl against everything that keeps TIF_SIGPENDING set. */
@@ -206,6 +228,7 @@ static void check_waker(struct gf_pseudo *p)
 void pseudo_decode(struct gf_pseudo *p)
 {
 	decode_tif(p);
+	decode_resched(p);
 	check_jobctl(p);
 	check_sender(p);
 	check_waker(p);

@@ -20,7 +20,7 @@ struct parade {
 	uint32_t left; /* threads that are not there yet */
 };
 
-static bool trapped(const struct gf_pseudo *p, const struct pseudo_thread *t, bool *ret_set)
+static bool trapped(const struct gf_pseudo *p, const struct gf_pseudo_thread *t, bool *ret_set)
 {
 	uint64_t jobctl = 0, flags = 0;
 
@@ -32,7 +32,7 @@ static bool trapped(const struct gf_pseudo *p, const struct pseudo_thread *t, bo
 	return *ret_set && !t->on_cpu && t->state && (!(t->state & INTERRUPTIBLE) || !(flags >> p->tif_sigpending & 1));
 }
 
-static bool freeze_one(void *arg, const struct pseudo_thread *t)
+static bool freeze_one(void *arg, const struct gf_pseudo_thread *t)
 {
 	struct parade *a = arg;
 	bool set;
@@ -50,7 +50,7 @@ static bool freeze_one(void *arg, const struct pseudo_thread *t)
 	return true;
 }
 
-static bool thaw_one(void *arg, const struct pseudo_thread *t)
+static bool thaw_one(void *arg, const struct gf_pseudo_thread *t)
 {
 	struct parade *a = arg;
 	uint64_t jobctl = 0;

@@ -99,7 +99,7 @@ static bool value_of(const struct gf_pseudo *p, uint8_t limit, uint64_t at, doub
 
 struct sum { const struct gf_pseudo *p; uint64_t u, s, r; };
 
-static bool add_times(void *arg, const struct pseudo_thread *t)
+static bool add_times(void *arg, const struct gf_pseudo_thread *t)
 {
 	struct sum *a = arg;
 	uint64_t u = 0, s = 0, r = 0;

@@ -43,6 +43,8 @@ const char *gf_how_text(uint8_t how)
 		[GF_HOW_IRQ_WORK] = "by the kernel's own sender",
 		[GF_HOW_LIMIT] = "by a limit",
 		[GF_HOW_QMP] = "by QEMU",
+		[GF_HOW_GPU_STORE] = "by a store of the GPU's",
+		[GF_HOW_GPU_IRQ_WORK] = "by the kernel's own sender, for the GPU",
 	};
 
 	return how < sizeof text / sizeof *text ? text[how] : "in a way unknown to this program";
@@ -56,18 +58,7 @@ int gf_vm_deliver_kick(void *arg, uint32_t cpu)
 
 void gf_vm_deliver_member(const struct gf_verdict *v, const struct gf_delivery *d, struct gf_event_member *ret)
 {
-	*ret = (struct gf_event_member){
-		.start_ns = v->start_ns ? v->start_ns : d->victim.start, .pid = v->pid, .exit_us = d->exit_us,
-		.how = d->how, .became = d->became, .tries = d->tries,
-		.why = d->became == GF_BECAME_REFUSED ? d->why : GF_REF_NONE,
-		.error = d->became == GF_BECAME_REFUSED ? gf_refused_errno(d->why) : 0,
-	};
-	/* Given up before there was a block for it: nothing was stored. */
-	if (d->phase == GF_PHASE_WAITING) {
-		ret->became = GF_BECAME_REFUSED;
-		ret->why = GF_REF_NO_CPU;
-		ret->error = gf_refused_errno(GF_REF_NO_CPU);
-	}
+	gf_delivery_member(v, d, ret);
 }
 
 /* Reset and NMI have no process; QEMU's answer is the answer. */

@@ -20,6 +20,7 @@ enum gf_verdict_flags {
 	GF_VERDICT_OBSERVE = 1, /* go all the way, stop at the last call */
 	GF_VERDICT_LEAD = 2,    /* first verdict of its event */
 	GF_VERDICT_LAST = 4,    /* last verdict of its event */
+	GF_VERDICT_DONE_BY_ENGINE = 8, /* the engine delivers it itself, and tells what became of it */
 };
 
 /* One thing to do to one task (or, where pid is 0, to none: log, notify, run). */
@@ -41,6 +42,16 @@ struct gf_verdict {
 	double amount;     /* GF_ACT_LIMIT: to what; unknown: it could not be computed now, and nothing may be set */
 };
 GF_STATIC_ASSERT(sizeof(struct gf_verdict) == 56, "gf_verdict");
+
+/* Whether it is a signal that is meant to end the process, so that its exit is awaited. */
+GF_INLINE int gf_verdict_is_lethal(const struct gf_verdict *v)
+{
+	/* INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV TERM XCPU XFSZ SYS */
+	const uint32_t lethal = 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 11 | 1u << 15
+				| 1u << 24 | 1u << 25 | 1u << 31;
+
+	return v->action == GF_ACT_SIGNAL && v->arg > 0 && v->arg < 32 && lethal >> v->arg & 1;
+}
 
 enum gf_event_kind {
 	GF_EV_ACTION,   /* a step was taken (or, observing, would have been) */
@@ -111,6 +122,8 @@ enum gf_how {
 	GF_HOW_IRQ_WORK, /* vm: the kernel's own sender, through a forged irq_work */
 	GF_HOW_LIMIT,    /* vm: a limit's words */
 	GF_HOW_QMP,      /* vm: QEMU itself (reset, nmi) */
+	GF_HOW_GPU_STORE,    /* as STORE, by the GPU, which needs no CPU of the host for it */
+	GF_HOW_GPU_IRQ_WORK, /* as IRQ_WORK, by the GPU */
 };
 
 /* What was read back in the target's memory; never assumed. */

@@ -4,6 +4,7 @@
  * a whole tick, and one in which each thread interprets a program over its rows.
  * The host's pass instantiates the same functions for a chunk.
  */
+#include "gpu/deliver.h"
 #include "gpu/hostfields.h"
 #include "gpu/path.h"
 #include "gpu/tasks.h"
@@ -73,4 +74,17 @@ __global__ void gf_kernel_host(const struct gf_kmem *k, const struct gf_layout *
 	gf_kernfs_path(k, l, stalled, text, 4096, len);
 	gf_exe_path(k, l, stalled, text, 4096, len);
 	gf_cmdline(k, l, stalled, text, 4096, len);
+}
+
+/* Deliveries: the leader's. */
+__global__ void gf_kernel_deliver(struct gf_deliverer *v, const struct gf_pseudo_plain *p, const struct gf_verdict *verdict, uint64_t boot,
+				  uint32_t paused, uint64_t now_ns, struct gf_deliver_result *ret, uint32_t *n)
+{
+	struct gf_deliver_guest g = { p, boot, paused };
+	uint8_t storable = gf_deliver_storable(&g);
+
+	gf_deliver_begin(v, &g, storable, verdict, now_ns);
+	gf_deliver_follow(v, &g, storable, now_ns);
+	while (gf_deliver_result(v, &ret[*n]))
+		++*n;
 }

@@ -221,6 +221,8 @@ static int setup(void **state)
 	f->k.mem.page_offset = OFFSET;
 	f->k.mem.direct_size = SIZE;
 	f->p.k = &f->k;
+	f->p.mem = &f->k.mem;
+	f->p.atomics = 1;
 	f->p.writable = true;
 	pthread_mutex_init(&f->p.lock, NULL);
 	layout(&f->p);
