@@ -207,11 +207,12 @@ class Crowd:
 
     def __init__(self, *specs):
         self.guests, faults = [None] * len(specs), []
+        rd = initramfs()
 
         def boot(i, spec):
             try:
                 name, k, cpus, mib = spec
-                self.guests[i] = Guest(dir, name, kernel(k), initramfs(), cpus, mib)
+                self.guests[i] = Guest(dir, name, kernel(k), rd, cpus, mib)
             except Exception as e:  # said where all are waited for
                 faults.append("%s: %s" % (spec[0], e))
         ts = [threading.Thread(target=boot, args=(i, s)) for i, s in enumerate(specs)]
@@ -408,7 +409,7 @@ def floor(m, n):
 
 def crowd_guest(n):
     """Memory for n processes in MiB."""
-    return 256 if n <= 200 else 512 if n <= 2000 else 3072
+    return 256 if n <= 200 else 512 if n <= 2000 else 2048
 
 
 def fill(g, n, wait=400):
@@ -456,7 +457,7 @@ def tick(sizes=(100, 1000, 10000), engines=None, counts=(10, 100)):
 
 
 def one_tick(g, n, count, engine, seconds):
-    w = Watch([g], rules(count), engine, period="10ms" if n > 2000 and engine.startswith("cpu") else "2ms", mode="observe")
+    w = Watch([g], rules(count), engine, period="50ms" if n > 2000 and engine.startswith("cpu") else "2ms", mode="observe")
     try:
         time.sleep(1)
         total, sample, t = ticks(w, seconds)
@@ -713,7 +714,7 @@ def main():
             except (GuestError, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as e:
                 bad = 1
                 with open(out + "/table.txt", "a") as f:
-                    f.write("%s: FAILED: %s\n" % (part, str(e)[-300:]))
+                    f.write("%s: FAILED: %s\n" % (part, " ".join(str(e).split())[-300:]))
                 print("%s: FAILED: %s: %s" % (part, type(e).__name__, str(e)[-1500:]), flush=True)
             print("# %s: %.0f s" % (part, time.time() - start), flush=True)
         if os.path.isdir(dir + "/logs"):
