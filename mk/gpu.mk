@@ -11,7 +11,7 @@ $(BUILD)/bench/gpu_%: bench/gpu_%.cu
 	$(Q)mkdir -p $(@D)
 	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $<
 
-build-gpu: programs build-bench $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd
+build-gpu: programs build-bench $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil
 gpu-bundle: build-gpu
 	$(Q)BUILD=$(BUILD) tests/gpu/pack.sh $(GPU_BUNDLE)
 # One command on a machine with a GPU; ARGS: parts, --short, --engine cpu.

@@ -9,27 +9,27 @@
 #   tick       100, 1,000, 10,000 tasks, 10, 100 rules   sixteen    sixteen guests at a period of 1 ms
 #   latency    fault to store, store to exit             cost       the daemon's CPU time
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
+#   hostile    guests' memory with lies in it, the GPU's table against the CPU's
 #
 # Results: $OUT/results.jsonl, $OUT/table.txt and logs; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-export LC_ALL=C OUT=${OUT:-$here/out} PYTHONDONTWRITEBYTECODE=1
-mkdir -p "$OUT"
-declare -A limit=([tests]=240 [sanitize]=500 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400)
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
+declare -A limit=([tests]=240 [sanitize]=500 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--engine) engine=$2; shift ;;
 	--short) short=--short ;;
-	-h | --help) sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-h | --help) sed -n '4,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) [ -n "${limit[$1]:-}" ] || { echo "run.sh: there is no part \"$1\" (--help lists them)" >&2; exit 2; }
 	   parts+=("$1") ;;
 	esac
 	shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(limits tests rescue tick sixteen latency cost neighbour)
+[ ${#parts[@]} -gt 0 ] || parts=(tests hostile rescue tick sixteen latency cost neighbour)
 
 # In the bundle, or in the repository after `make gpu-check`.
 if [ -e "$here/kit.tar.xz" ]; then
@@ -54,6 +54,8 @@ else
 	export BUILD=${BUILD:-build}
 	[[ $BUILD == /* ]] || BUILD=$PWD/$BUILD
 fi
+if [ -e "$here/kit.tar.xz" ]; then OUT=${OUT:-$here/out}; else OUT=${OUT:-$BUILD/gpu-out}; fi
+mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) && export OUT || exit 1
 
 no_gpu() { # why not, or nothing
 	[ "$engine" = cpu ] && { echo "--engine cpu"; return; }

@@ -4,7 +4,7 @@
 What is shown of the GPU engine, each part by itself, with gpufasd and gpufasctl as a user has them and guests in QEMU
 (by emulation, without KVM). Figures go to OUT/results.jsonl, a JSON line each, and to OUT/table.txt.
 
-  show.py PART...      limits rescue tick sixteen latency cost neighbour cpu
+  show.py PART...      limits rescue tick sixteen latency cost neighbour cpu hostile
   --engine gpu|cpu     cpu: a rehearsal on a machine without a GPU; what only a GPU can do is said to be skipped
   --short              fewer and shorter measurements, for a rehearsal
 """
@@ -73,7 +73,7 @@ class Watch:
 
     made = 0
 
-    def __init__(self, guests, policy, engine=None, period="1ms", mode="enforce", env=None, max_tasks=16384, qmp=True):
+    def __init__(self, guests, policy, engine=None, period="1ms", mode="enforce", env=None, max_tasks=16384, qmp=True, least=5):
         Watch.made += 1
         self.dir = "%s/watch.%d" % (dir, Watch.made)
         os.mkdir(self.dir)
@@ -89,26 +89,27 @@ class Watch:
             f.write("control: {socket: %s/s, group: \"\"}\npolicy: {directories: [], files: [%s/show.policy]}\ntargets:\n" % (self.dir, self.dir))
             for g in guests:
                 src = "qmp: %s" % g.qmp if qmp else "ram: {file: %s}" % g.ram
-                f.write("  - {name: %s, kind: vm, %s, max-tasks: %d, kick: {qtest: %s/qtest}}\n" % (g.name, src, max_tasks, g.dir))
+                kick = ", kick: {qtest: %s/qtest}" % g.dir if qmp else ""
+                f.write("  - {name: %s, kind: vm, %s, max-tasks: %d%s}\n" % (g.name, src, max_tasks, kick))
         self.log = open(self.dir + "/log", "w")
         self.proc = subprocess.Popen([BUILD + "/gpufasd", "-c", self.dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log,
                                      stderr=self.log, env=dict(os.environ, **(env or {})))
         self.names = [g.name for g in guests]
         self.sock = self.buf = None
         try:
-            self.wait_up(guests)
+            self.wait_up(guests, least)
         except BaseException:
             self.stop()
             raise
 
-    def wait_up(self, guests):
+    def wait_up(self, guests, least):
         end = time.time() + 60 + 10 * len(guests)
         while time.time() < end:
             if self.proc.poll() is not None:
                 raise GuestError("gpufasd ended: " + self.tail())
             try:
                 t = {x["name"]: x for x in self.status()["targets"]}
-                if all(t[n].get("tasks", 0) > 5 for n in self.names):
+                if all(t[n].get("tasks", 0) >= least and t[n]["ticks"] > 2 for n in self.names):
                     break
             except (OSError, KeyError, ValueError):
                 pass
@@ -379,8 +380,7 @@ def limits():
         else:
             m.setdefault(x["what"], x["value"])
     if r.returncode:
-        skipped("limits", "gpu_limits ended with %d: %s" % (r.returncode, r.stderr.strip()[-300:]))
-        return None
+        raise GuestError("gpu_limits ended with %d: %s" % (r.returncode, r.stderr.strip()[-300:]))
     return m
 
 
@@ -674,7 +674,83 @@ def neighbour():
                 shutil.copy(f, keep())
 
 
-PARTS = dict(limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, cpu=cpu)
+# ---- hostile ----------------------------------------------------------------------
+
+
+class Dump:
+    """A guest's memory without the guest."""
+
+    def __init__(self, name, base):
+        self.name, self.dir = name, dir
+        self.ram = "/dev/shm/gpufas-test.%d.%s" % (os.getpid(), name)
+        subprocess.run(["cp", "--sparse=always", base, self.ram] if shutil.which("cp") and "coreutils" in subprocess.run(
+            ["cp", "--version"], capture_output=True, text=True).stdout else ["cp", base, self.ram], check=True)
+        self.file = open(self.ram, "rb")  # who has it open is taken for a guest that stands still
+
+    def close(self):
+        self.file.close()
+        os.unlink(self.ram)
+
+
+# what the host's clock has no part in
+STABLE = ("pid", "ppid", "comm", "uid", "state", "threads", "nice", "policy", "rss", "anon", "swap", "majflt", "oom_score_adj")
+
+
+def tables(dumps, engine):
+    """{name: {pid: row}} as that engine sees these dumps, and what it says of its ticks."""
+    w = Watch(dumps, rules(10), engine, period="20ms", mode="observe", max_tasks=4096, qmp=False, least=0)
+    try:
+        time.sleep(3)
+        got = {}
+        for d in dumps:
+            rc, text, err = ctl("--socket", w.dir + "/s", "--json", "ps", "--target", d.name)
+            rows = json.loads(text) if rc == 0 else {}
+            rows = rows.get("tasks", rows) if isinstance(rows, dict) else rows
+            got[d.name] = {r["pid"]: {k: r.get(k) for k in STABLE} for r in rows}
+        return got, {t["name"]: t for t in w.status()["targets"]}, w.status()["engine"]
+    finally:
+        w.stop()
+
+
+def hostile():
+    many, seed = (4, 1) if args.short else (16, int.from_bytes(os.urandom(3), "big"))
+    many, seed = int(os.environ.get("HOSTILE", many)), int(os.environ.get("SEED", seed))
+    dumps = []
+    try:
+        with Crowd(("base", "6.1", 1, 192)) as (g,):
+            for kind in ("sleepers:60", "sleep:8", "spin:4", "mem:8", "stopped", "zombie", "vfork"):
+                g.spawn(kind)
+            time.sleep(2)
+            for i in range(many):
+                dumps.append(Dump("dump%d" % i, g.ram))
+        said = []
+        for i, d in enumerate(dumps):
+            r = subprocess.run([BUILD + "/tests/helpers/spoil", d.ram, str(seed + i), str(0 if i == 0 else 3 << (i % 10))], capture_output=True, text=True)
+            said.append(r.stdout.strip() or r.stderr.strip())
+        cpu_rows, cpu_state, _ = tables(dumps, "cpu")
+        rows, state, engine = tables(dumps, args.engine)
+        differ = []
+        for d, s in zip(dumps, said):
+            a, b = cpu_rows[d.name], rows[d.name]
+            bad = [p for p in a.keys() | b.keys() if a.get(p) != b.get(p)]
+            if bad:
+                differ.append("%s (%s): %d of %d rows, first %s: %s %s" % (d.name, s, len(bad), len(a), bad[0], a.get(bad[0]), b.get(bad[0])))
+        with open(out + "/hostile.txt", "w") as f:
+            f.write("seed %d\n" % seed + "\n".join("%s: %s; CPU %d rows, %s %d rows, ticks %d, stale %s" % (
+                d.name, s, len(cpu_rows[d.name]), args.engine, len(rows[d.name]), state[d.name]["ticks"], state[d.name].get("stale")) for d, s in zip(dumps, said)) +
+                "\n" + "\n".join(differ) + "\n")
+        emit("hostile", "%d spoilt guests (seed %d): processes that CPU and %s see alike" % (many, seed, args.engine),
+             sum(len(r) for r in rows.values()), "", engine=engine)
+        emit("hostile", "guests of which they do not see the same", len(differ), "", 0)
+        emit("hostile", "fewest ticks over one of them in 3 s at 20 ms", min(t["ticks"] for t in state.values()), "", 100, True)
+        if differ:
+            print("\n".join("FAILED: " + x[:300] for x in differ[:3]))
+    finally:
+        for d in dumps:
+            d.close()
+
+
+PARTS = dict(hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, cpu=cpu)
 
 
 def missing():
@@ -683,8 +759,11 @@ def missing():
         r = subprocess.run([BUILD + "/bench/gpu_limits", "device"], capture_output=True, text=True) if os.path.exists(BUILD + "/bench/gpu_limits") else None
         if not r:
             return "bench/gpu_limits is not built (no nvcc)"
-        if "skipped" in r.stdout or r.returncode:
-            return (r.stdout + r.stderr).strip().replace("skipped: ", "")
+        if r.stdout.startswith("skipped: "):
+            return r.stdout.strip()[9:]
+        if r.returncode:
+            print("gpu_limits: FAILED: " + (r.stdout + r.stderr).strip()[-300:])
+            sys.exit(1)
     need = [BUILD + "/gpufasd", BUILD + "/tests/vm/guestd", BUILD + "/bench/bench_fault", kernel()]
     if "sixteen" in args.parts:
         need.append(kernel("6.12"))
