@@ -41,9 +41,66 @@ static void add_budget(const json_t *budget, const char *head, struct gf_lines *
 			     gf_js_int(budget, "of"), gf_show_window(gf_js_num(budget, "window_s"), a, sizeof a));
 }
 
-/* many: what the daemon has one of for each target is said here. */
-static void add_target(const json_t *t, bool many, struct gf_lines *out)
+/* "gpu 0 (NVIDIA H100), persistent, 4 x 256 threads", or "cpu". */
+static const char *engine_text(const json_t *e, char *buf, size_t n)
 {
+	char name[128];
+
+	if (strcmp(gf_js_str(e, "kind"), "gpu") || !*gf_js_str(e, "name"))
+		snprintf(buf, n, "%s", gf_show_safe(gf_js_str(e, "kind"), name, sizeof name));
+	else
+		snprintf(buf, n, "gpu %lld (%s), %.16s, %lld x %lld threads", gf_js_int(e, "device"), gf_show_safe(gf_js_str(e, "name"), name, sizeof name),
+			 gf_js_str(e, "mode"), gf_js_int(e, "blocks"), gf_js_int(e, "threads"));
+	return buf;
+}
+
+/* Why a target's engine is not where it was to be. */
+static void add_engine_why(const json_t *e, struct gf_lines *out)
+{
+	long long takeovers = gf_js_int(e, "takeovers");
+
+	if (takeovers > 0)
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe CPU took over from the GPU%s", "",
+			     !strcmp(gf_js_str(e, "kind"), "gpu") ? ", which has it again" : "");
+	if (*gf_js_str(e, "why"))
+		gf_lines_add(out, takeovers > 0 ? GF_LOOK_BAD : GF_LOOK_WARN, "  %-9s%s", "", gf_js_str(e, "why"));
+}
+
+/* What runs the ticks: one line where it is the same for all targets. True: it is. */
+static bool add_engine(const json_t *s, struct gf_lines *out)
+{
+	const json_t *engine = json_object_get(s, "engine"), *targets = json_object_get(s, "targets"), *t;
+	const json_t *first = json_object_get(json_array_get(targets, 0), "engine");
+	char text[256], other[256], a[32];
+	bool alike = true, why = true;
+	size_t i, gpus = 0;
+
+	engine_text(json_is_object(first) ? first : engine, text, sizeof text); /* an older daemon has one for all */
+	json_array_foreach(targets, i, t) {
+		const json_t *e = json_object_get(t, "engine");
+		alike &= !json_is_object(e) || !strcmp(text, engine_text(e, other, sizeof other));
+		why &= !json_is_object(e) || (!strcmp(gf_js_str(first, "why"), gf_js_str(e, "why")) &&
+					      gf_js_int(first, "takeovers") == gf_js_int(e, "takeovers"));
+		gpus += !strcmp(gf_js_str(e, "kind"), "gpu");
+	}
+	if (!alike)
+		snprintf(text, sizeof text, "%zu of %zu targets on a GPU", gpus, json_array_size(targets));
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s, a tick every %s%s%s", "engine", text,
+		     gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a),
+		     gf_js_bool(engine, "rt") ? "" : ", NOT real-time", gf_js_bool(engine, "mlocked") ? "" : ", memory NOT locked");
+	if (*gf_js_str(engine, "why"))
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "", gf_js_str(engine, "why"));
+	if (alike && why)
+		add_engine_why(first, out);
+	json_array_foreach(json_object_get(engine, "shared"), i, t)
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9sGPU %lld is %s", "", gf_js_int(t, "device"), gf_js_str(t, "text"));
+	return alike && why;
+}
+
+/* many: what the daemon has one of for each target is said here. same_engine: what runs it has been said. */
+static void add_target(const json_t *t, bool many, bool same_engine, struct gf_lines *out)
+{
+	char on[256];
 	char a[32], b[32], c[32], d[32];
 	long long missed = gf_js_int(t, "missed"), overruns = gf_js_int(t, "overruns");
 	bool observe = !strcmp(gf_js_str(t, "mode"), "observe"), host = !strcmp(gf_js_str(t, "kind"), "host");
@@ -55,6 +112,10 @@ static void add_target(const json_t *t, bool many, struct gf_lines *out)
 			     gf_js_str(t, "mode"), gf_show_span(gf_js_num(t, "period_ns") / 1e9, a, sizeof a));
 		add_policy(json_object_get(t, "policy"), "", true, out);
 		add_budget(json_object_get(t, "budget"), "", out);
+	}
+	if (!same_engine) {
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9son %s", "", engine_text(json_object_get(t, "engine"), on, sizeof on));
+		add_engine_why(json_object_get(t, "engine"), out);
 	}
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s a tick: %s sampling, %s evaluating; longest %s", "",
 		     micros(gf_js_num(t, "total_us"), a, sizeof a), micros(gf_js_num(t, "sample_us"), b, sizeof b),
@@ -92,7 +153,7 @@ static void add_rules(const json_t *rules, bool many, struct gf_lines *out)
 
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)
 {
-	const json_t *engine = json_object_get(s, "engine"), *budget = json_object_get(s, "budget");
+	const json_t *budget = json_object_get(s, "budget");
 	const json_t *events = json_object_get(s, "events"), *targets = json_object_get(s, "targets");
 	const json_t *policy = json_object_get(s, "policy");
 	bool observe = !strcmp(gf_js_str(s, "mode"), "observe"), many = json_array_size(targets) > 1;
@@ -104,18 +165,14 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 		     gf_show_span(gf_js_num(s, "uptime_s"), a, sizeof a));
 	gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s", "mode",
 		     observe ? "observe: rules report what they would do and do nothing" : gf_js_str(s, "mode"));
-	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s, a tick every %s%s%s", "engine", gf_js_str(engine, "kind"),
-		     gf_show_span(gf_js_num(s, "period_ns") / 1e9, a, sizeof a),
-		     gf_js_bool(engine, "rt") ? "" : ", NOT real-time", gf_js_bool(engine, "mlocked") ? "" : ", memory NOT locked");
-	if (*gf_js_str(engine, "why"))
-		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "", gf_js_str(engine, "why"));
+	bool same_engine = add_engine(s, out);
 	if (!many)
 		add_policy(policy, "policy", true, out);
 	if (*gf_js_str(policy, "last_reload_error"))
 		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe last reload failed: %s (`gpufasctl reload` shows it)", many ? "policy" : "",
 			     gf_js_str(policy, "last_reload_error"));
 	json_array_foreach(targets, i, t)
-		add_target(t, many, out);
+		add_target(t, many, same_engine, out);
 	if (!many)
 		add_budget(budget, "budget", out);
 	if (json_is_object(events)) {

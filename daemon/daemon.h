@@ -10,6 +10,7 @@
 
 #include "daemon/config.h"
 #include "daemon/control.h"
+#include "daemon/gpus.h"
 #include "daemon/hooks.h"
 #include "daemon/job.h"
 #include "daemon/policy.h"
@@ -79,7 +80,9 @@ struct gf_later {
 struct gf_daemon {
 	struct gf_options options;
 	struct gf_config *config;
-	const char *engine_why;
+	enum gf_engine_kind engine_kind; /* that engines are asked to be: the configured one, or the CPU where there is no GPU */
+	char engine_why[512];     /* the reason for it, "" when it needs none */
+	struct gf_gpus *gpus;     /* NULL: no engine of ours can be on one */
 	bool running;             /* started whole */
 	bool observe;             /* what targets without a mode of their own do */
 	struct gf_watch *watch;

@@ -101,8 +101,6 @@ static int read_config(const struct gf_options *o, struct gf_config **ret)
 	int r = gf_daemon_read_config(o, ret, &rep);
 
 	if (!r) {
-		if (o->engine >= 0)
-			(*ret)->engine = (enum gf_engine_kind)o->engine;
 		gf_log_setup((*ret)->log_level, (*ret)->journal);
 	}
 	if (rep.text)
@@ -119,16 +117,19 @@ static int check(const struct gf_options *o, const struct gf_config *c)
 {
 	struct gf_policy_report rep = { 0 };
 	struct gf_policy *v[GF_CONFIG_MAX_TARGETS] = { 0 };
+	enum gf_engine_kind engine;
+	char why[512] = "";
 	int r = gf_policy_load_all(c, c->target, c->targets, &o->policy, NULL, v, &rep);
 
 	if (rep.text)
 		fputs(rep.text, stderr);
 	for (size_t i = 0; i < rep.notes.n; i++)
 		fprintf(stderr, "gpufasd: %s\n", rep.notes.v[i]);
-	if (!r && c->engine == GF_ENGINE_GPU) {
-		fputs("gpufasd: the GPU engine is not in this build; use auto or cpu\n", stderr);
-		r = -ENOTSUP;
-	} else if (r) {
+	if (!r)
+		r = gf_gpus_choose_here(c, &engine, why, sizeof why, &rep.err);
+	if (!r && c->engine == GF_ENGINE_GPU && *why)
+		fprintf(stderr, "gpufasd: %s\n", why);
+	if (r) {
 		fprintf(stderr, "gpufasd: %s\n", rep.err.text);
 	} else if (c->targets == 1) {
 		printf("configuration and policy are right: %u rules in %zu files\n", v[0]->rules, v[0]->files.n);

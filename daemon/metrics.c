@@ -241,9 +241,39 @@ static void targets(struct gf_daemon *d, const struct gf_engine_stats *all, stru
 	EACH(d, b, "gpufas_rules", "gauge", "Rules in force.", w->policy->rules);
 }
 
+static void engines(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
+{
+	char text[512];
+	uint64_t seen = 0;
+
+	head(b, "gpufas_engine_info", "gauge", "1, with what runs the target's ticks now as labels.");
+	for (size_t i = 0; i < d->watches; i++) {
+		put(b, "gpufas_engine_info");
+		label(b, '{', "target", d->watch[i].name);
+		label(b, ',', "engine", gf_engine_kind_name(all[i].kind));
+		if (all[i].kind == GF_ENGINE_GPU) {
+			snprintf(text, sizeof text, "%u", all[i].gpu_device);
+			label(b, ',', "device", text);
+			label(b, ',', "name", all[i].gpu_name);
+			label(b, ',', "mode", gf_gpu_mode_name(all[i].gpu_mode));
+		}
+		put(b, "} 1\n");
+	}
+	EACH(d, b, "gpufas_engine_takeovers_total", "counter", "Times that the CPU took over from a GPU.", st->takeovers);
+	head(b, "gpufas_gpu_shared", "gauge", "1 while the watchdog's kernels take turns with other processes' on this device.");
+	for (size_t i = 0; i < d->watches; i++) {
+		uint32_t device = all[i].gpu_device;
+		if (all[i].kind != GF_ENGINE_GPU || device >= GF_GPU_DEVICES || seen & 1ull << device)
+			continue;
+		seen |= 1ull << device;
+		put(b, "gpufas_gpu_shared{device=\"%u\"} %d\n", device, *gf_gpus_neighbours(d->gpus, device, text, sizeof text) != 0);
+	}
+}
+
 void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b)
 {
 	struct gf_engine_stats *all = calloc(d->watches, sizeof *all);
+	size_t gpus = 0;
 
 	if (!all) {
 		b->failed = true;
@@ -254,9 +284,12 @@ void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b)
 	head(b, "gpufas_build_info", "gauge", "1, with the version and the engine as labels.");
 	put(b, "gpufas_build_info");
 	label(b, '{', "version", GF_VERSION);
-	label(b, ',', "engine", "cpu");
+	for (size_t i = 0; i < d->watches; i++)
+		gpus += all[i].kind == GF_ENGINE_GPU;
+	label(b, ',', "engine", !gpus ? "cpu" : gpus == d->watches ? "gpu" : "mixed");
 	put(b, "} 1\n");
 	targets(d, all, b);
+	engines(d, all, b);
 	rules(d, b);
 	events(d, all, b);
 	EACH(d, b, "gpufas_budget_used", "gauge", "Actions inside the budget's window.", st->budget_used);

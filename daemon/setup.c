@@ -21,7 +21,7 @@ uint64_t gf_daemon_clock(clockid_t id)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, struct gf_policy_report *rep)
+static int read_file(const struct gf_options *o, struct gf_config **ret, struct gf_policy_report *rep)
 {
 	const char *path = o->config_path ? o->config_path : GF_CONFIG_PATH;
 	struct gf_source src = { 0 };
@@ -58,6 +58,16 @@ int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, st
 	}
 	gf_diags_deinit(&diags);
 	gf_source_free(&src);
+	return r;
+}
+
+int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, struct gf_policy_report *rep)
+{
+	int r = read_file(o, ret, rep);
+
+	/* at every reload too: what the command line says is no change of the file */
+	if (!r && o->engine >= 0)
+		(*ret)->engine = (enum gf_engine_kind)o->engine;
 	return r;
 }
 
@@ -122,12 +132,13 @@ static int start_reporter(struct gf_daemon *d, struct gf_err *err)
 
 static int choose_engine(struct gf_daemon *d, struct gf_err *err)
 {
-	d->engine_why = "as configured";
-	if (d->config->engine == GF_ENGINE_GPU)
-		return gf_err_set(err, ENOTSUP, "the GPU engine is not in this build; use --engine auto or --engine cpu");
-	if (d->config->engine == GF_ENGINE_AUTO)
-		d->engine_why = "auto: the GPU engine is not in this build";
-	return 0;
+	int r = gf_gpus_choose_here(d->config, &d->engine_kind, d->engine_why, sizeof d->engine_why, err);
+
+	if (!r && d->engine_kind == GF_ENGINE_CPU && d->config->engine == GF_ENGINE_AUTO)
+		gf_log(LOG_INFO, "ticks run on the CPU; %s", d->engine_why);
+	else if (!r && d->engine_kind != GF_ENGINE_CPU && *d->engine_why)
+		gf_log(LOG_WARNING, "%s", d->engine_why);
+	return r;
 }
 
 static int start_control(struct gf_daemon *d, struct gf_err *err)
@@ -139,23 +150,41 @@ static int start_control(struct gf_daemon *d, struct gf_err *err)
 	return gf_control_create(&o, &d->control, err);
 }
 
+/* ", on GPU 0 (NVIDIA H100)"; where no engine can be on one, nothing. A target that stays on the CPU says why. */
+static const char *say_place(struct gf_daemon *d, const struct gf_watch *w, char *buf, size_t n)
+{
+	struct gf_engine_stats st;
+	char place[100];
+
+	buf[0] = 0;
+	if (d->engine_kind == GF_ENGINE_CPU)
+		return buf;
+	gf_engine_stats(w->engine, &st);
+	snprintf(buf, n, ", on %s", gf_engine_place(&st, place, sizeof place));
+	if (st.kind == GF_ENGINE_CPU && *st.why)
+		gf_reporter_say_of(d->reporter, w->index, LOG_WARNING, "ticks run on the CPU: %s", st.why);
+	return buf;
+}
+
 static void say_started(struct gf_daemon *d)
 {
 	const struct gf_watch *w = d->watch;
 	uint32_t rules = gf_watches_rules(d);
+	char on[128];
 	const char *mode = gf_watches_observe(d) ? "observe" : "enforce";
 
 	if (d->watches == 1) {
-		gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s",
-				rules, rules == 1 ? "" : "s", mode, (double)w->period_ns / 1e6, w->target->road);
+		gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s%s",
+				rules, rules == 1 ? "" : "s", mode, (double)w->period_ns / 1e6, w->target->road, say_place(d, w, on, sizeof on));
 		return;
 	}
 	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %zu targets, %s mode", d->watches, mode);
 	for (size_t i = 0; i < d->watches; i++, w++)
-		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms%s%s",
+		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms%s%s%s",
 				   w->config->kind == GF_TARGET_IMAGE ? "an" : "a", gf_config_kind(w->config->kind), w->policy->rules,
 				   w->policy->rules == 1 ? "" : "s", w->observe ? "observe" : "enforce", (double)w->period_ns / 1e6,
-				   w->config->kind == GF_TARGET_HOST ? ", sampling by " : "", w->config->kind == GF_TARGET_HOST ? w->target->road : "");
+				   w->config->kind == GF_TARGET_HOST ? ", sampling by " : "", w->config->kind == GF_TARGET_HOST ? w->target->road : "",
+				   say_place(d, w, on, sizeof on));
 }
 
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
@@ -181,6 +210,8 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 		r = start_control(d, err);
 	if (!r)
 		r = gf_watches_start(d, err);
+	if (!r && d->engine_kind != GF_ENGINE_CPU)
+		r = gf_gpus_create(d, &d->gpus, err);
 	d->running = !r;
 	if (!r)
 		say_started(d);
@@ -194,6 +225,7 @@ void gf_daemon_stop(struct gf_daemon *d)
 		json_decref(d->later[--d->laters].request);
 	if (d->control)
 		gf_watches_end_jobs(d);
+	gf_gpus_destroy(d->gpus);
 	gf_control_destroy(d->control);
 	gf_watches_stop(d);
 	if (d->running)

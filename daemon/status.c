@@ -23,25 +23,53 @@ uint64_t gf_daemon_rss(void)
 	return sum << 10;
 }
 
+/* Devices of ours that others use as well. */
+static void neighbours_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
+{
+	uint64_t seen = 0;
+	char text[512];
+
+	gf_jbuf_key(b, "shared");
+	gf_jbuf_open(b, '[');
+	for (size_t i = 0; i < d->watches; i++) {
+		uint32_t device = st[i].gpu_device;
+		if (st[i].kind != GF_ENGINE_GPU || device >= GF_GPU_DEVICES || seen & 1ull << device)
+			continue;
+		seen |= 1ull << device;
+		if (!*gf_gpus_neighbours(d->gpus, device, text, sizeof text))
+			continue;
+		gf_jbuf_open(b, '{');
+		gf_jbuf_kuint(b, "device", device);
+		gf_jbuf_kstr(b, "text", text);
+		gf_jbuf_close(b, '}');
+	}
+	gf_jbuf_close(b, ']');
+}
+
 /* Of all engines together: what is not so for one is not so. */
 static void engine_json(const struct gf_daemon *d, const struct gf_engine_stats *st, struct gf_jbuf *b)
 {
 	const char *note = "";
 	bool rt = true, mlocked = true;
-	char why[512];
+	uint32_t gpus = 0, takeovers = 0;
+	char why[768];
 
 	for (size_t i = 0; i < d->watches; i++) {
-		rt &= st[i].rt;
+		rt &= st[i].rt || !gf_engine_needs_host(&st[i]);
+		gpus += st[i].kind == GF_ENGINE_GPU;
+		takeovers += st[i].takeovers;
 		mlocked &= st[i].mlocked;
 		note = *note ? note : st[i].note;
 	}
 	snprintf(why, sizeof why, "%s%s%s", d->engine_why, *d->engine_why && *note ? "; " : "", note);
 	gf_jbuf_key(b, "engine");
 	gf_jbuf_open(b, '{');
-	gf_jbuf_kstr(b, "kind", "cpu");
+	gf_jbuf_kstr(b, "kind", !gpus ? "cpu" : gpus == d->watches ? "gpu" : "mixed");
 	gf_jbuf_kstr(b, "why", why);
 	gf_jbuf_kbool(b, "rt", rt);
 	gf_jbuf_kbool(b, "mlocked", mlocked);
+	gf_jbuf_kuint(b, "takeovers", takeovers);
+	neighbours_json(d, st, b);
 	gf_jbuf_close(b, '}');
 }
 
@@ -121,6 +149,8 @@ static void target_json(const struct gf_watch *w, const struct gf_engine_stats *
 	if (w->config->kind != GF_TARGET_HOST)
 		guest_json(w, b);
 	gf_jbuf_kuint(b, "period_ns", w->period_ns);
+	gf_jbuf_key(b, "engine");
+	gf_engine_json(st, b);
 	policy_json(w->policy, NULL, b);
 	budget_json(w->daemon, st, b);
 	ticks_json(st, b);

@@ -89,6 +89,7 @@ static int make_engine(struct gf_watch *w, struct gf_err *err)
 {
 	const struct gf_config *c = w->daemon->config;
 	struct gf_engine_opts o = {
+		.kind = w->daemon->engine_kind, .gpu = c->gpu,
 		.period_ns = w->period_ns, .observe = w->observe, .budget_n = c->budget_n,
 		.budget_window_ns = c->budget_window_ns, .rt_priority = c->rt_priority, .mlock = c->mlock,
 		.target_index = w->index,

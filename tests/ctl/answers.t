@@ -56,6 +56,18 @@ fi
 # Many targets: each with its own; a guest's signal with what became of it.
 cp $here/many-status.json "$work/d/status.json"
 golden status-many $ctl status
+
+# What runs the ticks: alike for all and said once, or each for itself.
+gpu='"engine":{"kind":"gpu","device":0,"name":"NVIDIA H100 80GB HBM3","mode":"persistent","blocks":4,"threads":256,"why":"","takeovers":0},'
+lost='"engine":{"kind":"cpu","why":"GPU 0 does not answer: unspecified launch failure; look at dmesg","takeovers":1},'
+shared='"shared":[{"device":0,"text":"shared with x\\u001b[1m (pid 7): half"}],'
+sed "s/^    \"road\":/    $gpu&/; s/\"rt\": true/$shared&/; s/\"kind\": \"cpu\"/\"kind\": \"gpu\"/" $here/many-status.json >"$work/d/status.json"
+golden status-gpu $ctl status
+sed "0,/^    \"road\":/s//    $lost&/" $here/data/status.json >"$work/d/status.json"
+golden status-taken-over $ctl status
+sed "s/^    \"road\": \"bpf\"/    $gpu&/; s/^    \"road\": \"there/    $lost&/; s/^    \"road\": \"att/    ${gpu/device\":0/device\":1}&/" $here/many-status.json >"$work/d/status.json"
+golden status-engines $ctl status
+cp $here/many-status.json "$work/d/status.json"
 : >"$work/d/log"
 $ctl events -t web >/dev/null; $ctl explain cpu-hog -t web >/dev/null; $ctl observe off --target web >/dev/null; $ctl ps -t web >/dev/null
 is "--target is passed on" "$(grep -c '"target":"web"' "$work/d/log")" 5

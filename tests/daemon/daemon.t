@@ -22,6 +22,13 @@ rm "$d/policy.d/a.policy"
 out=$("$B/gpufasd" -c "$d/gpufas.yaml" --observe --engine gpu 2>&1); rc=$?
 is "no GPU engine here: exit status" $rc 1
 has "no GPU engine here: said" "$out" "GPU engine"
+has "no GPU engine here: the mend" "$out" "--engine auto"
+out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config --engine gpu 2>&1); rc=$?
+if [ $rc = 1 ]; then
+	has "no GPU: --check-config says why" "$out" "there is no GPU for it: "
+else
+	skip "no GPU: --check-config says why" "there is one"
+fi
 
 # ---- start, status, second instance
 cat >"$d/policy.d/a.policy" <<P
@@ -34,6 +41,16 @@ s=$(ask '{"v":1,"cmd":"status"}')
 has "status: rules" "$s" '"rules":1'
 has "status: mode" "$s" '"mode":"enforce"'
 has "status: no error" "$s" '"last_reload_error":""'
+if [ $rc = 1 ]; then
+	has "status: the CPU runs it" "$s" '"engine":{"kind":"cpu","why":"'
+	has "status: and why, as --check-config had it" "$s" '"engine":{"kind":"cpu","why":"auto: '"$(sed -n 's/.*for it: \(.*\) (with .*/\1/p' <<<"$out")"
+	has "status: the target's engine" "$s" '"engine":{"kind":"cpu","why":"","takeovers":0,"rt":false,"mlocked":false}'
+	m=$(ask '{"v":1,"cmd":"metrics"}')
+	has "metrics: what runs a target" "$m" 'gpufas_engine_info{target=\"this-machine\",engine=\"cpu\"} 1'
+	has "metrics: takeovers" "$m" 'gpufas_engine_takeovers_total{target=\"this-machine\"} 0'
+else
+	skip "status: why the CPU runs it" "a GPU does"
+fi
 has "rules" "$(ask '{"v":1,"cmd":"rules"}')" '"name":"quiet","title":"never"'
 has "explain a rule: known truth at the first time of asking" "$(ask '{"v":1,"cmd":"explain","rule":"quiet"}')" '"truth":"false"'
 has "explain: nearest rule" "$(ask '{"v":1,"cmd":"explain","rule":"quit"}')" 'did you mean \"quiet\"'
