@@ -16,7 +16,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=500 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
@@ -81,6 +81,7 @@ run_tests() { # run_tests [PREFIX...]
 	for t in "$BUILD"/tests/gpu/test_* "$BUILD"/tests/unit/test_{team,gpu,emu,dev}*; do
 		case $t in *'*'* | *.o | *.d | *.log) continue ;; esac
 		name=${t##*/}
+		[ $((SECONDS - start)) -lt "${limit[tests]}" ] || { row "$name: FAILED: not run, no time is left"; worst=1; continue; }
 		timeout -k 2 120 "$t" >"$OUT/.tap" 2>&1
 		rc=$?
 		{ echo "== $name: exit status $rc"; cat "$OUT/.tap"; } >>"$OUT/tests.txt"
@@ -93,7 +94,7 @@ run_tests() { # run_tests [PREFIX...]
 
 # The real programs, since the tool looks at what it starts itself.
 sanitize() {
-	local t tool rc worst=0 sum san
+	local t tool rc worst=0 sum san real
 	[ -z "$(no_gpu)" ] || { row "sanitize: skipped: $(no_gpu)"; return 0; }
 	san=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 	[ -n "$san" ] || { row "sanitize: skipped: there is no compute-sanitizer here"; return 0; }
@@ -102,6 +103,7 @@ sanitize() {
 		real=$t
 		[ -e "$BUILD/../real/${t##*/}" ] && real=$BUILD/../real/${t##*/}
 		for tool in memcheck racecheck initcheck; do
+			[ $((SECONDS - start)) -lt "${limit[sanitize]}" ] || { row "$tool ${t##*/}: FAILED: not run, no time is left"; worst=1; continue; }
 			GF_TEST_SMALL=1 LD_LIBRARY_PATH=$BUILD/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} timeout -k 2 150 \
 				"$san" --tool $tool --error-exitcode 99 --print-limit 20 "$real" >"$OUT/.san" 2>&1
 			rc=$?

@@ -45,7 +45,7 @@ def emit(part, what, value, unit, limit=None, least=False, **more):
         f.write(json.dumps(dict(part=part, what=what, value=value, unit=unit, limit=limit, ok=ok, **more)) + "\n")
     goal = "" if limit is None else "at %s %g" % ("least" if least else "most", limit)
     v = "%.4g" % value if isinstance(value, float) else str(value)
-    line = "%-66s %9s %-8s %-14s %s" % (what[:66], v, unit, goal, ok)
+    line = ("%-66s %9s %-8s %-14s %s" % (what[:66], v, unit, goal, ok)).rstrip()
     with open(out + "/table.txt", "a") as f:
         f.write(line + "\n")
     print(line, flush=True)
@@ -657,7 +657,7 @@ def neighbour():
         fill(g, 1000)
         both = [("persistent", "gpu mode=persistent", "1ms", None), ("one launch a period, 10 ms", "gpu mode=launch", "10ms", None)]
         under(None, seconds, g, "", both)
-        control = shutil.which("nvidia-cuda-mps-control")
+        control = shutil.which("nvidia-cuda-mps-control", path=os.environ.get("PATH", "") + ":/usr/local/nvidia/bin:/usr/bin:/usr/local/cuda/bin")
         if not control:
             return skipped("neighbour", "there is no nvidia-cuda-mps-control here: nothing measured under MPS")
         env = {"CUDA_MPS_PIPE_DIRECTORY": dir + "/mps-pipe", "CUDA_MPS_LOG_DIRECTORY": dir + "/mps-log"}
