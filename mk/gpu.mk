@@ -11,13 +11,25 @@ $(BUILD)/bench/gpu_%: bench/gpu_%.cu
 	$(Q)mkdir -p $(@D)
 	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $<
 
-build-gpu: programs build-bench $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil
-gpu-bundle: build-gpu
+# Tests that an emulated device passes here, on a real one: those that name GF_TEST_DEV.
+GPU_TEST_BIN := $(if $(and $(GPU),$(NVCC)),$(patsubst tests/unit/%.c,$(BUILD)/tests/gpu/%,$(shell grep -ls GF_TEST_DEV tests/unit/test_*.c)))
+$(BUILD)/obj/tests/gpu/%.o: tests/unit/%.c | $(GENERATED)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DGF_TEST_DEV=gf_dev_cuda -MMD -MP -c $< -o $@
+$(BUILD)/tests/gpu/test_%: $(BUILD)/obj/tests/gpu/test_%.o $(DEV_OBJ) $(DAEMON_LIB_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DEV_LIBS) $(LDLIBS) -lcmocka
+
+build-gpu: programs build-bench $(GPU_TEST_BIN) $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil
+gpu-bundle:
+	$(Q)$(MAKE) --no-print-directory GPU=1 build-gpu
 	$(Q)BUILD=$(BUILD) tests/gpu/pack.sh $(GPU_BUNDLE)
 # One command on a machine with a GPU; ARGS: parts, --short, --engine cpu.
 gpu-check:
 	$(Q)$(MAKE) --no-print-directory deps DEPS='build bench vm'
-	$(Q)$(MAKE) --no-print-directory build-gpu
+	$(Q)$(MAKE) --no-print-directory GPU=1 build-gpu
 	$(Q)bash -c '. tests/vm/lib.sh; for m in linux-image-cloud-amd64 linux-image-6.12-cloud-amd64; do vm_kernel $$m || echo "$$m: $$why"; done'
 	$(Q)BUILD=$(BUILD) OUT=$(BUILD)/gpu-out tests/gpu/run.sh $(ARGS)
 build-tests: $(GPU_BENCH_BIN)

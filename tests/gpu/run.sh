@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh [--engine gpu|cpu] [--short] [PART...]: on a GPU machine, from the directory that pack.sh has made: tests, demo and
+# run.sh [--engine gpu|emu|cpu] [--short] [PART...]: on a GPU machine, from the directory that pack.sh has made: tests, demo and
 # benchmarks of the GPU engine. Without PART: all. Each part ends by itself, at the latest at its time limit.
 #
 #   tests      the GPU's unit tests                      sanitize   the same under compute-sanitizer
@@ -58,7 +58,7 @@ if [ -e "$here/kit.tar.xz" ]; then OUT=${OUT:-$here/out}; else OUT=${OUT:-$BUILD
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) && export OUT || exit 1
 
 no_gpu() { # why not, or nothing
-	[ "$engine" = cpu ] && { echo "--engine cpu"; return; }
+	[ "$engine" = gpu ] || { echo "--engine $engine"; return; }
 	[ -x "$BUILD/bench/gpu_limits" ] || { echo "built without nvcc"; return; }
 	"$BUILD/bench/gpu_limits" device 2>&1 | sed -n 's/^skipped: //p; s/^gpu_limits.cu/&/p' | head -n 1
 }

@@ -5,7 +5,8 @@ What is shown of the GPU engine, each part by itself, with gpufasd and gpufasctl
 (by emulation, without KVM). Figures go to OUT/results.jsonl, a JSON line each, and to OUT/table.txt.
 
   show.py PART...      limits rescue tick sixteen latency cost neighbour cpu hostile
-  --engine gpu|cpu     cpu: a rehearsal on a machine without a GPU; what only a GPU can do is said to be skipped
+  --engine gpu|emu|cpu emu, cpu: rehearsals on a machine without a GPU, by the emulated device (whose lanes are threads of
+                       gpufasd, so that it is not stopped) or by the CPU; what only a GPU can do is said to be skipped
   --short              fewer and shorter measurements, for a rehearsal
 """
 import argparse
@@ -78,7 +79,9 @@ class Watch:
         self.dir = "%s/watch.%d" % (dir, Watch.made)
         os.mkdir(self.dir)
         kind, *settings = (engine or args.engine).split()
-        self.kind = kind
+        self.real = kind == "gpu" and args.engine == "gpu"
+        emulated = kind != "cpu" and args.engine == "emu"
+        kind = self.kind = "cpu" if kind == "cpu" else "gpu"
         gpu = ", ".join("%s: %s" % tuple(s.split("=")) for s in settings)
         with open(self.dir + "/show.policy", "w") as f:
             f.write(policy)
@@ -92,7 +95,7 @@ class Watch:
                 kick = ", kick: {qtest: %s/qtest}" % g.dir if qmp else ""
                 f.write("  - {name: %s, kind: vm, %s, max-tasks: %d%s}\n" % (g.name, src, max_tasks, kick))
         self.log = open(self.dir + "/log", "w")
-        self.proc = subprocess.Popen([BUILD + "/gpufasd", "-c", self.dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log,
+        self.proc = subprocess.Popen([BUILD + ("/tests/gpufasd-emu" if emulated else "/gpufasd"), "-c", self.dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log,
                                      stderr=self.log, env=dict(os.environ, **(env or {})))
         self.names = [g.name for g in guests]
         self.sock = self.buf = None
@@ -116,9 +119,10 @@ class Watch:
             time.sleep(0.1)
         else:
             raise GuestError("gpufasd does not see its guests: " + self.tail())
-        e = self.status()["engine"]
-        if self.kind == "gpu" and e["kind"] != "gpu":
-            raise GuestError("the engine is %s, not gpu: %s" % (e["kind"], e.get("why", "")))
+        s = self.status()
+        for e in [s["engine"]] + [t["engine"] for t in s["targets"] if isinstance(t.get("engine"), dict)]:
+            if self.kind == "gpu" and e["kind"] != "gpu":
+                raise GuestError("the engine is %s, not gpu: %s" % (e["kind"], e.get("why", "")))
 
     def tail(self, n=1500):
         return open(self.dir + "/log").read()[-n:]
@@ -267,7 +271,7 @@ class Stopped:
 
     def __init__(self, w):
         self.w = w
-        self.on = w.kind == "gpu"
+        self.on = w.real
 
     def __enter__(self):
         if not self.on:
@@ -319,13 +323,13 @@ def trouble(w, g, name, kinds, rule, lines, wait=60, whole=None):
     exits = [m["exit_us"] / 1e3 for e in seen for m in e.get("members", []) if m.get("pid") in pids and m.get("exit_us") is not None]
     lines.append("== %s: %s; %d threads of gpufasd %s, CPU time moved by %s ns%s" % (
         name, "recovered in %.1f s" % took if good else "NOT RECOVERED", len(threads(w.pid())),
-        "stopped (state T)" if s.on else "not stopped: the CPU engine", s.moved if s.on else "-", "; " + str(s.wrong[:3]) if s.on and s.wrong else ""))
+        "stopped (state T)" if s.on else "not stopped: no GPU", s.moved if s.on else "-", "; " + str(s.wrong[:3]) if s.on and s.wrong else ""))
     lines += ["   guest: %s" % (m[0] if m else "no word of pid %d" % p) for p, m in zip(pids, gone)]
     acts = [e for e in ev if e.get("rule") == rule and e.get("kind") in ("action", "result")]
     lines += ["   told afterwards: " + e["sentence"] for e in acts[-4:]]
     if not good:
         lines += ["   left %s, others live: %s, all gone: %s" % (left, living, [bool(x) for x in gone]), w.tail(600)]
-    emit("rescue", "%s: ended %s" % (name, "while gpufasd was stopped" if s.on else "(CPU engine, not stopped)"), took if good else float("nan"), "s",
+    emit("rescue", "%s: ended %s" % (name, "while gpufasd was stopped" if s.on else "(not stopped: no GPU)"), took if good else float("nan"), "s",
          ok_all=good, told=len(seen), exit_ms=max(exits) if exits else None, stopped=s.on)
     for p in innocent + pids:
         g.clean(p)
@@ -434,7 +438,7 @@ def tick(sizes=(100, 1000, 10000), engines=None, counts=(10, 100)):
     m = limits()
     seconds = 2 if args.short else 5
     if engines is None:
-        engines = ["gpu blocks=%d" % b for b in (1, 4, 8, 16)] if args.engine == "gpu" else []
+        engines = ["gpu blocks=%d" % b for b in (1, 4, 8, 16)] if args.engine == "gpu" else ["gpu"] if args.engine == "emu" else []
         engines.append("cpu")
     if args.short:
         sizes = [s for s in sizes if s <= 1000]
@@ -461,7 +465,7 @@ def one_tick(g, n, count, engine, seconds):
     try:
         time.sleep(1)
         total, sample, t = ticks(w, seconds)
-        limit = GOAL.get((n, count)) if engine.startswith("gpu") else None
+        limit = GOAL.get((n, count)) if w.real else None
         name = engine.replace("blocks=", "").replace("gpu", "GPU, blocks").replace("cpu", "CPU engine")
         emit("tick", "%d tasks, %d rules, %s: half" % (n, count, name), at(total, 0.5), "us", limit, tasks=t["tasks"], rules=count, engine=engine,
              p99=at(total, 0.99), sample_p50=at(sample, 0.5), n=len(total), max=t["total_max_us"], missed=t["missed"], rows=t["rows"])
@@ -470,7 +474,7 @@ def one_tick(g, n, count, engine, seconds):
 
 
 def cpu():
-    tick(engines=["gpu", "cpu"] if args.engine == "gpu" else ["cpu"])
+    tick(engines=["cpu"] if args.engine == "cpu" else ["gpu", "cpu"])
 
 
 # ---- sixteen ----------------------------------------------------------------------
@@ -775,7 +779,7 @@ def main():
     global args, out, dir
     p = argparse.ArgumentParser()
     p.add_argument("parts", nargs="+", choices=PARTS)
-    p.add_argument("--engine", default="gpu", choices=("gpu", "cpu"))
+    p.add_argument("--engine", default="gpu", choices=("gpu", "emu", "cpu"))
     p.add_argument("--short", action="store_true")
     args = p.parse_args()
     out = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
