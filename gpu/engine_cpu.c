@@ -55,43 +55,8 @@ static void tick_setup(struct gf_engine *e, struct gf_tick *t)
 	t->in = &e->in;
 	t->out = &e->out;
 	t->regs = e->regs;
+	t->team = NULL;
 	e->in.observe = (uint8_t)__atomic_load_n(&e->observe, __ATOMIC_RELAXED);
-}
-
-/* The template's strings, as the victim's row has them now. */
-static void fill_text(const struct gf_engine *e, struct gf_event *ev)
-{
-	const struct gf_sample *s = &e->target->sample;
-	const struct gf_image_header *img = e->st->img;
-	const struct gf_rule *r;
-	const struct gf_step *step;
-	const struct gf_note *note = GF_SEC(struct gf_note, img, GF_SEC_NOTE);
-	size_t at = 0;
-
-	if (!ev->notes || ev->rule == GF_NONE)
-		return;
-	r = &GF_SEC(struct gf_rule, img, GF_SEC_RULE)[ev->rule];
-	step = &GF_SEC(struct gf_step, img, GF_SEC_STEP)[r->step + ev->step];
-	note += step->notes ? step->note : r->note;
-	for (uint32_t i = 0; i < ev->notes; i++) {
-		const char *p = "?";
-		size_t n = 1;
-
-		if (!note[i].str)
-			continue;
-		if (ev->row != GF_NONE && s->str[note[i].str - 1] && s->str[note[i].str - 1][ev->row].ver) {
-			p = s->str[note[i].str - 1][ev->row].p;
-			n = s->str[note[i].str - 1][ev->row].len;
-		} else if (ev->row != GF_NONE && note[i].str == GF_SF_COMM + 1) {
-			p = ev->comm;
-			n = strnlen(ev->comm, sizeof ev->comm);
-		}
-		if (at + 1 >= sizeof ev->text)
-			return;
-		n = GF_MIN(n, sizeof ev->text - 1 - at);
-		memcpy(ev->text + at, p, n);
-		at += n + 1;
-	}
 }
 
 /* Hands over what a tick had to say. An event is in its ring before the verdicts
@@ -110,7 +75,6 @@ void gf_engine_flush(struct gf_engine *e)
 			continue;
 		}
 		ev->wall_ns = wall;
-		fill_text(e, ev);
 		gf_ring_put(&e->events, ev);
 	}
 	for (uint32_t i = 0; i < out->verdicts_n; i++)

@@ -221,15 +221,22 @@ GF_INLINE void gf_hist_read(const struct gf_hist *h, const struct gf_hist_state 
 	}
 }
 
-/* Everything starts anew: the clock went back. */
-GF_INLINE void gf_hist_reset(const struct gf_hist *h, struct gf_hist_state *hs, uint32_t rows)
+/* Everything starts anew: the clock went back. First the rows, each lane its share; then the rest. */
+GF_INLINE void gf_hist_reset_rows(const struct gf_hist *h, struct gf_hist_state *hs, uint32_t rows, uint32_t lane,
+				  uint32_t lanes)
+{
+	if (!hs->acc_start)
+		return;
+	for (uint32_t i = lane; i < (h->scope == GF_SCOPE_HOST ? 1 : rows); i += lanes)
+		hs->first[i] = 0;
+}
+
+GF_INLINE void gf_hist_reset(struct gf_hist_state *hs)
 {
 	if (!hs->acc_start)
 		return;
 	for (uint32_t k = 0; k < hs->cols; k++)
 		hs->time[k] = 0;
-	for (uint32_t i = 0; i < (h->scope == GF_SCOPE_HOST ? 1 : rows); i++)
-		hs->first[i] = 0;
 	hs->acc_start = 0;
 	hs->then = GF_NONE;
 }

@@ -62,6 +62,7 @@ GF_INLINE void gf_ctx_init(struct gf_ctx *c, const struct gf_sample *s, struct g
 	c->step = GF_SEC(struct gf_step, img, GF_SEC_STEP);
 }
 
+#if GF_WIDTH > 1
 struct gf_regs {
 	double v[GF_VREGS][GF_WIDTH];
 	uint8_t p[GF_PREGS][GF_WIDTH];
@@ -73,6 +74,26 @@ struct gf_result {
 	const uint8_t *p;
 	const double *v, *v2;
 };
+
+#define GF_REG_AT(r, k) ((r)->at[(k) & 15])
+#define GF_REG_SET(r, k, from) ((r)->at[(k) & 15] = (from))
+#define GF_RESULT_NONE { NULL, NULL, NULL }
+#else
+/* One row: a copy is as cheap as a pointer. Each lane has registers of its own, gone when the program ends. */
+struct gf_regs {
+	double v[GF_VREGS][1];
+	uint8_t p[GF_PREGS][1];
+};
+
+struct gf_result {
+	uint8_t p[1];
+	double v[1], v2[1];
+};
+
+#define GF_REG_AT(r, k) ((const double *)(r)->v[(k) & 15])
+#define GF_REG_SET(r, k, from) ((r)->v[(k) & 15][0] = (from)[0])
+#define GF_RESULT_NONE { { 0 }, { 0 }, { 0 } }
+#endif
 
 #define GF_NEAR 0.9999999 /* as near as not yet true can be */
 
@@ -122,17 +143,19 @@ GF_INLINE int gf_interp_load(const struct gf_ctx *c, struct gf_insn in, uint32_t
 	double *d = r->v[in.d & 15];
 	const double *col;
 
+#if GF_WIDTH > 1
 	r->at[in.d & 15] = d;
+#endif
 	switch (in.op) {
 	case GF_OP_LDF:
 		col = c->s->col[in.imm];
 		if (col)
-			r->at[in.d & 15] = col + base;
+			GF_REG_SET(r, in.d, col + base);
 		else
 			gf_fill(d, gf_unknown(), n);
 		return 1;
 	case GF_OP_LDC:
-		r->at[in.d & 15] = c->st->vcol[in.imm] + base;
+		GF_REG_SET(r, in.d, c->st->vcol[in.imm] + base);
 		return 1;
 	case GF_OP_LDH:
 		gf_fill(d, c->s->host[in.imm], n);
@@ -158,7 +181,7 @@ GF_INLINE int gf_interp_load(const struct gf_ctx *c, struct gf_insn in, uint32_t
 GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs *r)
 {
 	double *d = r->v[in.d & 15];
-	const double *a = r->at[in.a & 15], *b = r->at[in.b & 15];
+	const double *a = GF_REG_AT(r, in.a), *b = GF_REG_AT(r, in.b);
 
 	switch (in.op) {
 	case GF_OP_ADD:
@@ -204,7 +227,9 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 	default:
 		return 0;
 	}
+#if GF_WIDTH > 1
 	r->at[in.d & 15] = d;
+#endif
 	return 1;
 }
 
@@ -212,7 +237,7 @@ GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs 
 GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_regs *r)
 {
 	uint8_t *d = r->p[in.d & 15];
-	const double *a = r->at[in.a & 15], *b = r->at[in.b & 15];
+	const double *a = GF_REG_AT(r, in.a), *b = GF_REG_AT(r, in.b);
 	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15];
 
 	switch (in.op) {
@@ -301,8 +326,10 @@ GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, c
 	struct gf_insn in = code[pr->len - 1];
 	uint32_t pc = 0;
 
+#if GF_WIDTH > 1
 	for (uint32_t k = 0; k < GF_VREGS; k++)
 		r->at[k] = r->v[k];
+#endif
 	while (pc < pr->len) {
 		in = code[pc++];
 		if (in.op == GF_OP_END)
@@ -316,11 +343,18 @@ GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, c
 		if (!gf_interp_truth(in, n, r) && !gf_interp_num(in, n, r) && !gf_interp_table(c, in, base, n, r))
 			gf_interp_load(c, in, base, n, r);
 	}
+#if GF_WIDTH > 1
 	ret->p = r->p[in.a & 15];
 	ret->v = r->at[in.b & 15];
 	ret->v2 = r->at[in.imm & 15];
+#else
+	ret->p[0] = r->p[in.a & 15][0];
+	ret->v[0] = r->v[in.b & 15][0];
+	ret->v2[0] = r->v[in.imm & 15][0];
+#endif
 }
 
+#if GF_WIDTH > 1
 /* The CPU engine replaces this by the same function built for the machine's
  * widest vectors; nothing else differs. */
 #ifndef GF_RUN_CHUNK
@@ -338,5 +372,16 @@ static GF_HD __attribute__((noinline, unused)) void gf_run_one(const struct gf_c
 {
 	gf_interp(c, prog, row, 1, r, ret);
 }
+#else
+static GF_HD __attribute__((noinline, unused)) void gf_run_lane(const struct gf_ctx *c, uint32_t prog, uint32_t row,
+							 struct gf_result *ret)
+{
+	struct gf_regs r;
+
+	gf_interp(c, prog, row, 1, &r, ret);
+}
+#define GF_RUN_CHUNK(c, prog, base, r, ret) gf_run_lane((c), (prog), (base), (ret))
+#define gf_run_one(c, prog, row, r, ret) gf_run_lane((c), (prog), (row), (ret))
+#endif
 
 #endif

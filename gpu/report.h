@@ -84,7 +84,37 @@ GF_INLINE uint32_t gf_explain_terms(struct gf_tick *t, uint32_t rule, uint32_t r
 	return n;
 }
 
-/* Terms, and the numbers of the notify template. step: GF_NONE for none. */
+/* The template's strings, as the victim's row has them now. */
+static GF_HD __attribute__((noinline, unused)) void gf_event_text(const struct gf_tick *t, struct gf_event *ev, uint32_t at)
+{
+	const struct gf_note *note = GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE) + at;
+	uint32_t to = 0;
+
+	for (uint32_t i = 0; i < ev->notes; i++) {
+		const struct gf_strref *col = note[i].str ? t->c.s->str[note[i].str - 1] : NULL;
+		const char *p = "?";
+		uint32_t n = 1;
+
+		if (!note[i].str)
+			continue;
+		if (ev->row != GF_NONE && col && col[ev->row].ver) {
+			p = col[ev->row].p;
+			n = col[ev->row].len;
+		} else if (ev->row != GF_NONE && note[i].str == GF_SF_COMM + 1) {
+			p = ev->comm;
+			for (n = 0; n < GF_COMM_LEN && p[n]; n++)
+				;
+		}
+		if (to + 1 >= GF_EVENT_TEXT)
+			return;
+		n = GF_MIN(n, GF_EVENT_TEXT - 1 - to);
+		for (uint32_t k = 0; k < n; k++)
+			ev->text[to + k] = p[k];
+		to += n + 1;
+	}
+}
+
+/* Terms, and the numbers and strings of the notify template. step: GF_NONE for none. */
 GF_INLINE void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_t rule, uint32_t step, uint32_t row)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
@@ -100,6 +130,7 @@ GF_INLINE void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_
 	ev->notes = (uint8_t)GF_MIN(n, GF_EVENT_NOTES);
 	for (uint32_t i = 0; i < ev->notes; i++)
 		ev->note[i] = gf_explain(t, note[at + i].prog, row, &res) ? res.v[0] : gf_unknown();
+	gf_event_text(t, ev, at);
 }
 
 GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row)
@@ -127,12 +158,19 @@ GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, ui
  * classes and exclusions aside, since "why not that one?" is what is asked. */
 GF_INLINE void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pick, const struct gf_choice *ch)
 {
-	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
 	uint32_t top[GF_EVENT_RANKS], lead = GF_MIN(ch->seeds, GF_EVENT_RANKS / 2), n = lead;
 
 	for (uint32_t k = 0; k < lead; k++)
 		top[k] = st->pick[k];
+#if GF_TEAM
+	st->work.leads = lead;
+	for (uint32_t k = 0; k < lead; k++)
+		st->work.lead[k] = top[k];
+	n += gf_top_make(t, GF_TOP_RANK, pick, GF_EVENT_RANKS - lead, top + lead);
+#else
+	const struct gf_sample *s = t->c.s;
+
 	for (uint32_t row = 0; row < s->rows; row++) {
 		uint32_t k, listed = 0;
 		if (st->why[row] == GF_WHY_COUNT)
@@ -146,6 +184,7 @@ GF_INLINE void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pi
 			top[k] = top[k - 1];
 		top[k] = row;
 	}
+#endif
 	for (uint32_t k = 0; k < n; k++)
 		gf_event_rank_put(t, &ev->u.rank[k], top[k]);
 	ev->ranks = (uint8_t)n;

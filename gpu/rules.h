@@ -146,6 +146,52 @@ GF_INLINE void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step
 	gf_event_evidence(t, ev, rule, step, GF_NONE);
 }
 
+/* A task rule's condition for one row. */
+GF_INLINE uint8_t gf_rule_row(const struct gf_tick *t, uint32_t rule, uint32_t row)
+{
+	struct gf_result res;
+	uint8_t x;
+
+	gf_run_one(&t->c, t->c.rule[rule].cond, row, t->regs, &res);
+	x = GF_MIN(t->c.st->hi[row], res.p[0]);
+	return GF_MAX(t->c.st->lo[row], x);
+}
+
+#if GF_TEAM
+/* A rule's truth row by row into st->cond, and the first row of which it is true. For a second time in a tick: holds and
+ * latches that the condition advances stay as they are, since what they are given is the same. a: rule. */
+GF_JOB_BODY gf_job_cond(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+
+	(void)b;
+	(void)c;
+	for (uint32_t row = lane; row < gf_rows_up(t->c.s); row += lanes) {
+		st->cond[row] = gf_rule_row(t, a, row);
+		if (st->cond[row] == GF_TRUE)
+			gf_team_max(&st->work.first, ~row);
+	}
+}
+#endif
+
+/* With one lane it is there, since rules are taken one after the other. With several they were looked at together. */
+GF_INLINE void gf_rule_cond(struct gf_tick *t, uint32_t rule)
+{
+#if GF_TEAM
+	struct gf_work *w = &t->c.st->work;
+
+	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || (w->cond_rule == rule + 1 && w->cond_tick == t->c.st->tick))
+		return;
+	w->first = 0;
+	gf_team_call(t->team, GF_JOB_COND, rule, 0, 0);
+	w->cond_rule = rule + 1;
+	w->cond_tick = t->c.st->tick;
+#else
+	(void)t;
+	(void)rule;
+#endif
+}
+
 /* A step with a selector of its own. NONE: nothing could be chosen. WAIT: there is
  * no room for the verdicts. */
 GF_INLINE enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t max)
@@ -158,6 +204,7 @@ GF_INLINE enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uin
 	struct gf_choice ch;
 	struct gf_event *ev;
 
+	gf_rule_cond(t, rule);
 	gf_select(t, rule, sp, GF_MIN(max, sp->n), &ch);
 	if (!ch.seeds) {
 		rs->victims = 0;
@@ -223,14 +270,19 @@ GF_INLINE uint32_t gf_step_allowed(struct gf_tick *t, uint32_t rule, const struc
 }
 
 /* The first row for which the condition holds, GF_NONE for host rules. */
-GF_INLINE uint32_t gf_rule_first(const struct gf_tick *t, uint32_t rule)
+GF_INLINE uint32_t gf_rule_first(struct gf_tick *t, uint32_t rule)
 {
 	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || t->c.st->rule[rule].truth != GF_TRUE)
 		return GF_NONE;
+#if GF_TEAM
+	gf_rule_cond(t, rule);
+	return ~t->c.st->work.first;
+#else
 	for (uint32_t i = 0; i < t->c.s->rows; i++)
 		if (t->c.st->cond[i] == GF_TRUE)
 			return i;
 	return GF_NONE;
+#endif
 }
 
 /* One later step, due or overdue. WAIT: not yet, nothing was done. */
@@ -385,15 +437,13 @@ GF_INLINE void gf_rule_follow(struct gf_tick *t, uint32_t rule)
 
 GF_STATIC_ASSERT(GF_WIDTH < 256, "rows of a chunk are counted in a byte");
 
-/* Gate and condition. Sets truth, true_rows, and for task rules st->cond. */
-GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
+/* Gate, and the condition of a host rule. Sets truth and true_rows. 1: a task rule whose condition is to be looked at. */
+GF_INLINE int gf_rule_gate(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
-	uint32_t up = gf_rows_up(t->c.s), trues = 0;
 	struct gf_result res;
-	uint8_t top = GF_FALSE;
 
 	rs->true_rows = 0;
 	if (r->gate != GF_NONE) {
@@ -406,15 +456,35 @@ GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
 					gf_hold_born(hs, st, t->c.now);
 				gf_hold_reset(&t->c.hold[st->rule_hold[k]], hs, st->rows_seen);
 			}
-			return;
+			return 0;
 		}
 	}
-	if (!(r->flags & GF_RULE_TASK)) {
-		gf_run_one(&t->c, r->cond, 0, t->regs, &res);
-		rs->truth = res.p[0];
-		rs->true_rows = rs->truth == GF_TRUE;
+#if GF_TEAM
+	if (!(r->flags & GF_RULE_TASK) || t->c.s->rows)
+		for (uint32_t k = st->rule_hold_at[rule]; k < st->rule_hold_at[rule + 1]; k++)
+			gf_hold_born(&st->hold[st->rule_hold[k]], st, t->c.now);
+#endif
+	if (r->flags & GF_RULE_TASK)
+		return 1;
+	gf_run_one(&t->c, r->cond, 0, t->regs, &res);
+	rs->truth = res.p[0];
+	rs->true_rows = rs->truth == GF_TRUE;
+	return 0;
+}
+
+#if !GF_TEAM
+/* Gate and condition. Sets truth, true_rows, and for task rules st->cond. */
+GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
+{
+	const struct gf_rule *r = &t->c.rule[rule];
+	struct gf_state *st = t->c.st;
+	struct gf_rule_state *rs = &st->rule[rule];
+	uint32_t up = gf_rows_up(t->c.s), trues = 0;
+	struct gf_result res;
+	uint8_t top = GF_FALSE;
+
+	if (!gf_rule_gate(t, rule))
 		return;
-	}
 	for (uint32_t base = 0; base < up; base += GF_WIDTH) {
 		const uint8_t *lo = st->lo + base, *hi = st->hi + base;
 		uint8_t *cond = st->cond + base, n = 0;
@@ -435,6 +505,90 @@ GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
 	rs->truth = top;
 	rs->true_rows = trues;
 }
+
+#else
+/* 1 when there may be something to say or to do about a rule although it is not true. */
+GF_INLINE uint8_t gf_rule_busy(const struct gf_rule_state *rs)
+{
+	return rs->phase != GF_PHASE_IDLE || rs->was_true || rs->unsaid || rs->victims;
+}
+
+/* A rule's gate and what can be known of it before its rows are looked at. */
+GF_INLINE int gf_rule_open(struct gf_tick *t, uint32_t rule)
+{
+	struct gf_work *w = &t->c.st->work;
+	struct gf_rule_state *rs = &t->c.st->rule[rule];
+	int open = gf_rule_gate(t, rule);
+
+	if (open)
+		rs->truth = GF_FALSE;
+	w->top[rule] = rs->truth;
+	w->want[rule] = rs->truth == GF_TRUE || gf_rule_busy(rs);
+	return open;
+}
+
+/* All rules. */
+GF_JOB_BODY gf_job_gates(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_work *w = &t->c.st->work;
+	uint32_t rules = t->c.img->sec[GF_SEC_RULE].count, by;
+
+	GF_UNUSED3(a, b, c);
+	for (uint32_t k = gf_team_spread(lane, lanes, rules, &by); k < rules; k += by)
+		if (gf_rule_open(t, k))
+			w->open[gf_team_add(&w->open_n, 1)] = k;
+}
+
+/* Conditions of all task rules that are open, row by row. a: leave them in st->cond (of one rule). */
+GF_JOB_BODY gf_job_truths(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+	struct gf_work *w = &st->work;
+	uint32_t up = gf_rows_up(t->c.s), n = w->open_n, k = lane / up, row = lane % up;
+
+	(void)b;
+	(void)c;
+	while (k < n) {
+		uint32_t rule = w->open[k];
+		uint8_t x = gf_rule_row(t, rule, row);
+		if (a)
+			st->cond[row] = x;
+		if (x == GF_TRUE) {
+			gf_team_one(&st->rule[rule].true_rows);
+			if (a)
+				gf_team_max(&w->first, ~row);
+		}
+		if (x) {
+			gf_team_max(&w->top[rule], x);
+			if (!gf_team_flag(&w->want[rule]))
+				gf_team_flag_set(&w->want[rule], 1);
+		}
+		row += lanes % up;
+		k += lanes / up;
+		if (row >= up) {
+			row -= up;
+			k++;
+		}
+	}
+}
+
+/* One rule, after those before it: gf_work.serial. */
+GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
+{
+	struct gf_work *w = &t->c.st->work;
+
+	if (gf_rule_open(t, rule)) {
+		w->open[0] = rule;
+		w->open_n = 1;
+		w->first = 0;
+		if (t->c.s->rows)
+			gf_team_call(t->team, GF_JOB_TRUTHS, 1, 0, 0);
+		w->cond_rule = rule + 1;
+		w->cond_tick = t->c.st->tick;
+	}
+	t->c.st->rule[rule].truth = (uint8_t)w->top[rule];
+}
+#endif
 
 /* Says when a rule becomes true and when it stops. Unknown does neither. */
 GF_INLINE void gf_rule_edge(struct gf_tick *t, uint32_t rule)
@@ -463,12 +617,11 @@ GF_INLINE void gf_rule_edge(struct gf_tick *t, uint32_t rule)
 	}
 }
 
-/* One rule's part of a tick. */
-GF_INLINE void gf_rule_run(struct gf_tick *t, uint32_t rule)
+/* A rule's part of a tick, its truth being known. */
+GF_INLINE void gf_rule_go(struct gf_tick *t, uint32_t rule)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 
-	gf_rule_truth(t, rule);
 	gf_rule_edge(t, rule);
 	if (rs->phase == GF_PHASE_STEPS)
 		gf_rule_steps(t, rule);
@@ -483,5 +636,47 @@ GF_INLINE void gf_rule_run(struct gf_tick *t, uint32_t rule)
 	else if (rs->phase == GF_PHASE_COOLDOWN)
 		gf_rule_held_back(t, rule, GF_HB_COOLDOWN);
 }
+
+#if !GF_TEAM
+GF_INLINE void gf_rules_run(struct gf_tick *t)
+{
+	uint32_t rules = t->c.img->sec[GF_SEC_RULE].count;
+
+	for (uint32_t k = 0; k < rules; k++)
+		gf_rule_follow(t, k);
+	for (uint32_t k = 0; k < rules; k++) {
+		gf_rule_truth(t, k);
+		gf_rule_go(t, k);
+	}
+}
+#else
+/* All truths together, and then, in order, those rules of which there may be something to say. For the others
+ * gf_rule_go() would do nothing. */
+static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick *t)
+{
+	struct gf_state *st = t->c.st;
+	struct gf_work *w = &st->work;
+	uint32_t rules = t->c.img->sec[GF_SEC_RULE].count;
+
+	if (!w->serial && rules) {
+		w->open_n = 0;
+		gf_team_call(t->team, GF_JOB_GATES, 0, 0, 0);
+		if (w->open_n && t->c.s->rows)
+			gf_team_call(t->team, GF_JOB_TRUTHS, 0, 0, 0);
+	}
+	for (uint32_t k = 0; k < rules; k++)
+		if (w->serial || w->want[k])
+			gf_rule_follow(t, k);
+	for (uint32_t k = 0; k < rules; k++) {
+		if (!w->serial && !w->want[k])
+			continue;
+		if (w->serial)
+			gf_rule_truth(t, k);
+		else
+			st->rule[k].truth = (uint8_t)w->top[k];
+		gf_rule_go(t, k);
+	}
+}
+#endif
 
 #endif

@@ -8,47 +8,9 @@
 
 #include "gpu/family.h"
 #include "gpu/guard.h"
-#include "gpu/interp.h"
-
-struct gf_tick_in {
-	uint64_t budget_window_ns;
-	uint32_t budget_n;
-	uint32_t target;
-	uint8_t observe; /* never act, whatever the rules say */
-	uint8_t gap;     /* time passed unobserved (suspend): runs of true start anew */
-	uint8_t reserved[6];
-};
-
-/* Where a tick puts what it has to say. events has room for events_cap + 1: the
- * last is written and thrown away when there are more. */
-struct gf_tick_out {
-	struct gf_event *events;
-	struct gf_verdict *verdicts;
-	uint64_t *seq; /* next event number; shared with others */
-	uint32_t events_cap, events_n, events_lost;
-	uint32_t verdicts_cap, verdicts_n, verdicts_lost;
-	uint64_t actions;
-};
-
-struct gf_tick {
-	struct gf_ctx c;
-	const struct gf_tick_in *in;
-	struct gf_tick_out *out;
-	struct gf_regs *regs;
-};
-
-/* What a selection found. Seeds are in st->pick, best first; st->why says of
- * every candidate what became of it, of other rows GF_WHY_COUNT. */
-struct gf_choice {
-	uint32_t candidates, never, protect, where, condemned, seeds;
-};
+#include "gpu/job.h"
 
 #define GF_KLASS_PROTECTED 3u
-
-GF_INLINE uint32_t gf_rows_up(const struct gf_sample *s)
-{
-	return GF_MIN((s->rows + GF_ROW_BLOCK - 1) / GF_ROW_BLOCK * GF_ROW_BLOCK, s->cap);
-}
 
 /* One class statement over one row. Unknown protects, and avoids. */
 GF_INLINE void gf_class_row(struct gf_state *st, const struct gf_class *k, uint32_t number, uint32_t row, uint8_t p)
@@ -80,29 +42,40 @@ GF_INLINE void gf_class_row(struct gf_state *st, const struct gf_class *k, uint3
 	}
 }
 
-/* Classes of all rows, once a tick and only when some rule selects. */
-static GF_HD __attribute__((noinline, unused)) void gf_classes_make(struct gf_tick *t)
+/* Classes of all rows. */
+GF_JOB_BODY gf_job_classes(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
 	struct gf_state *st = t->c.st;
 	const struct gf_class *k = GF_SEC(struct gf_class, t->c.img, GF_SEC_CLASS);
 	uint32_t count = t->c.img->sec[GF_SEC_CLASS].count, up = gf_rows_up(t->c.s);
 	struct gf_result res;
 
-	if (st->klass_tick == st->tick)
-		return;
-	st->klass_tick = st->tick;
-	for (uint32_t i = 0; i < up; i++) {
-		st->klass[i] = 1;
-		st->unprot[i] = 0;
-		st->klass_by[i] = GF_NONE;
+	GF_UNUSED3(a, b, c);
+	for GF_SHARE(base, up) {
+		for (uint32_t i = base; i < base + GF_WIDTH; i++) {
+			st->klass[i] = 1;
+			st->unprot[i] = 0;
+			st->klass_by[i] = GF_NONE;
+		}
 	}
 	for (uint32_t j = 0; j < count; j++) {
-		for (uint32_t base = 0; base < up; base += GF_WIDTH) {
+		for GF_SHARE(base, up) {
 			GF_RUN_CHUNK(&t->c, k[j].prog, base, t->regs, &res);
 			for (uint32_t i = 0; i < GF_WIDTH; i++)
 				gf_class_row(st, &k[j], j, base + i, res.p[i]);
 		}
 	}
+}
+
+/* Once a tick and only when some rule selects. */
+static GF_HD __attribute__((noinline, unused)) void gf_classes_make(struct gf_tick *t)
+{
+	struct gf_state *st = t->c.st;
+
+	if (st->klass_tick == st->tick)
+		return;
+	st->klass_tick = st->tick;
+	GF_TICK_CALL(t, GF_JOB_CLASSES, gf_job_classes, 0, 0, 0);
 }
 
 /* 1 when row a ranks before row b, class aside. A total order: two engines, or
@@ -131,6 +104,7 @@ GF_INLINE int gf_pick_before(const struct gf_sample *s, const struct gf_state *s
 	return gf_rank_before(s, st, pick, a, b);
 }
 
+#if !GF_TEAM
 /* Sinks heap[i]; the worst pick is at the root. */
 GF_INLINE void gf_pick_sink(const struct gf_sample *s, struct gf_state *st, uint8_t pick, uint32_t n, uint32_t i)
 {
@@ -175,6 +149,144 @@ GF_INLINE uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, 
 	}
 	return n;
 }
+
+#else
+/* By what rows are ranked in lists of the best: those that may be picked, by class and rank; all that were looked at, by
+ * rank; those that are near, by how near (gf_tick_near). */
+enum gf_top { GF_TOP_PICK, GF_TOP_RANK, GF_TOP_NEAR };
+
+GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
+{
+	if (how == GF_TOP_PICK)
+		return st->why[row] == GF_WHY_CHOSEN;
+	if (how == GF_TOP_NEAR)
+		return st->key[row] == st->key[row];
+	if (st->why[row] == GF_WHY_COUNT)
+		return 0;
+	for (uint32_t k = 0; k < st->work.leads; k++)
+		if (st->work.lead[k] == row)
+			return 0;
+	return 1;
+}
+
+/* Puts a row where it belongs in a list of at most max; returns the new length. */
+GF_INLINE uint32_t gf_top_put(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t n, uint32_t max,
+			      uint32_t row)
+{
+	const struct gf_state *st = t->c.st;
+	uint32_t k = n;
+
+	for (; k; k--) {
+		uint32_t x = list[k - 1];
+		int before = how == GF_TOP_PICK ? gf_pick_before(t->c.s, st, pick, row, x)
+			     : how == GF_TOP_RANK ? gf_rank_before(t->c.s, st, pick, row, x)
+			     : st->key[row] > st->key[x] || (st->key[row] == st->key[x] && row < x);
+		if (!before)
+			break;
+		if (k < max)
+			list[k] = x;
+	}
+	if (k == max)
+		return n;
+	list[k] = row;
+	return GF_MIN(n + 1, max);
+}
+
+/* The best of each group of rows (round 0) or of lists. a: how, pick, max in a byte each; b: round; c: rows or lists. */
+GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_work *w = &t->c.st->work;
+	uint32_t how = a & 255, max = a >> 16 & 255, groups = (c + GF_TOP_GROUP - 1) / GF_TOP_GROUP, by;
+	uint8_t pick = (uint8_t)(a >> 8 & 255);
+	const uint32_t *from = w->list[(b + 1) & 1];
+
+	for (uint32_t g = gf_team_spread(lane, lanes, groups, &by); g < groups; g += by) {
+		uint32_t *to = w->list[b & 1] + g * GF_TOP_MAX, n = 0, end = GF_MIN(c, (g + 1) * GF_TOP_GROUP);
+		for (uint32_t i = g * GF_TOP_GROUP; i < end; i++) {
+			if (!b) {
+				if (gf_top_has(t->c.st, how, i))
+					n = gf_top_put(t, how, pick, to, n, max, i);
+				continue;
+			}
+			for (uint32_t k = 0; k < max && from[i * GF_TOP_MAX + k] != GF_NONE; k++)
+				n = gf_top_put(t, how, pick, to, n, max, from[i * GF_TOP_MAX + k]);
+		}
+		for (; n < max; n++)
+			to[n] = GF_NONE;
+	}
+}
+
+/* The max best rows, best first, into to; returns how many there are. */
+static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_tick *t, uint32_t how, uint8_t pick,
+								   uint32_t max, uint32_t *to)
+{
+	struct gf_work *w = &t->c.st->work;
+	uint32_t lists = t->c.s->rows, round = 0, n = 0;
+
+	if (!max)
+		return 0;
+	do {
+		gf_team_call(t->team, GF_JOB_TOP, how | (uint32_t)pick << 8 | max << 16, round++, lists);
+		lists = (lists + GF_TOP_GROUP - 1) / GF_TOP_GROUP;
+	} while (lists > 16);
+	for (uint32_t i = 0; i < lists; i++) {
+		const uint32_t *from = w->list[(round + 1) & 1] + i * GF_TOP_MAX;
+		for (uint32_t k = 0; k < max && from[k] != GF_NONE; k++)
+			n = gf_top_put(t, how, pick, to, n, max, from[k]);
+	}
+	return n;
+}
+
+/* Of each row that may be picked: how many of a group of others come before it, added up. */
+GF_JOB_BODY gf_job_rank(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_state *st = t->c.st;
+	uint32_t rows = s->rows, groups = (rows + GF_REDUCE - 1) / GF_REDUCE, g = lane / rows, row = lane % rows;
+
+	(void)b;
+	(void)c;
+	while (g < groups) {
+		uint32_t n = 0, end = GF_MIN(rows, (g + 1) * GF_REDUCE);
+		if (st->why[row] == GF_WHY_CHOSEN) {
+			for (uint32_t i = g * GF_REDUCE; i < end; i++)
+				n += st->why[i] == GF_WHY_CHOSEN && i != row && gf_pick_before(s, st, (uint8_t)a, i, row);
+			if (n)
+				gf_team_add(&st->work.rank[row], n);
+		}
+		row += lanes % rows;
+		g += lanes / rows;
+		if (row >= rows) {
+			row -= rows;
+			g++;
+		}
+	}
+}
+
+/* Whoever has fewer than a before it is picked. */
+GF_JOB_BODY gf_job_place(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+
+	(void)b;
+	(void)c;
+	for (uint32_t row = lane; row < t->c.s->rows; row += lanes)
+		if (st->why[row] == GF_WHY_CHOSEN && st->work.rank[row] < a)
+			st->pick[st->work.rank[row]] = row;
+}
+
+/* The max best of the rows with why CHOSEN, of which there are work.count, best first, into st->pick. */
+GF_INLINE uint32_t gf_pick_team(struct gf_tick *t, uint8_t pick, uint32_t max)
+{
+	uint32_t n = GF_MIN(max, t->c.st->work.count);
+
+	if (n <= GF_TOP_MAX)
+		return gf_top_make(t, GF_TOP_PICK, pick, n, t->c.st->pick);
+	gf_team_call(t->team, GF_JOB_RANK, pick, 0, 0);
+	gf_team_call(t->team, GF_JOB_PLACE, n, 0, 0);
+	return n;
+}
+#endif
 
 /* 1 when another rule has the row in this tick. */
 GF_INLINE int gf_condemned(const struct gf_state *st, uint32_t row, uint32_t rule)
@@ -224,7 +336,7 @@ GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf
 	int by_start = step->pick == GF_PICK_OLDEST || step->pick == GF_PICK_NEWEST;
 	int by_task = (t->c.rule[rule].flags & GF_RULE_TASK) != 0;
 	uint8_t where[GF_WIDTH], why;
-	struct gf_result res = { NULL, NULL, NULL };
+	struct gf_result res = GF_RESULT_NONE;
 
 	if (by_task && !gf_any_true(st->cond + base)) {
 		for (uint32_t i = 0; i < GF_WIDTH; i++)
@@ -244,6 +356,9 @@ GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf
 		uint32_t row = base + i;
 		st->why[row] = GF_WHY_COUNT;
 		st->key[row] = gf_unknown();
+#if GF_TEAM
+		st->work.rank[row] = 0;
+#endif
 		if (row >= s->rows || !(s->flags[row] & GF_ROW_VALID) || (by_task && st->cond[row] != GF_TRUE))
 			continue;
 		ch->candidates++;
@@ -270,31 +385,68 @@ GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf
 	}
 }
 
-/* Picks at most max seeds for a step. */
+/* Sorts all rows. a: rule, b: step's number in the image. */
+GF_JOB_BODY gf_job_select(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_choice ch = { 0, 0, 0, 0, 0, 0 }, *to = &t->c.st->work.choice;
+	uint32_t up = gf_rows_up(t->c.s);
+
+	(void)c;
+	for GF_SHARE(base, up)
+		gf_select_chunk(t, a, &t->c.step[b], base, &ch);
+#if GF_TEAM
+	for (uint32_t row = lane; row < up; row += lanes)
+		if (t->c.st->why[row] == GF_WHY_CHOSEN)
+			gf_team_one(&t->c.st->work.count);
+	if (!ch.candidates)
+		return;
+	gf_team_add(&to->candidates, ch.candidates);
+	gf_team_add(&to->never, ch.never);
+	gf_team_add(&to->protect, ch.protect);
+	gf_team_add(&to->where, ch.where);
+	gf_team_add(&to->condemned, ch.condemned);
+#else
+	*to = ch;
+#endif
+}
+
+/* Who was not picked: a is the class of the last who was. */
+GF_JOB_BODY gf_job_why(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+
+	(void)b;
+	(void)c;
+	for (uint32_t row = lane; row < t->c.s->rows; row += lanes) {
+		if (st->why[row] != GF_WHY_CHOSEN)
+			continue;
+		st->why[row] = GF_WHY_RANKED_LOWER;
+		if (st->klass[row] > a)
+			st->why[row] = st->klass[row] == 2 ? GF_WHY_AVOIDED : GF_WHY_NOT_PREFERRED;
+	}
+}
+
+/* Picks at most max seeds for a step. The rule's condition is in st->cond. */
 static GF_HD __attribute__((noinline, unused)) void gf_select(struct gf_tick *t, uint32_t rule,
 							const struct gf_step *step, uint32_t max,
 							struct gf_choice *ch)
 {
-	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
-	uint32_t up = gf_rows_up(s);
 	struct gf_choice zero = { 0, 0, 0, 0, 0, 0 };
 
-	*ch = zero;
 	gf_classes_make(t);
-	for (uint32_t base = 0; base < up; base += GF_WIDTH)
-		gf_select_chunk(t, rule, step, base, ch);
-	ch->seeds = gf_pick_best(s, st, step->pick, GF_MIN(max, GF_MAX_PICK));
+	st->work.choice = zero;
+	st->work.count = 0;
+	GF_TICK_CALL(t, GF_JOB_SELECT, gf_job_select, rule, (uint32_t)(step - t->c.step), 0);
+	*ch = st->work.choice;
+#if GF_TEAM
+	ch->seeds = gf_pick_team(t, step->pick, GF_MIN(max, GF_MAX_PICK));
+#else
+	ch->seeds = gf_pick_best(t->c.s, st, step->pick, GF_MIN(max, GF_MAX_PICK));
+#endif
 	if (!ch->seeds)
 		return;
-	for (uint32_t row = 0; row < s->rows; row++) {
-		uint8_t best = st->klass[st->pick[ch->seeds - 1]];
-		if (st->why[row] != GF_WHY_CHOSEN)
-			continue;
-		st->why[row] = GF_WHY_RANKED_LOWER;
-		if (st->klass[row] > best)
-			st->why[row] = st->klass[row] == 2 ? GF_WHY_AVOIDED : GF_WHY_NOT_PREFERRED;
-	}
+	GF_TICK_CALL(t, GF_JOB_WHY, gf_job_why, st->klass[st->pick[ch->seeds - 1]], 0, 0);
 	for (uint32_t k = 0; k < ch->seeds; k++)
 		st->why[st->pick[k]] = GF_WHY_CHOSEN;
 }
@@ -353,27 +505,137 @@ GF_INLINE int gf_same_group(const struct gf_sample *s, uint8_t group, uint32_t s
 	return col && col[seed] > 0 && col[row] == col[seed];
 }
 
-/* Members of one seed's group that may be touched, the seed first. */
-GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed,
-				    struct gf_members *m)
+/* Rows of a seed's group that may be touched: 1 in scratch_p. a: rule, b: group, c: seed. */
+GF_JOB_BODY gf_job_group(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_state *st = t->c.st;
+	uint8_t *in = st->scratch_p;
+
+	for (uint32_t row = lane; row < gf_rows_up(s); row += lanes) {
+		in[row] = row < s->rows && (s->flags[row] & GF_ROW_VALID) && gf_same_group(s, (uint8_t)b, c, row) &&
+			  gf_member_why(s, st, row, a) == GF_WHY_CHOSEN;
+#if GF_TEAM
+		if (in[row])
+			gf_team_one(&st->work.count);
+#endif
+	}
+}
+
+/* Members of a tree where its forest was made: parents first, so that a stopped or killed parent starts no more children. */
+GF_INLINE void gf_tree_members(struct gf_tick *t, uint32_t rule, uint32_t seed, struct gf_members *m)
 {
 	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
 	const struct gf_family *f = &st->family;
 	uint8_t *in = st->scratch_p;
 
+	for (uint32_t k = f->n; k-- > 0;) {
+		uint32_t row = f->order[k], up = f->up[row];
+		in[row] = (uint8_t)(row == seed || (up != GF_NONE && in[up]));
+		if (in[row] && gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN)
+			gf_member_add(s, st, row, m);
+	}
+}
+
+#if GF_TEAM
+/* The same without a forest: each row looks whether the seed is above it. a: rule, c: seed. */
+GF_JOB_BODY gf_job_tree(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_state *st = t->c.st;
+
+	(void)b;
+	for (uint32_t row = lane; row < gf_rows_up(s); row += lanes) {
+		uint8_t under = 0;
+		if (row < s->rows && (s->flags[row] & GF_ROW_VALID) && gf_family_climb(s, &st->family, row, c, &under))
+			gf_team_max(&st->work.cyclic, 1);
+		st->scratch_p[row] = under && gf_member_why(s, st, row, a) == GF_WHY_CHOSEN;
+		if (st->scratch_p[row])
+			gf_team_one(&st->work.count);
+	}
+}
+
+/* Rows marked in scratch_p, work.count of them, by row, into rank. */
+GF_INLINE uint32_t gf_marked_rows(struct gf_state *st)
+{
+	const uint64_t *words = (const uint64_t *)(const void *)st->scratch_p;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; n < st->work.count; i++) {
+		if (!words[i])
+			continue;
+		for (uint32_t k = 0; k < 8; k++)
+			if (st->scratch_p[i * 8 + k])
+				st->work.rank[n++] = i * 8 + k;
+	}
+	return n;
+}
+
+/* 1 when row a comes after row b in a tree: parents first, and as gf_tree_members() goes through them. */
+GF_INLINE int gf_tree_after(const struct gf_family *f, uint32_t a, uint32_t b)
+{
+	return f->depth[a] != f->depth[b] ? f->depth[a] > f->depth[b] : a < b;
+}
+
+GF_INLINE void gf_tree_sink(const struct gf_family *f, uint32_t *h, uint32_t n, uint32_t i)
+{
+	uint32_t x = h[i];
+
+	for (uint32_t k = 2 * i + 1; k < n; k = 2 * i + 1) {
+		if (k + 1 < n && gf_tree_after(f, h[k + 1], h[k]))
+			k++;
+		if (!gf_tree_after(f, h[k], x))
+			break;
+		h[i] = h[k];
+		i = k;
+	}
+	h[i] = x;
+}
+
+static GF_HD __attribute__((noinline, unused)) void gf_tree_sort(const struct gf_family *f, uint32_t *h, uint32_t n)
+{
+	for (uint32_t k = n / 2; k-- > 0;)
+		gf_tree_sink(f, h, n, k);
+	for (uint32_t k = n; k > 1; k--) {
+		uint32_t last = h[0];
+		h[0] = h[k - 1];
+		h[k - 1] = last;
+		gf_tree_sink(f, h, k - 1, 0);
+	}
+}
+#endif
+
+/* Members of one seed's group that may be touched, the seed first. */
+GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed,
+				    struct gf_members *m)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_state *st = t->c.st;
+
 	gf_member_add(s, st, seed, m);
 	if (group == GF_GROUP_ONE)
 		return;
+#if GF_TEAM
+	uint32_t n;
+
+	st->work.count = 0;
+	st->work.cyclic = 0;
+	gf_team_call(t->team, group == GF_GROUP_TREE ? GF_JOB_TREE : GF_JOB_GROUP, rule, group, seed);
+	if (st->work.cyclic) {
+		gf_family_make(t);
+		gf_tree_members(t, rule, seed, m);
+		return;
+	}
+	n = gf_marked_rows(st);
+	if (group == GF_GROUP_TREE)
+		gf_tree_sort(&st->family, st->work.rank, n);
+	for (uint32_t k = 0; k < n; k++)
+		gf_member_add(s, st, st->work.rank[k], m);
+#else
 	if (group == GF_GROUP_TREE) {
-		/* Parents first, so that a stopped or killed parent starts no more children. */
-		gf_family_make(s, st);
-		for (uint32_t k = f->n; k-- > 0;) {
-			uint32_t row = f->order[k], up = f->up[row];
-			in[row] = (uint8_t)(row == seed || (up != GF_NONE && in[up]));
-			if (in[row] && gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN)
-				gf_member_add(s, st, row, m);
-		}
+		gf_family_make(t);
+		gf_tree_members(t, rule, seed, m);
 		return;
 	}
 	for (uint32_t row = 0; row < s->rows; row++) {
@@ -381,6 +643,7 @@ GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group,
 		    gf_member_why(s, st, row, rule) == GF_WHY_CHOSEN)
 			gf_member_add(s, st, row, m);
 	}
+#endif
 }
 
 /* All members of the picked seeds into st->member. */

@@ -207,6 +207,8 @@ static void make_fixed(struct gf_state *st)
 	st->member = block_new(st, sizeof *st->member * GF_STATE_VICTIMS);
 	st->family.count = block_new(st, sizeof *st->family.count * (st->cap + 1));
 	st->budget_at = block_new(st, sizeof *st->budget_at * GF_BUDGET_MAX);
+	st->work.plan = block_new(st, sizeof *st->work.plan * gf_plan_words(img));
+	st->work.mem = block_new(st, gf_work_layout(img, st->cap, NULL, &st->work));
 }
 
 static void drop_fixed(struct gf_state *st)
@@ -229,6 +231,8 @@ static void drop_fixed(struct gf_state *st)
 	block_free(st->member, sizeof *st->member * GF_STATE_VICTIMS);
 	block_free(st->family.count, sizeof *st->family.count * (st->cap + 1));
 	block_free(st->budget_at, sizeof *st->budget_at * GF_BUDGET_MAX);
+	block_free(st->work.plan, sizeof *st->work.plan * gf_plan_words(img));
+	block_free(st->work.mem, gf_work_layout(img, st->cap, NULL, &st->work));
 }
 
 /* Which holds a rule's condition updates: to be reset while its gate is shut.
@@ -281,6 +285,8 @@ int gf_state_create(const struct gf_image_header *img, uint32_t cap, struct gf_s
 				  img->sec[GF_SEC_RULE].count, cap);
 	}
 	memset(st->match_fresh, 1, img->sec[GF_SEC_MATCH].count);
+	gf_plan_make(img, st->work.plan, &st->work);
+	gf_work_layout(img, cap, st->work.mem, &st->work);
 	find_rule_holds(st);
 	*ret = st;
 	return 0;

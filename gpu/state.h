@@ -93,6 +93,59 @@ struct gf_family {
 	uint64_t tick;   /* for which it was made */
 };
 
+#define GF_TOP_GROUP 32u /* rows, then lists, of which the best are put into one list */
+#define GF_TOP_MAX 8u    /* entries of a list */
+
+/* An aggregate while lanes add to it; zero between ticks. */
+struct gf_agg_sum {
+	uint64_t best; /* MAX, MIN: the value as an ordered integer (gf_agg_code), 0: none */
+	uint32_t trues, top, lost, reserved;
+};
+
+/* How much of something there was, over rows. */
+struct gf_choice {
+	uint32_t candidates, never, protect, where, condemned, seeds;
+};
+
+/* What a level of programs needs when its job is done. */
+enum gf_level_what { GF_LEVEL_AGGS = 1, GF_LEVEL_SUMS = 2, GF_LEVEL_COLS = 4 };
+
+/* How a team does a tick: first what follows from the image, then what its lanes share. One lane needs none of it, and
+ * touches no page of it. */
+struct gf_work {
+	/* Programs of the tick in levels: those of one level need nothing of each other but what they left in the same row,
+	 * and are run in one job (gpu/plan.c). */
+	uint32_t levels, prog_holds, fields;
+	uint8_t serial; /* what a rule reads depends on how far the rules before it have come: one after the other */
+	uint8_t fresh;  /* some match is */
+	uint8_t reserved[2];
+	uint32_t *plan;       /* the words of all that follow */
+	uint32_t level_at;    /* [levels + 1] into order */
+	uint32_t level_what;  /* [levels] enum gf_level_what */
+	uint32_t order;       /* [tick programs] by level, then by number */
+	uint32_t prog_hold;   /* [prog_holds] holds (no latches) that programs of the tick advance */
+	uint32_t sum;         /* [aggs] SUM: its number among those, else GF_NONE */
+	uint32_t sums;
+	/* shared by lanes */
+	void *mem;
+	struct gf_agg_sum *acc; /* [aggs] */
+	double *x;            /* [sums][cap] */
+	double *part;         /* [sums][cap / GF_REDUCE] */
+	uint32_t *top;        /* [rules] truth so far */
+	uint32_t *open;       /* [rules] task rules whose gate is open, in any order */
+	uint8_t *want;        /* [rules] the leader has something to do for it */
+	uint32_t *rank;       /* [cap] how many rank before the row; members of a tree */
+	uint32_t *list[2];    /* lists of GF_TOP_MAX rows, of each GF_TOP_GROUP */
+	uint32_t open_n;
+	uint32_t count;       /* of what a job counts */
+	uint32_t first;       /* ~ the first row */
+	uint32_t cyclic;      /* some parents are in a circle */
+	uint32_t cond_rule;   /* whose truth is in cond, + 1 */
+	uint64_t cond_tick;
+	struct gf_choice choice;
+	uint32_t lead[GF_TOP_MAX], leads; /* rows that are not to be listed */
+};
+
 /* Which tables of an old state a new one takes over; made by the caller's thread. */
 struct gf_adoption;
 
@@ -144,11 +197,18 @@ struct gf_state {
 	/* budget: a ring of the last actions' times over all rules */
 	uint64_t *budget_at;   /* [GF_BUDGET_MAX] */
 	uint32_t budget_head, budget_n;
+	struct gf_work work;
 	struct gf_state_priv *priv; /* allocations, gpu/state.c */
 };
 
 #if !defined(__CUDACC__)
 #include "gpufas/err.h"
+
+/* The plan of an image: how many words it takes, and the words. */
+size_t gf_plan_words(const struct gf_image_header *img);
+void gf_plan_make(const struct gf_image_header *img, uint32_t *words, struct gf_work *w);
+/* Lays out what lanes share from base on (which is not touched); returns its size. */
+size_t gf_work_layout(const struct gf_image_header *img, uint32_t cap, void *base, struct gf_work *w);
 
 /* A state for a verified image over a sample of cap rows (a multiple of
  * GF_ROW_BLOCK). -ENOMEM, -EINVAL. */

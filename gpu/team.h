@@ -68,7 +68,8 @@ GF_INLINE uint32_t gf_team_add(uint32_t *p, uint32_t n)
 GF_INLINE void gf_team_max(uint32_t *p, uint32_t n)
 {
 #if defined(__CUDA_ARCH__)
-	atomicMax(p, n);
+	if (*(volatile uint32_t *)p < n) /* most often it is not the first to say so */
+		atomicMax(p, n);
 #elif GF_TEAM
 	uint32_t was = __atomic_load_n(p, __ATOMIC_RELAXED);
 	while (was < n && !__atomic_compare_exchange_n(p, &was, n, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -88,6 +89,67 @@ GF_INLINE void gf_team_add64(uint64_t *p, uint64_t n)
 #else
 	*p += n;
 #endif
+}
+
+/* The same of 64 bits. */
+GF_INLINE void gf_team_max64(uint64_t *p, uint64_t n)
+{
+#if defined(__CUDA_ARCH__)
+	if (*(volatile uint64_t *)p < n)
+		atomicMax((unsigned long long *)p, (unsigned long long)n);
+#elif GF_TEAM
+	uint64_t was = __atomic_load_n(p, __ATOMIC_RELAXED);
+	while (was < n && !__atomic_compare_exchange_n(p, &was, n, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+#else
+	if (*p < n)
+		*p = n;
+#endif
+}
+
+/* Counts one. Many lanes do so at once, most of them in the same word: on the device one of a warp does it for all. */
+GF_INLINE void gf_team_one(uint32_t *p)
+{
+#if defined(__CUDA_ARCH__)
+	uint32_t peers = __match_any_sync(__activemask(), (unsigned long long)(uintptr_t)p);
+	uint32_t me;
+
+	asm("mov.u32 %0, %%laneid;" : "=r"(me));
+	if (__ffs((int)peers) - 1 == (int)me)
+		atomicAdd(p, (uint32_t)__popc(peers));
+#else
+	gf_team_add(p, 1);
+#endif
+}
+
+/* A mark that any lane may set, or look at, within a job: it is a hint, or all set it alike. */
+GF_INLINE uint8_t gf_team_flag(const uint8_t *p)
+{
+#if GF_TEAM && !defined(__CUDACC__)
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+#else
+	return *p;
+#endif
+}
+
+GF_INLINE void gf_team_flag_set(uint8_t *p, uint8_t x)
+{
+#if GF_TEAM && !defined(__CUDACC__)
+	__atomic_store_n(p, x, __ATOMIC_RELAXED);
+#else
+	*p = x;
+#endif
+}
+
+/* The number from which on a lane takes those of n things that lanes do one at a time, and how many it goes on by. Lanes
+ * of a warp that are on different things wait for one another: where there are enough, things are a warp apart. GF_NONE:
+ * this lane takes none. */
+GF_INLINE uint32_t gf_team_spread(uint32_t lane, uint32_t lanes, uint32_t n, uint32_t *by)
+{
+	uint32_t apart = n && lanes / n > 1 ? GF_MIN(lanes / n, 32u) : 1;
+
+	*by = lanes / apart;
+	return lane % apart || lane / apart >= *by ? GF_NONE : lane / apart;
 }
 
 #if GF_TEAM
@@ -144,7 +206,8 @@ static inline void gf_team_barrier(const struct gf_team *t)
 static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call);
 
 /* Leader. */
-GF_INLINE void gf_team_call(struct gf_team *t, uint32_t job, uint32_t a, uint32_t b, uint32_t c)
+static GF_HD __attribute__((noinline, unused)) void gf_team_call(struct gf_team *t, uint32_t job, uint32_t a,
+							   uint32_t b, uint32_t c)
 {
 	struct gf_call call = { job, a, b, c };
 

@@ -20,25 +20,20 @@ GF_INLINE uint8_t gf_dfa_run(const uint8_t *data, const struct gf_dfa *d, const 
 	return data[d->accept_off + state] == 1 ? GF_TRUE : GF_FALSE;
 }
 
-/* Brings the matches on one string field up to date: a string is run through its
- * automata when it changed, not every tick. */
-GF_INLINE void gf_tick_match(struct gf_tick *t, uint32_t field)
+/* Brings the matches on one string field up to date in rows [base, base + n): a string
+ * is run through its automata when it changed, not every tick. */
+GF_INLINE void gf_tick_match(struct gf_tick *t, uint32_t field, uint32_t base, uint32_t n)
 {
 	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
 	const struct gf_match *m = GF_SEC(struct gf_match, t->c.img, GF_SEC_MATCH);
 	const struct gf_dfa *dfa = GF_SEC(struct gf_dfa, t->c.img, GF_SEC_DFA);
 	const uint8_t *data = GF_SEC(uint8_t, t->c.img, GF_SEC_DFADATA);
-	uint32_t count = t->c.img->sec[GF_SEC_MATCH].count, used = 0, fresh = 0;
+	uint32_t count = t->c.img->sec[GF_SEC_MATCH].count, end = GF_MIN(base + n, s->rows);
 	uint32_t *seen = st->str_ver[field];
+	uint8_t fresh = st->work.fresh;
 
-	for (uint32_t k = 0; k < count; k++) {
-		used |= m[k].field == field;
-		fresh |= m[k].field == field && st->match_fresh[k];
-	}
-	if (!used)
-		return;
-	for (uint32_t row = 0; row < s->rows; row++) {
+	for (uint32_t row = base; row < end; row++) {
 		const struct gf_strref *str = s->str[field] ? &s->str[field][row] : NULL;
 		uint32_t ver = str ? str->ver : 0;
 		int changed = seen[row] != ver;
@@ -53,9 +48,6 @@ GF_INLINE void gf_tick_match(struct gf_tick *t, uint32_t field)
 		if (changed)
 			seen[row] = ver;
 	}
-	for (uint32_t k = 0; k < count; k++)
-		if (m[k].field == field)
-			st->match_fresh[k] = 0;
 }
 
 /* A row with a new identity remembers nothing. */
@@ -81,21 +73,59 @@ GF_INLINE void gf_tick_new_row(struct gf_tick *t, uint32_t row)
 }
 
 /* Who is where, and who may be believed. */
-GF_INLINE void gf_tick_rows(struct gf_tick *t)
+GF_INLINE void gf_tick_row(struct gf_tick *t, uint32_t row)
 {
 	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
-	uint32_t up = gf_rows_up(s);
+	uint8_t f = row < s->rows ? s->flags[row] : 0;
+	uint8_t valid = (f & GF_ROW_VALID) != 0, torn = valid && (f & GF_ROW_TORN);
 
-	for (uint32_t row = 0; row < up; row++) {
-		uint8_t f = row < s->rows ? s->flags[row] : 0;
-		uint8_t valid = (f & GF_ROW_VALID) != 0, torn = valid && (f & GF_ROW_TORN);
-		st->lo[row] = torn ? GF_UNKNOWN : GF_FALSE;
-		st->hi[row] = (uint8_t)(torn ? GF_UNKNOWN : (valid ? GF_TRUE : GF_FALSE));
-		if (valid && (st->row_gen[row] != s->gen[row] || !st->row_since[row]))
-			gf_tick_new_row(t, row);
+	st->lo[row] = torn ? GF_UNKNOWN : GF_FALSE;
+	st->hi[row] = (uint8_t)(torn ? GF_UNKNOWN : (valid ? GF_TRUE : GF_FALSE));
+	if (valid && (st->row_gen[row] != s->gen[row] || !st->row_since[row]))
+		gf_tick_new_row(t, row);
+}
+
+/* What has to be there before the programs of the tick: rows, matches, and what holds and histories have of no row. */
+GF_JOB_BODY gf_job_rows(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+	uint32_t up = gf_rows_up(t->c.s), progs = t->c.img->tick_progs, by;
+
+	GF_UNUSED3(a, b, c);
+	for GF_SHARE(base, up) {
+		for (uint32_t i = 0; i < GF_WIDTH; i++)
+			gf_tick_row(t, base + i);
+		for (uint32_t f = 0; f < GF_SF_COUNT; f++)
+			if (st->work.fields & 1u << f)
+				gf_tick_match(t, f, base, GF_WIDTH);
 	}
-	st->rows_seen = GF_MAX(st->rows_seen, up);
+	for (uint32_t k = gf_team_spread(lane, lanes, progs, &by); k < progs; k += by) {
+		const struct gf_prog *pr = &t->c.prog[k];
+		if (pr->sink == GF_SINK_HIST)
+			gf_hist_begin(&t->c.hist[pr->target], &st->hist[pr->target], t->c.now);
+	}
+#if GF_TEAM
+	for (uint32_t k = lane; k < st->work.prog_holds; k += lanes) {
+		uint32_t hold = st->work.plan[st->work.prog_hold + k];
+		if (t->c.hold[hold].scope == GF_SCOPE_HOST || up)
+			gf_hold_born(&st->hold[hold], st, t->c.now);
+	}
+#endif
+}
+
+GF_INLINE void gf_tick_rows(struct gf_tick *t)
+{
+	struct gf_state *st = t->c.st;
+	uint32_t matches = t->c.img->sec[GF_SEC_MATCH].count;
+
+	GF_TICK_CALL(t, GF_JOB_ROWS, gf_job_rows, 0, 0, 0);
+	st->rows_seen = GF_MAX(st->rows_seen, gf_rows_up(t->c.s));
+	if (!st->work.fresh)
+		return;
+	for (uint32_t k = 0; k < matches; k++)
+		st->match_fresh[k] = 0;
+	st->work.fresh = 0;
 }
 
 /* Sums x[0..64) in a fixed shape. */
@@ -109,6 +139,13 @@ GF_INLINE double gf_reduce_sum(double *x)
 
 #define GF_SPAN (GF_WIDTH >= GF_REDUCE ? GF_WIDTH : GF_REDUCE)
 
+/* MAX, MIN: zero of either sign is zero, so that it does not matter which of several came first. */
+GF_INLINE double gf_agg_best(double best)
+{
+	return best + 0.0;
+}
+
+#if !GF_TEAM
 /* A program whose result goes to an aggregate. */
 GF_INLINE void gf_tick_agg(struct gf_tick *t, uint32_t prog)
 {
@@ -158,22 +195,136 @@ GF_INLINE void gf_tick_agg(struct gf_tick *t, uint32_t prog)
 		st->agg[number] = top == GF_UNKNOWN ? gf_unknown() : (top == GF_TRUE ? 1.0 : 0.0);
 		break;
 	default:
-		st->agg[number] = trues && !lost ? best : gf_unknown();
+		st->agg[number] = trues && !lost ? gf_agg_best(best) : gf_unknown();
 		break;
 	}
 }
 
-/* A program whose result goes to a column, then the column's transform. */
-GF_INLINE void gf_tick_col(struct gf_tick *t, uint32_t prog)
+#else
+/* Numbers as integers of the same order; never 0. */
+GF_INLINE uint64_t gf_agg_code(double v)
+{
+	union { uint64_t u; double d; } x;
+
+	x.d = gf_agg_best(v);
+	return x.u >> 63 ? ~x.u : x.u | 1ull << 63;
+}
+
+GF_INLINE double gf_agg_decode(uint64_t code)
+{
+	union { uint64_t u; double d; } x;
+
+	x.u = code >> 63 ? code & ~(1ull << 63) : ~code;
+	return x.d;
+}
+
+/* A lane's part of an aggregate: counts and bests go to gf_work.acc, what is to be summed up to gf_work.x. */
+GF_INLINE void gf_tick_agg_rows(struct gf_tick *t, uint32_t prog, uint32_t lane, uint32_t lanes)
 {
 	struct gf_state *st = t->c.st;
 	uint32_t number = t->c.prog[prog].target, up = gf_rows_up(t->c.s);
-	uint8_t kind = GF_SEC(struct gf_col, t->c.img, GF_SEC_COL)[number].kind;
+	const struct gf_agg *agg = &GF_SEC(struct gf_agg, t->c.img, GF_SEC_AGG)[number];
+	struct gf_agg_sum *acc = &st->work.acc[number];
+	uint8_t kind = agg->kind, least = agg->maybe ? GF_UNKNOWN : GF_TRUE;
+	double far = kind == GF_AGG_MIN ? -gf_infinity() : gf_infinity();
+	double *x = kind == GF_AGG_SUM ? st->work.x + (size_t)st->work.plan[st->work.sum + number] * st->cap : NULL;
+	struct gf_result res;
+
+	for (uint32_t row = lane; row < up; row += lanes) {
+		uint8_t lo = st->lo[row], hi = st->hi[row], p;
+		double v;
+		gf_run_lane(&t->c, prog, row, &res);
+		p = GF_MIN(hi, res.p[0]);
+		p = GF_MAX(lo, p);
+		v = lo == GF_UNKNOWN || (p == GF_UNKNOWN && res.v[0] != res.v[0]) ? far : res.v[0];
+		if (x)
+			x[row] = p >= least ? v : 0.0;
+		if (kind == GF_AGG_ANY && p)
+			gf_team_max(&acc->top, p);
+		if (p < least || x || kind == GF_AGG_ANY)
+			continue;
+		gf_team_one(&acc->trues);
+		if (kind == GF_AGG_COUNT)
+			continue;
+		if (v != v)
+			gf_team_max(&acc->lost, 1);
+		else
+			gf_team_max64(&acc->best, kind == GF_AGG_MAX ? gf_agg_code(v) : ~gf_agg_code(v));
+	}
+}
+
+/* A sum's groups of rows. a: level. */
+GF_JOB_BODY gf_job_sums(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_work *w = &t->c.st->work;
+	const uint32_t *at = w->plan + w->level_at + a;
+	uint32_t cap = t->c.st->cap, groups = gf_rows_up(t->c.s) / GF_REDUCE;
+
+	(void)b;
+	(void)c;
+	for (uint32_t k = at[0]; k < at[1]; k++) {
+		const struct gf_prog *pr = &t->c.prog[w->plan[w->order + k]];
+		uint32_t n = pr->sink == GF_SINK_AGG ? w->plan[w->sum + pr->target] : GF_NONE;
+		if (n == GF_NONE)
+			continue;
+		for (uint32_t g = lane; g < groups; g += lanes)
+			w->part[(size_t)n * (cap / GF_REDUCE) + g] = gf_reduce_sum(w->x + (size_t)n * cap + g * GF_REDUCE);
+	}
+}
+
+/* Aggregates from what lanes left. a: level. */
+GF_JOB_BODY gf_job_aggs(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+	struct gf_work *w = &st->work;
+	const struct gf_agg *agg = GF_SEC(struct gf_agg, t->c.img, GF_SEC_AGG);
+	const uint32_t *at = w->plan + w->level_at + a;
+	uint32_t groups = gf_rows_up(t->c.s) / GF_REDUCE, n = at[1] - at[0], by;
+	struct gf_agg_sum zero = { 0, 0, 0, 0, 0 };
+
+	(void)b;
+	(void)c;
+	for (uint32_t k = gf_team_spread(lane, lanes, n, &by); k < n; k += by) {
+		const struct gf_prog *pr = &t->c.prog[w->plan[w->order + at[0] + k]];
+		struct gf_agg_sum x;
+		const double *part;
+		double v = 0;
+		if (pr->sink != GF_SINK_AGG || pr->scope != GF_SCOPE_TASK)
+			continue;
+		x = w->acc[pr->target];
+		w->acc[pr->target] = zero;
+		switch (agg[pr->target].kind) {
+		case GF_AGG_COUNT:
+			v = (double)x.trues;
+			break;
+		case GF_AGG_SUM:
+			part = w->part + (size_t)w->plan[w->sum + pr->target] * (st->cap / GF_REDUCE);
+			for (uint32_t g = 0; g < groups; g++)
+				v = v + part[g];
+			break;
+		case GF_AGG_ANY:
+			v = x.top == GF_UNKNOWN ? gf_unknown() : (x.top == GF_TRUE ? 1.0 : 0.0);
+			break;
+		default:
+			v = !x.trues || x.lost ? gf_unknown()
+			    : gf_agg_decode(agg[pr->target].kind == GF_AGG_MAX ? x.best : ~x.best);
+			break;
+		}
+		st->agg[pr->target] = v;
+	}
+}
+#endif
+
+/* A program whose result goes to a column. */
+GF_INLINE void gf_tick_col_rows(struct gf_tick *t, uint32_t prog, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+	uint32_t number = t->c.prog[prog].target, up = gf_rows_up(t->c.s);
 	double *v = st->vcol[number];
 	uint8_t *p = st->pcol[number];
 	struct gf_result res;
 
-	for (uint32_t base = 0; base < up; base += GF_WIDTH) {
+	for GF_SHARE(base, up) {
 		GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
 		for (uint32_t i = 0; i < GF_WIDTH; i++) {
 			uint8_t lo = st->lo[base + i], hi = st->hi[base + i], x;
@@ -185,15 +336,22 @@ GF_INLINE void gf_tick_col(struct gf_tick *t, uint32_t prog)
 			}
 		}
 	}
-	if (kind == GF_COL_TREE)
-		gf_family_sum(t->c.s, st, v);
-	else if (kind == GF_COL_PARENT)
-		gf_family_of_parent(t->c.s, st, p);
-	else if (kind == GF_COL_ANCESTOR)
-		gf_family_ancestor(t->c.s, st, p);
 }
 
-GF_INLINE void gf_tick_hist(struct gf_tick *t, uint32_t prog)
+/* Then the column's transform, when all rows are there. */
+GF_INLINE void gf_tick_col(struct gf_tick *t, uint32_t number)
+{
+	uint8_t kind = GF_SEC(struct gf_col, t->c.img, GF_SEC_COL)[number].kind;
+
+	if (kind == GF_COL_TREE)
+		gf_family_sum(t, t->c.st->vcol[number]);
+	else if (kind == GF_COL_PARENT)
+		gf_family_of_parent(t, number);
+	else if (kind == GF_COL_ANCESTOR)
+		gf_family_ancestor(t, number);
+}
+
+GF_INLINE void gf_tick_hist_rows(struct gf_tick *t, uint32_t prog, uint32_t lane, uint32_t lanes)
 {
 	struct gf_state *st = t->c.st;
 	const struct gf_prog *pr = &t->c.prog[prog];
@@ -203,16 +361,9 @@ GF_INLINE void gf_tick_hist(struct gf_tick *t, uint32_t prog)
 	struct gf_result res;
 	uint8_t ok[GF_WIDTH];
 
-	gf_hist_begin(h, hs, t->c.now);
-	if (pr->scope == GF_SCOPE_HOST) {
-		gf_run_one(&t->c, prog, 0, t->regs, &res);
-		ok[0] = 1;
-		gf_hist_push(h, hs, t->c.now, 0, 1, res.v, ok);
-		return;
-	}
 	if (h->scope != GF_SCOPE_TASK)
 		return;
-	for (uint32_t base = 0; base < up; base += GF_WIDTH) {
+	for GF_SHARE(base, up) {
 		GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
 		for (uint32_t i = 0; i < GF_WIDTH; i++)
 			ok[i] = st->hi[base + i] == GF_TRUE;
@@ -220,28 +371,98 @@ GF_INLINE void gf_tick_hist(struct gf_tick *t, uint32_t prog)
 	}
 }
 
-/* A program that runs every tick. */
-GF_INLINE void gf_tick_prog(struct gf_tick *t, uint32_t prog)
+/* A program of host scope that runs every tick. */
+GF_INLINE void gf_tick_host(struct gf_tick *t, uint32_t prog)
 {
 	const struct gf_prog *pr = &t->c.prog[prog];
+	struct gf_result res;
+	uint8_t ok = 1;
+
+	gf_run_one(&t->c, prog, 0, t->regs, &res);
+	if (pr->sink == GF_SINK_HIST)
+		gf_hist_push(&t->c.hist[pr->target], &t->c.st->hist[pr->target], t->c.now, 0, 1, res.v, &ok);
+	else if (pr->sink == GF_SINK_AGG)
+		t->c.st->agg[pr->target] = res.v[0];
+}
+
+/* A program that runs every tick over a lane's rows, up to where all lanes' rows are needed. */
+GF_INLINE void gf_tick_prog_rows(struct gf_tick *t, uint32_t prog, uint32_t lane, uint32_t lanes)
+{
 	uint32_t up = gf_rows_up(t->c.s);
+	uint8_t sink = t->c.prog[prog].sink;
 	struct gf_result res;
 
-	if (pr->sink == GF_SINK_HIST) {
-		gf_tick_hist(t, prog);
-	} else if (pr->scope == GF_SCOPE_HOST) {
-		gf_run_one(&t->c, prog, 0, t->regs, &res);
-		if (pr->sink == GF_SINK_AGG)
-			t->c.st->agg[pr->target] = res.v[0];
-	} else if (pr->sink == GF_SINK_AGG) {
+	if (sink == GF_SINK_HIST) {
+		gf_tick_hist_rows(t, prog, lane, lanes);
+	} else if (sink == GF_SINK_COL) {
+		gf_tick_col_rows(t, prog, lane, lanes);
+	} else if (sink == GF_SINK_AGG) {
+#if GF_TEAM
+		gf_tick_agg_rows(t, prog, lane, lanes);
+#else
 		gf_tick_agg(t, prog);
-	} else if (pr->sink == GF_SINK_COL) {
-		gf_tick_col(t, prog);
+#endif
 	} else {
-		for (uint32_t base = 0; base < up; base += GF_WIDTH)
+		for GF_SHARE(base, up)
 			GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
 	}
 }
+
+#if !GF_TEAM
+/* The programs of the tick, in their order. */
+GF_INLINE void gf_tick_progs(struct gf_tick *t)
+{
+	for (uint32_t k = 0; k < t->c.img->tick_progs; k++) {
+		if (t->c.prog[k].scope == GF_SCOPE_HOST) {
+			gf_tick_host(t, k);
+			continue;
+		}
+		gf_tick_prog_rows(t, k, 0, 1);
+		if (t->c.prog[k].sink == GF_SINK_COL)
+			gf_tick_col(t, t->c.prog[k].target);
+	}
+}
+#else
+/* The programs of a level: each lane runs those of tasks over its rows, and some of those of the host. a: level. */
+GF_JOB_BODY gf_job_level(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_work *w = &t->c.st->work;
+	const uint32_t *at = w->plan + w->level_at + a, *order = w->plan + w->order;
+	uint32_t n = at[1] - at[0], by;
+
+	(void)b;
+	(void)c;
+	for (uint32_t k = at[0]; k < at[1]; k++)
+		if (t->c.prog[order[k]].scope == GF_SCOPE_TASK)
+			gf_tick_prog_rows(t, order[k], lane, lanes);
+	for (uint32_t k = gf_team_spread(lane, lanes, n, &by); k < n; k += by)
+		if (t->c.prog[order[at[0] + k]].scope == GF_SCOPE_HOST)
+			gf_tick_host(t, order[at[0] + k]);
+}
+
+static GF_HD __attribute__((noinline, unused)) void gf_tick_progs(struct gf_tick *t)
+{
+	const struct gf_work *w = &t->c.st->work;
+
+	for (uint32_t level = 0; level < w->levels; level++) {
+		const uint32_t *at = w->plan + w->level_at + level;
+		uint32_t what = w->plan[w->level_what + level];
+
+		gf_team_call(t->team, GF_JOB_LEVEL, level, 0, 0);
+		if (what & GF_LEVEL_SUMS)
+			gf_team_call(t->team, GF_JOB_SUMS, level, 0, 0);
+		if (what & GF_LEVEL_AGGS)
+			gf_team_call(t->team, GF_JOB_AGGS, level, 0, 0);
+		if (!(what & GF_LEVEL_COLS))
+			continue;
+		for (uint32_t k = at[0]; k < at[1]; k++) {
+			const struct gf_prog *pr = &t->c.prog[w->plan[w->order + k]];
+			if (pr->sink == GF_SINK_COL)
+				gf_tick_col(t, pr->target);
+		}
+	}
+}
+#endif
 
 GF_INLINE void gf_tick_shift(uint64_t *x, uint64_t back)
 {
@@ -249,32 +470,53 @@ GF_INLINE void gf_tick_shift(uint64_t *x, uint64_t back)
 		*x = *x > back ? *x - back : 1;
 }
 
-/* The target's clock went back by so much: windows and runs start anew, and what
- * lies in the future by the old clock lies as far in the future by the new one. */
-GF_INLINE void gf_tick_clock_back(struct gf_tick *t, uint64_t back)
+/* All times that belong to a row, a hold or a rule. a, b: by how much, low word first. */
+GF_JOB_BODY gf_job_back(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
 	struct gf_state *st = t->c.st;
 	const struct gf_image_header *img = t->c.img;
+	uint64_t back = (uint64_t)b << 32 | a;
 
+	(void)c;
 	for (uint32_t k = 0; k < img->sec[GF_SEC_HIST].count; k++)
-		gf_hist_reset(&t->c.hist[k], &st->hist[k], st->rows_seen);
-	for (uint32_t i = 0; i < st->rows_seen; i++)
+		gf_hist_reset_rows(&t->c.hist[k], &st->hist[k], st->rows_seen, lane, lanes);
+	for (uint32_t i = lane; i < st->rows_seen; i += lanes)
 		gf_tick_shift(&st->row_since[i], back);
-	for (uint32_t i = 0; i < st->rows_seen; i++)
+	for (uint32_t i = lane; i < st->rows_seen; i += lanes)
 		gf_tick_shift(&st->killed_ns[i], back);
-	gf_tick_shift(&st->stale_at, back);
-	for (uint32_t k = 0; k < img->sec[GF_SEC_HOLD].count; k++)
+	for (uint32_t k = lane; k < img->sec[GF_SEC_HOLD].count; k += lanes)
 		gf_tick_shift(&st->hold[k].born_ns, back);
-	for (uint32_t k = 0; k < img->sec[GF_SEC_RULE].count; k++) {
+	for (uint32_t k = lane; k < img->sec[GF_SEC_RULE].count; k += lanes) {
 		struct gf_rule_state *rs = &st->rule[k];
 		gf_tick_shift(&rs->due_ns, back);
 		gf_tick_shift(&rs->last_ns, back);
 		for (uint32_t i = 0; i < GF_MAX_LIMIT; i++)
 			gf_tick_shift(&rs->acted[i], back);
 	}
+}
+
+/* The target's clock went back by so much: windows and runs start anew, and what
+ * lies in the future by the old clock lies as far in the future by the new one. */
+GF_INLINE void gf_tick_clock_back(struct gf_tick *t, uint64_t back)
+{
+	struct gf_state *st = t->c.st;
+
+	GF_TICK_CALL(t, GF_JOB_BACK, gf_job_back, (uint32_t)back, (uint32_t)(back >> 32), 0);
+	for (uint32_t k = 0; k < t->c.img->sec[GF_SEC_HIST].count; k++)
+		gf_hist_reset(&st->hist[k]);
+	gf_tick_shift(&st->stale_at, back);
 	for (uint32_t i = 0; i < st->budget_n; i++)
 		gf_tick_shift(&st->budget_at[(st->budget_head + GF_BUDGET_MAX - 1 - i) % GF_BUDGET_MAX], back);
 	st->gap = 1;
+}
+
+GF_JOB_BODY gf_job_gap(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = t->c.st;
+
+	GF_UNUSED3(a, b, c);
+	for (uint32_t k = 0; k < t->c.img->sec[GF_SEC_HOLD].count; k++)
+		gf_hold_reset_share(&t->c.hold[k], &st->hold[k], st->rows_seen, lane, lanes);
 }
 
 /* Runs of true start anew: nobody looked for a while, so it may have had a gap. */
@@ -282,8 +524,10 @@ GF_INLINE void gf_tick_gap(struct gf_tick *t)
 {
 	struct gf_state *st = t->c.st;
 
+	GF_TICK_CALL(t, GF_JOB_GAP, gf_job_gap, 0, 0, 0);
 	for (uint32_t k = 0; k < t->c.img->sec[GF_SEC_HOLD].count; k++)
-		gf_hold_reset(&t->c.hold[k], &st->hold[k], st->rows_seen);
+		if (t->c.hold[k].kind != GF_HOLD_LATCH)
+			st->hold[k].used = 0;
 	st->gap = 0;
 }
 
@@ -313,8 +557,6 @@ static GF_HD __attribute__((noinline, unused)) void gf_tick_stale(struct gf_tick
 static GF_HD __attribute__((noinline, unused)) void gf_tick_run(struct gf_tick *t)
 {
 	struct gf_state *st = t->c.st;
-	const struct gf_image_header *img = t->c.img;
-	uint32_t rules = img->sec[GF_SEC_RULE].count;
 
 	if (st->tick && t->c.s->seq == st->last_seq) {
 		gf_tick_stale(t);
@@ -328,15 +570,56 @@ static GF_HD __attribute__((noinline, unused)) void gf_tick_run(struct gf_tick *
 	st->tick++;
 	st->last_seq = t->c.s->seq;
 	gf_tick_rows(t);
-	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
-		gf_tick_match(t, f);
-	for (uint32_t k = 0; k < img->tick_progs; k++)
-		gf_tick_prog(t, k);
-	for (uint32_t k = 0; k < rules; k++)
-		gf_rule_follow(t, k);
-	for (uint32_t k = 0; k < rules; k++)
-		gf_rule_run(t, k);
+	gf_tick_progs(t);
+	gf_rules_run(t);
 	st->now_ns = t->c.now;
+}
+
+#if GF_TEAM
+/* How near each row is to a rule, into key; unknown for who may not be touched. a: program. */
+GF_JOB_BODY gf_job_near(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sample *s = t->c.s;
+	struct gf_result res;
+
+	(void)b;
+	(void)c;
+	for (uint32_t row = lane; row < s->rows; row += lanes) {
+		gf_run_lane(&t->c, a, row, &res);
+		t->c.st->key[row] = gf_guard_row(s, row) == GF_WHY_CHOSEN ? res.v[0] : gf_unknown();
+	}
+}
+#endif
+
+/* The row for which a program gives most, and how much. */
+GF_INLINE uint32_t gf_tick_nearest(struct gf_tick *t, uint32_t prog, double *best)
+{
+	const struct gf_sample *s = t->c.s;
+	uint32_t at = GF_NONE;
+#if GF_TEAM
+	if (!s->rows)
+		return at;
+	gf_team_call(t->team, GF_JOB_NEAR, prog, 0, 0);
+	if (gf_top_make(t, GF_TOP_NEAR, 0, 1, &at))
+		*best = t->c.st->key[at];
+#else
+	uint32_t up = gf_rows_up(s);
+	struct gf_result res;
+
+	for (uint32_t base = 0; base < up; base += GF_WIDTH) {
+		GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
+		for (uint32_t i = 0; i < GF_WIDTH && base + i < s->rows; i++) {
+			double v = res.v[i];
+			if (!(v == v) || (*best == *best && v <= *best))
+				continue;
+			if (gf_guard_row(s, base + i) != GF_WHY_CHOSEN)
+				continue;
+			*best = v;
+			at = base + i;
+		}
+	}
+#endif
+	return at;
 }
 
 /* How near a rule is to firing, for status and top: the nearest row that could be
@@ -347,31 +630,58 @@ static GF_HD __attribute__((noinline, unused)) void gf_tick_near(struct gf_tick 
 							   uint32_t *ret_terms)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
-	const struct gf_sample *s = t->c.s;
 	double best = gf_unknown();
-	uint32_t at = GF_NONE, up = gf_rows_up(s);
+	uint32_t at = GF_NONE;
 	struct gf_result res;
 
 	if (r->close != GF_NONE && t->c.prog[r->close].scope == GF_SCOPE_HOST) {
 		gf_run_one(&t->c, r->close, 0, t->regs, &res);
 		best = res.v[0];
 	} else if (r->close != GF_NONE) {
-		for (uint32_t base = 0; base < up; base += GF_WIDTH) {
-			GF_RUN_CHUNK(&t->c, r->close, base, t->regs, &res);
-			for (uint32_t i = 0; i < GF_WIDTH && base + i < s->rows; i++) {
-				double v = res.v[i];
-				if (!(v == v) || (best == best && v <= best))
-					continue;
-				if (gf_guard_row(s, base + i) != GF_WHY_CHOSEN)
-					continue;
-				best = v;
-				at = base + i;
-			}
-		}
+		at = gf_tick_nearest(t, r->close, &best);
 	}
 	*ret_close = best;
 	*ret_row = at;
 	*ret_terms = gf_explain_terms(t, rule, at, terms);
 }
+
+#if GF_TEAM
+/* A lane's share of a call: what gf_team_dispatch() does for jobs below 64. */
+static GF_HD __attribute__((noinline, unused)) void gf_tick_job(struct gf_tick *t, const struct gf_call *call, uint32_t lane,
+							 uint32_t lanes)
+{
+#define GF_JOB(number, body)                                            \
+	case number:                                                    \
+		body(t, call->a, call->b, call->c, lane, lanes);        \
+		break
+	switch (call->job) {
+	GF_JOB(GF_JOB_BACK, gf_job_back);
+	GF_JOB(GF_JOB_GAP, gf_job_gap);
+	GF_JOB(GF_JOB_ROWS, gf_job_rows);
+	GF_JOB(GF_JOB_LEVEL, gf_job_level);
+	GF_JOB(GF_JOB_SUMS, gf_job_sums);
+	GF_JOB(GF_JOB_AGGS, gf_job_aggs);
+	GF_JOB(GF_JOB_GATES, gf_job_gates);
+	GF_JOB(GF_JOB_TRUTHS, gf_job_truths);
+	GF_JOB(GF_JOB_COND, gf_job_cond);
+	GF_JOB(GF_JOB_CLASSES, gf_job_classes);
+	GF_JOB(GF_JOB_SELECT, gf_job_select);
+	GF_JOB(GF_JOB_TOP, gf_job_top);
+	GF_JOB(GF_JOB_RANK, gf_job_rank);
+	GF_JOB(GF_JOB_PLACE, gf_job_place);
+	GF_JOB(GF_JOB_WHY, gf_job_why);
+	GF_JOB(GF_JOB_GROUP, gf_job_group);
+	GF_JOB(GF_JOB_TREE, gf_job_tree);
+	GF_JOB(GF_JOB_FAMILY, gf_job_family);
+	GF_JOB(GF_JOB_OWN, gf_job_own);
+	GF_JOB(GF_JOB_PARENT, gf_job_parent);
+	GF_JOB(GF_JOB_ANCESTOR, gf_job_ancestor);
+	GF_JOB(GF_JOB_NEAR, gf_job_near);
+	default:
+		break;
+	}
+#undef GF_JOB
+}
+#endif
 
 #endif

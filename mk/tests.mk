@@ -12,6 +12,9 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(DAEMON_LIB_OBJ) $(CTL_LIB_O
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo -lcmocka
 
+# The tick as the device has it, with threads for lanes, beside the tick as the CPU has it.
+$(BUILD)/tests/unit/test_team: $(BUILD)/obj/tests/unit/lanes.o
+
 # Small programs that tests start: hogs, forkers, oracles. Static where the demo needs it.
 $(BUILD)/tests/helpers/%: $(BUILD)/obj/tests/helpers/%.o $(LIB)
 	$(call say,LD,$@)

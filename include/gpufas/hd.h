@@ -52,7 +52,7 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) gf_u64_any;
 #endif
 
 #ifndef GF_WIDTH
-#if defined(__CUDA_ARCH__)
+#if defined(__CUDACC__)
 #define GF_WIDTH 1
 #else
 #define GF_WIDTH 128

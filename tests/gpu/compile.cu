@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shows that nvcc takes the host/device headers as they are: a kernel that runs
- * a whole tick, and one in which each thread interprets a program over its rows.
- * The host's pass instantiates the same functions for a chunk.
+ * Shows that nvcc takes the host/device headers as they are: a kernel whose lanes run
+ * a whole tick together, and one in which each thread interprets a program over its rows.
  */
 #include "gpu/deliver.h"
 #include "gpu/hostfields.h"
@@ -10,12 +9,34 @@
 #include "gpu/tasks.h"
 #include "gpu/tick.h"
 
-__global__ void gf_kernel_tick(struct gf_tick *t)
+#if GF_TEAM
+static GF_HD __attribute__((noinline)) void gf_team_dispatch(struct gf_team *t, const struct gf_call *call)
 {
-	if (blockIdx.x == 0 && threadIdx.x == 0) {
-		gf_ctx_init(&t->c, t->c.s, t->c.st);
-		gf_tick_run(t);
+	gf_tick_job((struct gf_tick *)t->mem->ctx, call, t->lane, t->lanes);
+}
+#endif
+
+__global__ void gf_kernel_tick(struct gf_tick *t, struct gf_team_mem *mem, int stale)
+{
+#if GF_TEAM
+	struct gf_team team = { mem, (uint32_t)(blockIdx.x * blockDim.x + threadIdx.x), mem->lanes };
+
+	if (team.lane) {
+		gf_team_serve(&team);
+		return;
 	}
+	t->team = &team;
+	gf_ctx_init(&t->c, t->c.s, t->c.st);
+	if (stale)
+		gf_tick_stale(t);
+	else
+		gf_tick_run(t);
+	gf_team_call(&team, 0, 0, 0, 0);
+#else
+	(void)t;
+	(void)mem;
+	(void)stale;
+#endif
 }
 
 __global__ void gf_kernel_rows(const struct gf_ctx *c, uint32_t prog, struct gf_regs *regs, uint8_t *truth,
@@ -31,10 +52,23 @@ __global__ void gf_kernel_rows(const struct gf_ctx *c, uint32_t prog, struct gf_
 	}
 }
 
-__global__ void gf_kernel_near(struct gf_tick *t, uint32_t rule, double *close, uint32_t *row,
+__global__ void gf_kernel_near(struct gf_tick *t, struct gf_team_mem *mem, uint32_t rule, double *close, uint32_t *row,
 			       struct gf_event_term *terms, uint32_t *n)
 {
+#if GF_TEAM
+	struct gf_team team = { mem, (uint32_t)(blockIdx.x * blockDim.x + threadIdx.x), mem->lanes };
+
+	if (team.lane) {
+		gf_team_serve(&team);
+		return;
+	}
+	t->team = &team;
 	gf_tick_near(t, rule, close, row, terms, n);
+	gf_team_call(&team, 0, 0, 0, 0);
+#else
+	(void)t;
+	(void)mem;
+#endif
 }
 
 void gf_host_tick(struct gf_tick *t)
@@ -61,7 +95,7 @@ __global__ void gf_kernel_tasks(struct gf_task_ctx c, const uint64_t *pid, struc
 }
 
 __global__ void gf_kernel_host(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c, struct gf_host_state *s,
-			       struct gf_clock *clock, uint64_t want, uint64_t host_ns, double *h, char *text, uint32_t *len)
+			       struct gf_host_sums *sums, struct gf_clock *clock, uint64_t want, uint64_t host_ns, double *h, char *text, uint32_t *len)
 {
 	struct gf_clock_now now;
 	uint64_t stalled;
@@ -70,7 +104,9 @@ __global__ void gf_kernel_host(const struct gf_kmem *k, const struct gf_layout *
 		return;
 	gf_clock_read(k, l, &now);
 	gf_clock_tick(clock, host_ns, &now, gf_cpus_idle(k, l, c), &stalled);
-	gf_host_fields_walk(k, l, c, s, want, clock->now_ns, now.mono_ns, h);
+	for (uint32_t i = threadIdx.x; i < gf_host_parts(c); i += blockDim.x)
+		gf_host_part(k, l, c, s, sums, want, clock->now_ns, now.mono_ns, h, i);
+	gf_host_sums_set(l, c, sums, want, h);
 	gf_kernfs_path(k, l, stalled, text, 4096, len);
 	gf_exe_path(k, l, stalled, text, 4096, len);
 	gf_cmdline(k, l, stalled, text, 4096, len);

@@ -19,6 +19,8 @@ struct progen {
 	uint32_t vcols[8], vcol_n, pcols[8], pcol_n, aggs, hists_host, matches, holds;
 	uint32_t hist_task[8], hist_task_n, hist_host[8], hist_host_n;
 	int jumps;
+	int share;             /* set before: programs also read holds that others advance */
+	uint32_t shared[2][16], shared_n[2]; /* by scope */
 	int windows;           /* also histories and what is read from holds */
 };
 
@@ -77,6 +79,13 @@ KIT void gen_load(struct progen *g)
 	case 3:
 		if (!g->windows)
 			return;
+		if (g->share && rnd(g, 2)) {
+			uint32_t sc = task ? rnd(g, 2) : (uint32_t)GF_SCOPE_HOST;
+			if (!g->shared_n[sc])
+				return;
+			op(k, GF_OP_CHELD, d, 0, 0, g->shared[sc][rnd(g, g->shared_n[sc])]);
+			break;
+		}
 		if (task && g->hist_task_n && rnd(g, 2))
 			op(k, GF_OP_LDX, d, 0, 0, g->hist_task[rnd(g, g->hist_task_n)]);
 		else if (g->hist_host_n)
@@ -191,6 +200,8 @@ KIT void gen_hold(struct progen *g)
 	uint64_t amount = kind == GF_HOLD_TIME ? (1 + rnd(g, 8)) * 50 * MS : kind == GF_HOLD_PERIODS ? 1 + rnd(g, 5) : 0;
 
 	h = hold(k, g->scope, kind, amount);
+	if (g->shared_n[g->scope] < 16)
+		g->shared[g->scope][g->shared_n[g->scope]++] = h;
 	if (kind == GF_HOLD_LATCH)
 		op(k, GF_OP_LATCH, d, a, b, h);
 	else
@@ -365,8 +376,10 @@ KIT void gen_rule(struct progen *g)
 KIT struct gf_image_header *progen_image(struct progen *g, uint64_t seed, int windows, struct gf_err *err)
 {
 	uint32_t n;
+	int share = g->share;
 
 	memset(g, 0, sizeof *g);
+	g->share = share;
 	kit_init(&g->k);
 	g->k.e.target = GF_TARGET_VM;
 	g->rng = seed * 0x9e3779b97f4a7c15ull + 1;
