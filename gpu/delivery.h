@@ -10,8 +10,7 @@
  * Without atomic operations the byte in which the bit lies is read and stored. What a CPU changes in that byte in between, 2 to 3 us
  * on a GPU, is undone: another of the eight signals to this very thread that are pending there; NOTIFY_RESUME, without which
  * work that waits for the return to user mode waits for the next such return that has it. NEED_RESCHED, if it is in that byte, is
- * waited for to be clear, for some microseconds and then a tick at a time; lost in the gap it comes back with the guest's next tick. So the
- * thread must never be one that does not get to user mode for long: of those that run or are ready there is none.
+ * waited for to be clear, for some microseconds and then a tick at a time; lost in the gap it comes back with the guest's next tick.
  */
 #ifndef GPUFAS_DELIVERY_H
 #define GPUFAS_DELIVERY_H

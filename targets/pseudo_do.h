@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "gpu/delivery.h"
+#include "gpu/deliver.h"
 #include "gpufas/event.h"
 #include "targets/pseudo.h"
 
@@ -25,6 +25,10 @@ void gf_pseudo_begin(struct gf_pseudo *p, const struct gf_verdict *v, enum gf_ps
 		     const struct gf_pseudo_kick *kick, struct gf_delivery *d);
 /* Looks what has become of it, and does again what has to be. True: something changed. */
 bool gf_pseudo_poll(struct gf_pseudo *p, struct gf_delivery *d, const struct gf_pseudo_kick *kick);
+/* Goes on with what a device has offered and this host has taken. */
+void gf_pseudo_take_over(struct gf_pseudo *p, const struct gf_deliver_result *offer, const struct gf_pseudo_kick *kick, struct gf_delivery *d);
+/* Goes on with what a device that has been lost was delivering: of how far it had come only what can be read in the target. */
+void gf_pseudo_resume(struct gf_pseudo *p, const struct gf_verdict *v, const struct gf_pseudo_kick *kick, struct gf_delivery *d);
 /* Not watched any more: takes back what can be. */
 void gf_pseudo_end(struct gf_pseudo *p, struct gf_delivery *d);
 int gf_refused_errno(uint8_t why); /* enum gf_refused: -errno for struct gf_event_member */

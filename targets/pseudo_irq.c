@@ -87,6 +87,9 @@ void gf_pseudo_set_aside(struct gf_pseudo *p, struct gf_pseudo_pool *ret)
 		uint32_t b = gf_ps_claim(&p->plain, &p->next_block, PSEUDO_ASIDE_CLAIM);
 		if (b == GF_NONE)
 			return;
+		/* In no list, also where it is never used: else nobody could ever take it again. */
+		gf_ps_wipe(&p->plain, b);
+		gf_ps_fill_sigqueue(&p->plain, p->block[b] + PSEUDO_BLOCK_SIGQ, 0);
 		ret->fresh[ret->n] = 1;
 		ret->block[ret->n++] = (uint16_t)b;
 	}

@@ -79,6 +79,21 @@ struct gf_vm_actuator;
 int gf_vm_actuator_create(const struct gf_actuator_opts *opts, struct gf_target *vm, int verdict_fd, gf_verdict_source source,
 			  void *source_arg, gf_event_sink sink, void *sink_arg, struct gf_vm_actuator **ret, struct gf_err *err);
 void gf_vm_actuator_destroy(struct gf_vm_actuator *a);
+
+/* An engine that delivers by itself: verdicts with GF_VERDICT_DONE_BY_ENGINE. */
+struct gf_deliver_result; /* gpu/deliver.h */
+struct gf_deliver_hand;
+struct gf_vm_engine {
+	int fd; /* readable when there are results; -1: they are asked for every millisecond while some are awaited */
+	/* Takes up to n results; returns how many. On the actuator's thread. Of a verdict there must be none before the verdict
+	 * itself can be had. */
+	size_t (*results)(void *arg, struct gf_deliver_result *buf, size_t n);
+	void *arg;
+	struct gf_deliver_hand *hand; /* that the device has; NULL: what it offers is the host's at once */
+};
+/* e, which is copied, delivers from now on. NULL: none does, and stores nothing any more; what it had under way the actuator goes on
+ * with. When this returns what was there before is not called any more. Any thread. */
+void gf_vm_actuator_engine(struct gf_vm_actuator *a, const struct gf_vm_engine *e);
 /* One verdict by hand (gpufasctl signal), on the caller's thread; waits up to wait_ns for its effect. ret_member says what
  * became of it. 0 or the member's error. v->start_ns 0: whoever has the pid now. */
 int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns, struct gf_event_member *ret_member);

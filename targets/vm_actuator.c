@@ -14,12 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gpu/deliver.h"
 #include "targets/act.h"
 #include "targets/vm.h"
 #include "targets/vm_deliver.h"
 #include "targets/vm_int.h"
 
 #define BATCH 1024u
+#define RESULTS 64u
 #define STACK (256u << 10)
 #define TOGETHER_NS 20000000ull /* results of a group are collected for so long */
 
@@ -30,6 +32,7 @@ struct victim {
 	uint64_t begun_ns; /* CLOCK_MONOTONIC */
 	bool told;
 	bool used;
+	bool engines; /* the engine delivers it: its results are awaited */
 };
 
 struct report {
@@ -43,6 +46,7 @@ struct gf_vm_actuator {
 	struct gf_actuator_opts o;
 	struct gf_target *vm;
 	int verdict_fd, stop_fd;
+	int engine_fd; /* the engine has changed */
 	gf_verdict_source source;
 	void *source_arg;
 	gf_event_sink sink;
@@ -55,6 +59,9 @@ struct gf_vm_actuator {
 	struct report report[BATCH];
 	uint32_t reports;
 	uint64_t first_report_ns; /* CLOCK_MONOTONIC, of the oldest of them */
+	pthread_mutex_t engine_lock; /* what is below; held while its results are taken */
+	struct gf_vm_engine engine;  /* results NULL: there is none */
+	struct gf_deliver_result result[RESULTS];
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -136,7 +143,7 @@ static void tell(struct gf_vm_actuator *a, struct victim *w)
 
 static void forget(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
 {
-	if (g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d) && !gf_vm_storable(a->vm, g))
+	if (!w->engines && g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d) && !gf_vm_storable(a->vm, g))
 		gf_pseudo_end(g->pseudo, &w->d);
 	w->used = false;
 	a->victims--;
@@ -152,7 +159,7 @@ static void supersede(struct gf_vm_actuator *a, const struct gf_verdict *v, stru
 		left--;
 		if (w->v.pid != v->pid || w->v.start_ns != v->start_ns)
 			continue;
-		if (!w->told)
+		if (!w->told && !w->engines)
 			tell(a, w);
 		forget(a, w, g);
 	}
@@ -170,7 +177,7 @@ static struct victim *slot(struct gf_vm_actuator *a, struct gf_guest *g)
 			old = w;
 	}
 	/* The one waited for longest makes room. */
-	if (!old->told)
+	if (!old->told && !old->engines)
 		tell(a, old);
 	forget(a, old, g);
 	return old;
@@ -195,6 +202,11 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		w = slot(a, g);
 		*w = (struct victim){ .v = *v, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
 		a->victims++;
+		if (v->flags & GF_VERDICT_DONE_BY_ENGINE) {
+			w->engines = true;
+			gf_delivery_init(&w->d, v, GF_ROAD_AUTO, gf_act_is_lethal(v));
+			continue;
+		}
 		gf_vm_deliver_begin(a->vm, g, v, &w->d);
 		if (!gf_delivery_over(&w->d))
 			continue;
@@ -224,6 +236,97 @@ static void take_verdicts(struct gf_vm_actuator *a)
 	} while (n == BATCH);
 }
 
+/* ---- what the engine delivers ---- */
+
+static struct victim *of_result(struct gf_vm_actuator *a, const struct gf_deliver_result *r)
+{
+	for (uint32_t i = 0, left = a->victims; left && i < a->o.follow; i++) {
+		struct victim *w = &a->victim[i];
+		if (!w->used)
+			continue;
+		left--;
+		if (w->engines && w->v.event == r->event && w->v.pid == r->verdict.pid && w->v.step == r->step)
+			return w;
+	}
+	return NULL;
+}
+
+/* An offer that the device is just taking back: it decides within microseconds, if it is there. */
+static bool take_offer(struct gf_vm_actuator *a, const struct gf_deliver_result *r)
+{
+	const struct timespec pause = { 0, 20000 };
+	int took = 1;
+
+	if (r->kind == GF_DELIVER_OFFER && a->engine.hand)
+		for (uint32_t i = 0; i < 1000 && (took = gf_hand_take(a->engine.hand, r->slot, r->ticket)) < 0; i++)
+			nanosleep(&pause, NULL);
+	return took > 0;
+}
+
+static void take_over(struct gf_vm_actuator *a, const struct gf_deliver_result *r, struct victim *w, struct gf_guest *g)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
+
+	if (!w) {
+		w = slot(a, g);
+		*w = (struct victim){ .v = r->verdict, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
+		a->victims++;
+	}
+	w->engines = false;
+	if (!r->begun || !g || !g->pseudo || g->boot != w->boot)
+		gf_vm_deliver_begin(a->vm, g, &r->verdict, &w->d);
+	else if (gf_vm_storable(a->vm, g))
+		w->d = r->delivery; /* looked at when the guest goes on */
+	else
+		gf_pseudo_take_over(g->pseudo, r, &kick, &w->d);
+	if (!gf_delivery_over(&w->d))
+		return;
+	tell(a, w);
+	forget(a, w, g);
+}
+
+static void take_result(struct gf_vm_actuator *a, const struct gf_deliver_result *r, struct gf_guest *g)
+{
+	struct victim *w = of_result(a, r);
+
+	if (r->kind == GF_DELIVER_TOLD || r->kind == GF_DELIVER_LAST)
+		report(a, &r->verdict, &r->member);
+	else if (take_offer(a, r))
+		take_over(a, r, w, g);
+	if (r->kind == GF_DELIVER_LAST && w)
+		forget(a, w, g);
+}
+
+/* Verdicts are taken after results and looked at before them: so each result finds its own. */
+static void take_results(struct gf_vm_actuator *a)
+{
+	struct gf_err err;
+	size_t n = RESULTS;
+
+	while (n == RESULTS) {
+		pthread_mutex_lock(&a->engine_lock);
+		n = a->engine.results ? a->engine.results(a->engine.arg, a->result, RESULTS) : 0;
+		if (n)
+			take_verdicts(a);
+		struct gf_guest *g = n ? gf_vm_guest(a->vm, &err) : NULL;
+		for (size_t i = 0; i < n; i++)
+			take_result(a, &a->result[i], g);
+		if (g)
+			gf_guest_put(g);
+		pthread_mutex_unlock(&a->engine_lock);
+	}
+}
+
+/* It has been lost: what it had under way is looked for in the guest. */
+static void resume(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
+
+	w->engines = false;
+	if (g && g->pseudo && g->boot == w->boot)
+		gf_pseudo_resume(g->pseudo, &w->v, &kick, &w->d);
+}
+
 /* How soon one is looked at again: often while it is new. */
 static uint64_t pace(uint64_t age)
 {
@@ -231,12 +334,16 @@ static uint64_t pace(uint64_t age)
 }
 
 /* True: nothing more will be said of it. */
-static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g, bool look, uint64_t now)
+static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g, bool look, bool lost, uint64_t now)
 {
 	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, a->vm };
 	uint64_t age = now - w->begun_ns;
 	uint8_t was = w->d.became;
 
+	if (w->engines && (!lost || !look) && g && g->boot == w->boot)
+		return false;
+	if (w->engines)
+		resume(a, w, g);
 	if (!g || g->boot != w->boot) {
 		w->d.became = GF_BECAME_LOST;
 		w->d.phase = GF_PHASE_OVER;
@@ -269,15 +376,20 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 	}
 	/* Looking means storing again, too: not while it is paused, nor where another kernel may be by now. */
 	bool look = g && !gf_vm_storable(a->vm, g);
+	pthread_mutex_lock(&a->engine_lock);
+	bool lost = !a->engine.results, ask = a->engine.fd < 0;
+	pthread_mutex_unlock(&a->engine_lock);
 	for (uint32_t i = 0, left = a->victims; left && i < a->o.follow; i++) {
 		struct victim *w = &a->victim[i];
 		if (!w->used)
 			continue;
 		left--;
-		if (follow(a, w, g, look, now))
+		if (follow(a, w, g, look, lost, now))
 			forget(a, w, g);
-		else
+		else if (!w->engines)
 			next = GF_MIN(next, pace(now - w->begun_ns));
+		else if (ask || lost)
+			next = GF_MIN(next, 1000000ull);
 	}
 	if (g)
 		gf_guest_put(g);
@@ -285,18 +397,45 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 	return GF_MIN(next, flush);
 }
 
+void gf_vm_actuator_engine(struct gf_vm_actuator *a, const struct gf_vm_engine *e)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	pthread_mutex_lock(&a->engine_lock);
+	a->engine = e ? *e : (struct gf_vm_engine){ .fd = -1 };
+	pthread_mutex_unlock(&a->engine_lock);
+	n = write(a->engine_fd, &one, sizeof one);
+	(void)n;
+}
+
+static int results_fd(struct gf_vm_actuator *a)
+{
+	pthread_mutex_lock(&a->engine_lock);
+	int fd = a->engine.results ? a->engine.fd : -1;
+	pthread_mutex_unlock(&a->engine_lock);
+	return fd;
+}
+
 static void *actuator_main(void *arg)
 {
 	struct gf_vm_actuator *a = arg;
-	struct pollfd fd[2] = { { .fd = a->verdict_fd, .events = POLLIN }, { .fd = a->stop_fd, .events = POLLIN } };
+	uint64_t count;
 
 	for (;;) {
+		struct pollfd fd[4] = { { .fd = a->verdict_fd, .events = POLLIN }, { .fd = a->stop_fd, .events = POLLIN },
+					{ .fd = a->engine_fd, .events = POLLIN }, { .fd = results_fd(a), .events = POLLIN } };
+		take_results(a);
 		uint64_t wait = follow_all(a);
 		struct timespec t = { (time_t)(wait / 1000000000u), (long)(wait % 1000000000u) };
-		if ((ppoll(fd, 2, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR) || fd[1].revents) {
+		if ((ppoll(fd, 4, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR) || fd[1].revents) {
 			flush_reports(a);
 			return NULL;
 		}
+		if (fd[2].revents && read(a->engine_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+			return NULL;
+		if (fd[3].revents && read(fd[3].fd, &count, sizeof count) < 0 && errno != EAGAIN && errno != EBADF)
+			return NULL;
 		if (fd[0].revents)
 			take_verdicts(a);
 	}
@@ -341,8 +480,11 @@ int gf_vm_actuator_create(const struct gf_actuator_opts *opts, struct gf_target 
 	a->sink = sink;
 	a->sink_arg = sink_arg;
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->engine_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->engine.fd = -1;
+	pthread_mutex_init(&a->engine_lock, NULL);
 	a->victim = calloc(a->o.follow, sizeof *a->victim);
-	int r = a->stop_fd < 0 ? -errno : !a->victim ? -ENOMEM : 0;
+	int r = a->stop_fd < 0 || a->engine_fd < 0 ? -errno : !a->victim ? -ENOMEM : 0;
 	if (r)
 		gf_err_set(err, -r, "cannot set the actuator up: %s", strerror(-r));
 	else
@@ -388,6 +530,9 @@ void gf_vm_actuator_destroy(struct gf_vm_actuator *a)
 	}
 	if (a->stop_fd >= 0)
 		close(a->stop_fd);
+	if (a->engine_fd >= 0)
+		close(a->engine_fd);
+	pthread_mutex_destroy(&a->engine_lock);
 	free(a->victim);
 	free(a);
 }

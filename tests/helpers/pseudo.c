@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * pseudo [--road store|irq|wake|auto] [--repeat N] [--wait MS] [--taken] [--kick-qtest SOCKET] [--observe] RAM PID WHAT
+ * pseudo [--road store|irq|wake|auto] [--repeat N] [--wait MS] [--taken] [--kick-qtest SOCKET] [--observe] [--device [--alone]] RAM PID WHAT
  *
  * Delivers into the guest whose RAM file this is, without a daemon, and says what became of it, a line each time:
  *   pid=12 what=9 road=irq_work became=delivered why= tries=1 took_us=1234 taken_us=.. exit_us=.. store_us=..
@@ -8,7 +8,8 @@
  * describe (PID 0). With "-" for PID lines "PID WHAT" are read from standard input, and answered one by one.
  * store_us is from the decision to the last store of the first try. --thread: a thread of its own stores, woken as gpufasd's
  * actuator is, so that store_us is what a verdict's would be, and cpu_us what of it was that thread's own work. --taken: a signal
- * is followed until the kernel has taken it, not until a process that it would end by default has ended. Exit status: 0 delivered, 1 not.
+ * is followed until the kernel has taken it, not until a process that it would end by default has ended. --device: by what a GPU
+ * without atomic operations does, here; what it offers is taken and carried out as the daemon does. --alone: nobody takes it. Exit status: 0 delivered, 1 not.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -132,10 +133,77 @@ static uint8_t limit_kind(const char *s)
 	return strncmp(s, "rlimit", 6) ? 0 : (uint8_t)(GF_LIMIT_RLIMIT + atoi(s + 6));
 }
 
+/* ---- what a device does ---- */
+static struct {
+	bool on, alone;
+	struct gf_deliverer v;
+	struct gf_pseudo_plain plain;
+	struct gf_deliver_hand hand;
+} device;
+
+static void device_start(const struct gf_kernel *k)
+{
+	struct gf_pseudo_pool pool;
+
+	gf_pseudo_set_aside(pseudo, &pool);
+	gf_pseudo_plain(pseudo, &device.plain);
+	device.plain.mem = &k->mem;
+	gf_deliver_init(&device.v, wait_ns * 2, wait_ns * 2, &device.hand, &pool);
+}
+
+static void device_end(void)
+{
+	/* What this one was set aside counts from now on as everybody's. */
+	gf_pseudo_give_back(pseudo, &device.v.pool);
+}
+
+/* Until all is known, or the time is up; ret_host: the host has taken it. What was stored first took so long. */
+static uint64_t device_deliver(const struct gf_verdict *v, struct gf_delivery *d, bool *ret_host)
+{
+	struct gf_deliver_guest g = { &device.plain, 1, 0 };
+	static struct gf_deliver_result r;
+	struct gf_deliver_entry *e = NULL;
+	uint64_t start = now(), stored;
+	bool last = false;
+
+	*ret_host = false;
+	gf_deliver_begin(&device.v, &g, gf_deliver_storable(&g), v, now());
+	stored = now();
+	for (uint32_t i = 0; i < GF_DELIVER_MAX; i++)
+		if (device.v.entry[i].used && device.v.entry[i].v.pid == v->pid)
+			e = &device.v.entry[i];
+	while (!last && now() - start < wait_ns) {
+		struct timespec t = { 0, 50000 };
+		while (!last && gf_deliver_result(&device.v, &r)) {
+			if (r.kind == GF_DELIVER_OFFER) {
+				int took = device.alone ? 0 : gf_hand_take(&device.hand, r.slot, r.ticket);
+				if (took == 1) {
+					gf_pseudo_take_over(pseudo, &r, &kick, d);
+					*ret_host = true;
+					return stored;
+				}
+				continue;
+			}
+			*d = r.delivery;
+			last = r.kind == GF_DELIVER_LAST;
+		}
+		if (!last && e && taken && e->d.became == GF_BECAME_DELIVERED)
+			break;
+		nanosleep(&t, NULL);
+		if (!last)
+			gf_deliver_follow(&device.v, &g, gf_deliver_storable(&g), now());
+	}
+	if (!last && e) {
+		*d = e->d;
+		gf_deliver_forget(&device.v, e);
+	}
+	return stored;
+}
+
 static int deliver(int pid, const char *what)
 {
 	static const char *const became[] = { "unseen", "delivered", "pending", "refused", "lost" };
-	static const char *const how[] = { "call", "store", "irq_work", "limit", "qmp" };
+	static const char *const how[] = { "call", "store", "irq_work", "limit", "qmp", "gpu_store", "gpu_irq_work" };
 	static const char *const why[GF_REF_COUNT] = { "", "gone", "identity", "exiting", "init", "kthread", "traced", "blocked", "ignored",
 		"no_road", "no_guest", "torn", "read_only", "no_cpu", "paused", "rebooted", "no_room", "not_ours" };
 
@@ -152,17 +220,19 @@ static int deliver(int pid, const char *what)
 		v.amount = strtod(eq + 1, NULL);
 	}
 	uint64_t start = now();
-	uint64_t stored = begin(&v, &d);
-	while (!gf_delivery_over(&d) && now() - start < wait_ns && !(taken && d.became == GF_BECAME_DELIVERED)) {
+	bool host = true;
+	uint64_t stored = device.on ? device_deliver(&v, &d, &host) : begin(&v, &d);
+	while (host && !gf_delivery_over(&d) && now() - start < wait_ns && !(taken && d.became == GF_BECAME_DELIVERED)) {
 		struct timespec t = { 0, 50000 };
 		nanosleep(&t, NULL);
 		gf_pseudo_poll(pseudo, &d, &kick);
 	}
-	printf("pid=%d what=%s road=%s became=%s why=%s tries=%u took_us=%llu taken_us=%d exit_us=%d store_us=%.1f cpu_us=%.1f phase=%u\n", pid, what, how[d.how],
+	printf("pid=%d what=%s road=%s became=%s why=%s tries=%u took_us=%llu taken_us=%d exit_us=%d store_us=%.1f cpu_us=%.1f phase=%u by=%s\n", pid, what, how[d.how],
 	       became[d.became], why[d.why], d.tries, (unsigned long long)(now() - start) / 1000, (int)d.taken_us, (int)d.exit_us,
-	       (double)(stored - start) / 1e3, (double)hop.cpu_ns / 1e3, d.phase);
+	       (double)(stored - start) / 1e3, (double)hop.cpu_ns / 1e3, d.phase, host ? "host" : "device");
 	fflush(stdout);
-	gf_pseudo_end(pseudo, &d);
+	if (host)
+		gf_pseudo_end(pseudo, &d);
 	return d.became != GF_BECAME_DELIVERED;
 }
 
@@ -204,7 +274,7 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = { { "road", 1, 0, 'r' }, { "repeat", 1, 0, 'n' }, { "wait", 1, 0, 'w' },
 		{ "kick-qtest", 1, 0, 'k' }, { "observe", 0, 0, 'o' },
-		{ "thread", 0, 0, 't' }, { "taken", 0, 0, 'd' }, { 0 } };
+		{ "thread", 0, 0, 't' }, { "device", 0, 0, 'g' }, { "alone", 0, 0, 'a' }, { "taken", 0, 0, 'd' }, { 0 } };
 	struct gf_ramfile *f;
 	struct gf_kernel *k;
 	struct gf_err err = { "" };
@@ -219,6 +289,8 @@ int main(int argc, char **argv)
 		case 'o': observe = true; break;
 		case 't': hop_start(); break;
 		case 'd': taken = true; break;
+		case 'a': device.alone = true; // fall through
+		case 'g': device.on = true; break;
 		default: return 2;
 		}
 	if (argc - optind < 2)
@@ -228,6 +300,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pseudo: %s\n", err.text);
 		return 2;
 	}
+	if (device.on)
+		device_start(k);
 	if (argc - optind > 2 && !strcmp(argv[optind + 2], "describe"))
 		gf_pseudo_describe(pseudo, describe, NULL);
 	else if (!strcmp(argv[optind + 1], "-"))
@@ -235,6 +309,8 @@ int main(int argc, char **argv)
 	else
 		for (int i = 0; i < repeat; i++)
 			r |= deliver(atoi(argv[optind + 1]), argv[optind + 2]);
+	if (device.on)
+		device_end();
 	gf_pseudo_free(pseudo);
 	gf_kernel_free(k);
 	gf_ramfile_close(f);

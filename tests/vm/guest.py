@@ -220,14 +220,16 @@ class Guest:
 
     # ---- from outside ------------------------------------------------------------
 
-    def act(self, pid, what, *, taken=False):
+    def act(self, pid, what, *, taken=False, device=""):
         """Delivers by the helper `pseudo`; what it says, as a dict. taken: of a signal that has a handler, though most end a
-        process: it is followed until it has been taken."""
-        if self.pseudo and self.pseudo_taken != taken:
+        process: it is followed until it has been taken. device: "device", by what a GPU without atomic operations does; "alone",
+        and no host takes what it offers."""
+        if self.pseudo and self.pseudo_as != (taken, device):
             self.stop_acting()
-        self.pseudo_taken = taken
+        self.pseudo_as = taken, device
         if not self.pseudo:
-            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", "5000", *(["--taken"] if taken else []), "--kick-qtest",
+            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", "5000", *(["--taken"] if taken else []),
+                                            *(["--" + device] if device else []), "--kick-qtest",
                                             self.dir + "/qtest", self.ram, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pseudo.stdin.write("%d %s\n" % (pid, what))
         self.pseudo.stdin.flush()

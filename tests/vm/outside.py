@@ -5,6 +5,7 @@ kernels say. Run by tests/vm/outside.t, which fetches kernels; prints TAP.
 
   outside.py DIR CONFIG...      CONFIG: NAME,KERNEL,key=value...   (see `configs` in outside.t)
   ROUNDS=N                      kill rounds a guest (default 70)
+  DEVICE_ROUNDS=N               those by what a GPU does (default 40)
 """
 import collections
 import os
@@ -21,6 +22,7 @@ tap = Tap()
 TICK = 10_000_000  # of /proc, ns
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
 ROUNDS = int(os.environ.get("ROUNDS", "70"))
+DEVICE_ROUNDS = int(os.environ.get("DEVICE_ROUNDS", "40"))
 # What a handler can be told with: all of `kill -l` but the two that have none, and 32, 33, which are libc's own.
 SIGNALS = [s for s in range(1, 65) if s not in (9, 19, 32, 33)]
 
@@ -340,6 +342,66 @@ def rounds(g, n):
     tap.ok(not left, "and none is wedged", left)
 
 
+# ---- what a GPU does ------------------------------------------------------------------
+
+
+def as_device(g, n, store_only=False):
+    """The device's code with plain stores only (--device), and where no host takes what it offers (--alone)."""
+    rnd = random.Random(SEED ^ zlib.crc32(g.name.encode()) ^ 1)
+    kinds = ["spin", "spin:16", "nice", "fifo", "sleep", "sleep:8", "futex", "vfork", "stopped", "block", "mem:8"]
+    bad, hows, times = [], collections.Counter(), collections.defaultdict(list)
+    for i in range(n):
+        how = "device" if i < n // 2 else "alone"
+        kind = kinds[i] if i < len(kinds) else rnd.choice(kinds)
+        if how == "alone" and kind in ("sleep", "futex"):
+            kind = "spin"  # a guest that idles drains when it likes
+        others = [g.spawn("spin") for _ in range(4)] if i % 8 == 3 else []
+        p = g.spawn(kind)
+        time.sleep(rnd.choice((0.002, 0.01, 0.05)))
+        d = g.act(p, 9, device=how)
+        hows["%s %s" % (d.get("road"), d.get("by"))] += 1
+        if d.get("exit_us", "-1") != "-1":
+            times[d["road"]].append(int(d["exit_us"]))
+        if not g.gone(p, None, 10):
+            bad.append("round %d, %s, %s: %s" % (i, kind, how, d))
+            g.clean(p)
+        for o in others:
+            g.clean(o)
+    tap.ok(not bad, "%d rounds of SIGKILL by plain stores: everyone is gone" % n, "seed %d\n%s" % (SEED, "\n".join(bad[:10])))
+    for road, t in sorted(times.items()):
+        t.sort()
+        tap.note("%s: %s, from store to exit, of %d: median %.1f ms, p90 %.1f, worst %.1f" % (
+            g.name, road, len(t), t[len(t) // 2] / 1e3, t[len(t) * 9 // 10] / 1e3, t[-1] / 1e3))
+    tap.note("%s: %s" % (g.name, dict(hows)))
+    bad = []
+    for kind in ("h-spin", "h-spin:4", "h-sleep:4"):
+        p = g.spawn(kind)
+        time.sleep(0.2)
+        for s in (15, 10, 1, 40):
+            d = g.act(p, s, taken=True, device="device")
+            if not delivered(d) or not g.want(r"^sig %d %d$" % (p, s), 5):
+                bad.append("%s, %d: %s" % (kind, s, d))
+        g.clean(p)
+    for kind in ("spin:4", "sleep:4"):
+        p = g.spawn(kind)
+        time.sleep(0.2)
+        d = g.act(p, signal.SIGSTOP, device="device")
+        stopped = g.want(r"^stopped %d \d+$" % p, 5)
+        e = g.act(p, signal.SIGCONT, device="device")
+        if not (stopped and delivered(d) and g.want(r"^continued %d \d+$" % p, 5) and delivered(e)):
+            bad.append("%s, STOP and CONT: %s %s" % (kind, d, e))
+        f = g.act(p, "freeze", device="device")
+        k = g.act(p, 9, device="device")
+        if f.get("by") != "host" or not delivered(f) or not g.gone(p, 9):
+            bad.append("%s, freeze, which is the host's, and KILL: %s %s" % (kind, f, k))
+            g.clean(p)
+    tap.ok(not bad, "TERM, USR1, HUP, a real-time signal, STOP, CONT and KILL of who is frozen by plain stores", "\n".join(bad))
+    for pid, why in ((1, "init"), (2, "kthread"), (4_000_000, "gone")):
+        d = g.act(pid, 9, device="device")
+        tap.ok(d.get("became") == "refused" and d.get("why") == why, "and refused: " + why, d)
+    g.stop_acting()
+
+
 def healthy(g):
     t = g.trouble()
     tap.ok(not t, "the guest's kernel has nothing to complain of", "\n".join(t))
@@ -371,6 +433,10 @@ def one(dir, rd, spec):
         g = Guest(dir, name, kernel, rd, cpus, mib, o.get("machine", "q35"), o.get("cpu", "max").replace("+", ","), append=o.get("append", ""))
         g.trouble()
         do = o.get("do", "all").split("+")
+        if "device" in do:
+            as_device(g, DEVICE_ROUNDS)
+            healthy(g)
+            return
         p = probe(g)
         store_off, irq_off = road(p, "freeze, thaw"), road(p, "irq_work")
         table(g, cpus)
@@ -394,6 +460,8 @@ def one(dir, rd, spec):
             pauses(g, store_off)
             limits(g)
             rounds(g, ROUNDS)
+            if cpus > 1 or "all" in do:
+                as_device(g, DEVICE_ROUNDS)
         healthy(g)
     except (GuestError, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
         tap.ok(False, "came to its end", "%s: %s" % (type(e).__name__, e))
