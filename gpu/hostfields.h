@@ -25,7 +25,7 @@ struct gf_host_state {
 	uint32_t reserved;
 };
 
-GF_INLINE double gf_hf_count(const struct gf_kmem *k, uint64_t at, double unit)
+GF_OUTLINE double gf_hf_count(const struct gf_kmem *k, uint64_t at, double unit)
 {
 	uint64_t v;
 
@@ -35,7 +35,7 @@ GF_INLINE double gf_hf_count(const struct gf_kmem *k, uint64_t at, double unit)
 }
 
 /* Pages of a global counter; 0 or -1. */
-GF_INLINE int gf_hf_pages(const struct gf_kmem *k, uint64_t array, uint32_t i, int64_t *ret)
+GF_OUTLINE int gf_hf_pages(const struct gf_kmem *k, uint64_t array, uint32_t i, int64_t *ret)
 {
 	uint64_t v;
 
@@ -45,13 +45,13 @@ GF_INLINE int gf_hf_pages(const struct gf_kmem *k, uint64_t array, uint32_t i, i
 	return 0;
 }
 
-GF_INLINE int gf_hf_node(const struct gf_kmem *k, const struct gf_layout *l, enum gf_node_stat i, int64_t *ret)
+GF_OUTLINE int gf_hf_node(const struct gf_kmem *k, const struct gf_layout *l, enum gf_node_stat i, int64_t *ret)
 {
 	return gf_hf_pages(k, l->host.node_stat, l->host.ns[i], ret);
 }
 
 /* Low watermarks of one node's zones, added to *sum. */
-GF_INLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, uint64_t pgdat, int64_t *sum)
+GF_OUTLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, uint64_t pgdat, int64_t *sum)
 {
 	const struct gf_layout_host *o = &l->host;
 
@@ -67,7 +67,7 @@ GF_INLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, ui
 	return 0;
 }
 
-GF_INLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+GF_OUTLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
 {
 	const struct gf_layout_host *o = &l->host;
 	int64_t sum = 0;
@@ -94,7 +94,7 @@ GF_INLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *l
 }
 
 /* mm/show_mem.c, si_mem_available(). Pages, or -1. */
-GF_INLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layout *l)
+GF_OUTLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layout *l)
 {
 	int64_t low, free, active, inactive, slab, misc, cache, reclaimable, v;
 	uint64_t reserve;
@@ -113,7 +113,7 @@ GF_INLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layou
 }
 
 /* Pages cached of block devices themselves (block/bdev.c, nr_blockdev_pages()): 0 or -1. */
-GF_INLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+GF_OUTLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
 {
 	const struct gf_layout_host *o = &l->host;
 	uint64_t sb, head, node, mapping, pages, sum = 0;
@@ -137,7 +137,7 @@ GF_INLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l, 
 }
 
 /* fs/proc/meminfo.c: Cached. Pages, or -1. */
-GF_INLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout *l)
+GF_OUTLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout *l)
 {
 	int64_t files, swapped = 0, buffers;
 	uint64_t swap = 1;
@@ -153,7 +153,7 @@ GF_INLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout *
 	return GF_MAX(files - swapped - buffers, (int64_t)0);
 }
 
-GF_INLINE double gf_hf_bytes(int64_t pages)
+GF_OUTLINE double gf_hf_bytes(int64_t pages)
 {
 	return pages < 0 ? gf_unknown() : (double)pages * 4096.0;
 }
@@ -162,7 +162,7 @@ GF_INLINE double gf_hf_bytes(int64_t pages)
 		   GF_BIT(GF_HF_MEM_DIRTY) | GF_BIT(GF_HF_MEM_SLAB) | GF_BIT(GF_HF_SWAP_TOTAL) | GF_BIT(GF_HF_SWAP_FREE) | \
 		   GF_BIT(GF_HF_SWAP_USED))
 
-GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, double *h)
+GF_OUTLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, double *h)
 {
 	int64_t a, b;
 
@@ -177,7 +177,7 @@ GF_INLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, 
 }
 
 /* One word of every CPU's copy of a per-CPU struct, summed by one lane; unknown if one cannot be read. */
-GF_INLINE double gf_hf_cpus(const struct gf_kmem *k, const struct gf_cpus *c, uint64_t sym, uint32_t off, uint32_t size, int online)
+GF_OUTLINE double gf_hf_cpus(const struct gf_kmem *k, const struct gf_cpus *c, uint64_t sym, uint32_t off, uint32_t size, int online)
 {
 	uint64_t sum = 0, v;
 
@@ -216,7 +216,7 @@ struct gf_host_word {
 	int online; /* of CPUs that are online only */
 };
 
-GF_INLINE int gf_hs_wanted(uint64_t want, uint32_t i)
+GF_OUTLINE int gf_hs_wanted(uint64_t want, uint32_t i)
 {
 	if (i < GF_HS_RUNNING) {
 		const uint32_t field = i <= GF_CS_SOFTIRQ ? (uint32_t)GF_HF_CPU_BUSYTIME : i == GF_CS_IOWAIT ? (uint32_t)GF_HF_CPU_IOWTIME :
@@ -234,7 +234,7 @@ GF_INLINE int gf_hs_wanted(uint64_t want, uint32_t i)
 	}
 }
 
-GF_INLINE struct gf_host_word gf_hs_word(const struct gf_layout_host *o, uint32_t i)
+GF_OUTLINE struct gf_host_word gf_hs_word(const struct gf_layout_host *o, uint32_t i)
 {
 	struct gf_host_word w = { o->cpustat, 0, 8, 0 };
 
@@ -255,7 +255,7 @@ GF_INLINE struct gf_host_word gf_hs_word(const struct gf_layout_host *o, uint32_
 
 /* kernel/time/tick-sched.c, get_cpu_iowait_time_us(): what a CPU has noted, and if it is just now idle with
  * I/O to wait for, since when. 0 or -1. */
-GF_INLINE int gf_hs_iowait(const struct gf_kmem *k, const struct gf_layout_host *o, uint64_t cpu_off, uint64_t mono_ns, uint64_t *ret)
+GF_OUTLINE int gf_hs_iowait(const struct gf_kmem *k, const struct gf_layout_host *o, uint64_t cpu_off, uint64_t mono_ns, uint64_t *ret)
 {
 	uint64_t ts = o->tick_sched + cpu_off, rq = o->runqueues + cpu_off, noted, since, v, curr, idle;
 
@@ -270,7 +270,7 @@ GF_INLINE int gf_hs_iowait(const struct gf_kmem *k, const struct gf_layout_host 
 }
 
 /* Whether sum i can be had at all in this kernel. */
-GF_INLINE int gf_hs_there(const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i)
+GF_OUTLINE int gf_hs_there(const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i)
 {
 	struct gf_host_word w;
 
@@ -284,7 +284,7 @@ GF_INLINE int gf_hs_there(const struct gf_layout_host *o, const struct gf_cpus *
 }
 
 /* CPU cpu's part of sum i. */
-GF_INLINE void gf_hs_add(const struct gf_kmem *k, const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i, uint32_t cpu,
+GF_OUTLINE void gf_hs_add(const struct gf_kmem *k, const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i, uint32_t cpu,
 			 uint64_t mono_ns, struct gf_host_sums *s)
 {
 	struct gf_host_word w = gf_hs_word(o, i);
@@ -298,13 +298,13 @@ GF_INLINE void gf_hs_add(const struct gf_kmem *k, const struct gf_layout_host *o
 		gf_team_add64(&s->sum[i], v);
 }
 
-GF_INLINE double gf_hs_value(const struct gf_layout_host *o, const struct gf_cpus *c, const struct gf_host_sums *s, uint32_t i)
+GF_OUTLINE double gf_hs_value(const struct gf_layout_host *o, const struct gf_cpus *c, const struct gf_host_sums *s, uint32_t i)
 {
 	return !gf_hs_there(o, c, i) || s->bad[i] ? gf_unknown() : (double)s->sum[i];
 }
 
 /* Whether CPU i has nothing to do, or is not online: 1, 0, or -1 (not known). */
-GF_INLINE int gf_cpu_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, uint32_t i)
+GF_OUTLINE int gf_cpu_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, uint32_t i)
 {
 	const struct gf_layout_host *o = &l->host;
 	uint64_t rq = o->runqueues + c->off[i], n, curr, idle;
@@ -320,7 +320,7 @@ GF_INLINE int gf_cpu_idle(const struct gf_kmem *k, const struct gf_layout *l, co
 }
 
 /* Whether no CPU has anything to do: 1, 0, or -1 (not known). */
-GF_INLINE int gf_cpus_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c)
+GF_OUTLINE int gf_cpus_idle(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c)
 {
 	for (uint32_t i = 0; i < c->n; i++) {
 		int r = gf_cpu_idle(k, l, c, i);
@@ -334,7 +334,7 @@ GF_INLINE int gf_cpus_idle(const struct gf_kmem *k, const struct gf_layout *l, c
 #define GF_HF_PSI_LAST  GF_HF_PSI_IO_FULL_300
 
 /* kernel/sched/psi.c, calc_avgs(): an average that nothing has been added to for `missed` periods. */
-GF_INLINE uint64_t gf_psi_decay(uint64_t avg, uint64_t missed, uint32_t window)
+GF_OUTLINE uint64_t gf_psi_decay(uint64_t avg, uint64_t missed, uint32_t window)
 {
 	const uint64_t keep = window == 0 ? 1677 : window == 1 ? 1981 : 2034; /* EXP_10s, EXP_60s, EXP_300s */
 
@@ -343,7 +343,7 @@ GF_INLINE uint64_t gf_psi_decay(uint64_t avg, uint64_t missed, uint32_t window)
 	return avg;
 }
 
-GF_INLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, struct gf_host_state *s, uint64_t now_ns, double *h)
+GF_OUTLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, struct gf_host_state *s, uint64_t now_ns, double *h)
 {
 	/* By resource as fields.def has them: cpu, memory, io; each some, full. */
 	static const uint8_t state[3][2] = { { 4, 5 }, { 2, 3 }, { 0, 1 } };
@@ -376,13 +376,13 @@ GF_INLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, str
 enum gf_host_part { GF_HP_MEMORY, GF_HP_AVAILABLE, GF_HP_CACHED, GF_HP_COUNTS, GF_HP_PSI, GF_HP_PARTS };
 
 /* Parts of the work that do not depend on each other: the above, then each CPU's of each sum. */
-GF_INLINE uint32_t gf_host_parts(const struct gf_cpus *c)
+GF_OUTLINE uint32_t gf_host_parts(const struct gf_cpus *c)
 {
 	return GF_HP_PARTS + GF_HS_COUNT * c->n;
 }
 
 /* h has been set to unknown, and sums to 0. want: 1 << enum gf_host_field. */
-GF_INLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
+GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
 			    struct gf_host_sums *sums, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h, uint32_t part)
 {
 	const struct gf_layout_host *o = &l->host;
@@ -425,7 +425,7 @@ GF_INLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, 
 }
 
 /* When all parts are done: what the sums say. */
-GF_INLINE void gf_host_sums_set(const struct gf_layout *l, const struct gf_cpus *c, const struct gf_host_sums *sums, uint64_t want, double *h)
+GF_OUTLINE void gf_host_sums_set(const struct gf_layout *l, const struct gf_cpus *c, const struct gf_host_sums *sums, uint64_t want, double *h)
 {
 	const struct gf_layout_host *o = &l->host;
 
@@ -467,7 +467,7 @@ GF_INLINE void gf_host_sums_set(const struct gf_layout *l, const struct gf_cpus 
 
 /* Fills h (all GF_HF_COUNT are set, to unknown where not wanted or not to be had), but for tasks.count, uptime and
  * os.stalled, by one lane alone. */
-GF_INLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c,
+GF_OUTLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c,
 				   struct gf_host_state *s, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
 {
 	struct gf_host_sums sums = { { 0 }, { 0 }, 0 };

@@ -33,7 +33,7 @@ struct gf_kmem {
 
 /* Physical address behind va by the page tables at pgd: 0, or -1 when nothing is mapped there
  * (or the tables lead out of memory). ret_left: bytes up to the end of the page. */
-GF_INLINE int gf_pt_walk(const struct gf_ram *ram, struct gf_gpa pgd, uint32_t levels, uint64_t va,
+GF_OUTLINE int gf_pt_walk(const struct gf_ram *ram, struct gf_gpa pgd, uint32_t levels, uint64_t va,
 			 struct gf_gpa *ret, uint64_t *ret_left)
 {
 	uint64_t table = pgd.v & GF_PTE_ADDR;
@@ -103,7 +103,7 @@ GF_INLINE int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, 
 }
 
 /* Bytes, over page borders: 0 or -1 (part of dst may be written then). */
-GF_INLINE int gf_kmem_read(const struct gf_kmem *k, uint64_t va, void *dst, uint64_t len)
+GF_OUTLINE int gf_kmem_read(const struct gf_kmem *k, uint64_t va, void *dst, uint64_t len)
 {
 	uint8_t *d = (uint8_t *)dst;
 

@@ -18,7 +18,7 @@ struct gf_text {
 };
 
 /* "/name" before what is there: 0 or -1 (no room, no such memory, a name that ends too late). len GF_ABSENT: up to a NUL. */
-GF_INLINE int gf_text_name(const struct gf_kmem *k, struct gf_text *t, uint64_t name, uint32_t len)
+GF_OUTLINE int gf_text_name(const struct gf_kmem *k, struct gf_text *t, uint64_t name, uint32_t len)
 {
 	char c[GF_NAME_LEN + 1];
 	uint32_t n = 0;
@@ -71,7 +71,7 @@ GF_INLINE int gf_cgroup_of(const struct gf_kmem *k, const struct gf_layout *l, c
 }
 
 /* The path of a kernfs_node from its root, as kernfs_path() has it: 0 or -1. Not ended by NUL. */
-GF_INLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t kn, char *buf, uint32_t size,
+GF_OUTLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t kn, char *buf, uint32_t size,
 			     uint32_t *ret_len)
 {
 	const struct gf_layout_path *o = &l->path;
@@ -94,7 +94,7 @@ GF_INLINE int gf_kernfs_path(const struct gf_kmem *k, const struct gf_layout *l,
 }
 
 /* The path of an address space's executable up to the top of its mounts (fs/d_path.c): 0 or -1. */
-GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
+GF_OUTLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
 			  uint32_t *ret_len)
 {
 	const struct gf_layout_path *o = &l->path;
@@ -145,7 +145,7 @@ GF_INLINE int gf_exe_path(const struct gf_kmem *k, const struct gf_layout *l, ui
 
 /* Up to size bytes of an address space's arguments, joined by blanks, out of its own pages: 0, or -1 when one
  * of them is not in memory. */
-GF_INLINE int gf_cmdline(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
+GF_OUTLINE int gf_cmdline(const struct gf_kmem *k, const struct gf_layout *l, uint64_t mm, char *buf, uint32_t size,
 			 uint32_t *ret_len)
 {
 	struct gf_gva pgd;

@@ -101,7 +101,7 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 	return 0;
 }
 
-GF_INLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
+GF_OUTLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
 {
 	const struct gf_layout_mm *o = &c->l->mm;
 	const uint8_t *p = gf_obj(c->k, mm, o->span);
@@ -140,7 +140,7 @@ GF_INLINE uint32_t gf_popcount(uint64_t w)
 }
 
 /* Descriptors of the files_struct that a task holds at *holder (mapped). */
-GF_INLINE void gf_read_fds(struct gf_task_ctx *c, const uint8_t *holder, uint64_t files, struct gf_task_rec *r)
+GF_OUTLINE void gf_read_fds(struct gf_task_ctx *c, const uint8_t *holder, uint64_t files, struct gf_task_rec *r)
 {
 	const struct gf_layout_files *o = &c->l->files;
 	uint64_t fdt, again, bits, max;

@@ -125,7 +125,7 @@ GF_INLINE int gf_threads_walk(struct gf_task_ctx *c, uint64_t sig, struct gf_thr
 }
 
 /* What threads count, the living ones' and what the dead have left; false when the group kept changing. */
-GF_INLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64_t sig, const uint8_t *sp, struct gf_threads *s,
+GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64_t sig, const uint8_t *sp, struct gf_threads *s,
 			     struct gf_task_rec *r)
 {
 	const uint32_t counters = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
@@ -259,7 +259,7 @@ GF_INLINE int gf_task_is(const struct gf_layout_task *o, const uint8_t *p, uint6
 
 /* Reads what c->want asks for of the process that leads `task` and whose struct pid is `pid` (both of the
  * walk). OK: r is filled, r->have says with what, and r->flags whether it is torn. */
-GF_INLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, uint64_t task, struct gf_task_rec *r)
+GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, uint64_t task, struct gf_task_rec *r)
 {
 	const uint32_t sums = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
 	const struct gf_layout_task *o = &c->l->task;
