@@ -352,6 +352,10 @@ static void add_delivery(struct line *l, const struct gf_event *ev, const struct
 		return;
 	}
 	add_task(l, comm, m->pid);
+	if (m->became == GF_BECAME_UNSEEN && m->how >= GF_HOW_GPU_STORE) {
+		add(l, ": whether it has taken %s is not known, the GPU was lost; it is still there", act);
+		return;
+	}
 	if (m->exit_us != GF_NONE)
 		add(l, " gone %s after %s", value_text((double)m->exit_us * 1e3, GF_DIM_TIME, t, sizeof t), act);
 	else if (m->became == GF_BECAME_DELIVERED)

@@ -67,6 +67,7 @@ struct gf_deliverer {
 	struct gf_pseudo_pool pool;       /* set aside by the host */
 	uint32_t next_block;              /* with atomic operations */
 	uint32_t used, turn;              /* entries; where the next looks begin */
+	uint32_t top;                     /* none above is used */
 	uint32_t ticket;
 	uint32_t waiting, first_waiting;  /* verdicts that wait for an entry */
 	uint32_t results, first_result;
@@ -184,6 +185,8 @@ GF_INLINE void gf_deliver_forget(struct gf_deliverer *v, struct gf_deliver_entry
 {
 	e->used = 0;
 	v->used--;
+	while (v->top && !v->entry[v->top - 1].used)
+		v->top--;
 }
 
 GF_APART void gf_deliver_last(struct gf_deliverer *v, struct gf_deliver_entry *e, uint64_t now_ns)
@@ -298,6 +301,7 @@ GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const st
 	e->offered_ns = 0;
 	e->boot = g->boot;
 	v->used++;
+	v->top = GF_MAX(v->top, (uint32_t)(e - v->entry) + 1);
 	gf_deliver_start(v, g, storable, e, now_ns);
 	if (e->d.want || (gf_deliver_host_could(&e->d) && !e->d.observe)) {
 		gf_deliver_offer(v, e, now_ns);
@@ -388,9 +392,10 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 
 	if (g->p && !storable && v->pool.n && !g->p->atomics)
 		gf_ps_pool_renew(g->p, &v->pool);
-	for (uint32_t k = 0; k < GF_DELIVER_MAX && seen < all && looks < GF_DELIVER_LOOKS && gf_deliver_room(v); k++) {
-		struct gf_deliver_entry *e = &v->entry[at];
-		at = (at + 1) % GF_DELIVER_MAX;
+	for (uint32_t k = 0; v->top && k < GF_DELIVER_MAX && seen < all && looks < GF_DELIVER_LOOKS && gf_deliver_room(v); k++) {
+		struct gf_deliver_entry *e;
+		at = at < v->top ? at : 0;
+		e = &v->entry[at++];
 		if (!e->used)
 			continue;
 		seen++;

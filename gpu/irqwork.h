@@ -21,7 +21,8 @@
  *   Head of a list. Stored only where it was read as empty just before. What another pushes between this
  *   read and the store landing, 2 to 3 us on a GPU, is lost. On 6.1 only printk's waking of who reads the log is ever on
  *   that list, on 6.12 also consoles that use it: a message of that CPU would be shown late, and its readers not be woken by
- *   that CPU again. Nothing is taken off a list: for that there is the host.
+ *   that CPU again. What the host pushes there just then is lost, too: it then waits in vain, and says so. Nothing is taken off a
+ *   list: for that there is the host.
  */
 #ifndef GPUFAS_IRQWORK_H
 #define GPUFAS_IRQWORK_H

@@ -349,8 +349,7 @@ static void test_not_a_signal(void **state)
 	assert_false(tick(d, 1000 * MS)); /* it waits */
 	assert_int_equal(d->v->used, 1);
 	d->v->hand = NULL; /* without offers that can be taken back it is the host's at once */
-	d->v->entry[0].used = 0;
-	d->v->used = 0;
+	gf_deliver_forget(d->v, &d->v->entry[0]);
 	assert_int_equal(gf_deliver_begin(d->v, &d->g, 0, &v, d->now), GF_HAND_OVER);
 	assert_true(gf_deliver_result(d->v, &d->r));
 	assert_int_equal(d->r.kind, GF_DELIVER_OFFER_GONE);
@@ -480,6 +479,10 @@ static void test_full(void **state)
 	}
 	assert_int_equal(said, n);
 	assert_int_equal(d->v->waiting, 0);
+	for (int i = 0; i < 100 && d->v->used; i++)
+		assert_false(tick(d, MS));
+	assert_int_equal(d->v->used, 0);
+	assert_int_equal(d->v->top, 0);
 }
 
 /* The device is lost: what can be seen of what it did decides. */

@@ -162,6 +162,34 @@ static void test_action(void **state)
 }
 
 /* What is done in a guest's memory: what was seen of it, and nothing more. */
+/* The GPU's own. */
+static void test_gpu_deliveries(void **state)
+{
+	struct gf_event ev = event(GF_EV_RESULT, "low");
+	struct gf_event_member *m = &ev.u.member[0];
+	const char *how, *became;
+	char s[1024];
+
+	(void)state;
+	ev.step = 1;
+	ev.count = 1;
+	*m = (struct gf_event_member){ .pid = 4242, .exit_us = 1900, .how = GF_HOW_GPU_IRQ_WORK, .became = GF_BECAME_DELIVERED, .tries = 1 };
+	assert_string_equal(gf_event_sentence_of(&ev, img, "vm1", s, sizeof s),
+			    "vm1: low: python3 (pid 4242) gone 1.9 ms after SIGKILL (by the kernel's own sender, for the GPU)");
+	m->how = GF_HOW_GPU_STORE;
+	assert_string_equal(gf_event_sentence_of(&ev, img, "vm1", s, sizeof s),
+			    "vm1: low: python3 (pid 4242) gone 1.9 ms after SIGKILL (by a store of the GPU's)");
+	m->exit_us = GF_NONE;
+	m->became = GF_BECAME_UNSEEN;
+	assert_string_equal(gf_event_sentence_of(&ev, img, "vm1", s, sizeof s),
+			    "vm1: low: python3 (pid 4242): whether it has taken SIGKILL is not known, the GPU was lost; it is still there");
+	json_t *j = json(&ev, img);
+	assert_int_equal(json_unpack(j, "{s:[{s:s s:s}]}", "members", "how", &how, "became", &became), 0);
+	assert_string_equal(how, "gpu-store");
+	assert_string_equal(became, "unseen");
+	json_decref(j);
+}
+
 static void test_deliveries(void **state)
 {
 	static const struct {
@@ -340,7 +368,8 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_action), cmocka_unit_test(test_deliveries), cmocka_unit_test(test_kinds), cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_action), cmocka_unit_test(test_deliveries),
+		cmocka_unit_test(test_gpu_deliveries), cmocka_unit_test(test_kinds), cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_numbers),
 	};
 
