@@ -221,7 +221,7 @@ void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 		snprintf(buf, n, "shared with %s: %s; MPS runs (pid %d), but gpufasd does not find it in %s: set CUDA_MPS_PIPE_DIRECTORY "
 			 "for both to one directory, outside /tmp where a unit has a /tmp of its own", who, turns, l.server, o->pipes);
 	else
-		snprintf(buf, n, "shared with %s: %s; run both under MPS (nvidia-cuda-mps-control -d, then start both anew), give gpufasd "
+		snprintf(buf, n, "shared with %s: %s; run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd "
 			 "an instance of its own (MIG), or set engine.gpu.mode: launch", who, turns);
 }
 

@@ -31,6 +31,7 @@ install: all $(BUILD)/dist/gpufasd.service $(BUILD)/dist/gpufas.yaml
 	$(INSTALL) -m 0644 dist/gpufas.sysusers $(D)$(sysusersdir)/gpufas.conf
 	$(INSTALL) -m 0644 $(sort $(wildcard policies/*.policy)) $(D)$(policydir)/
 	$(INSTALL) -m 0644 $(BUILD)/dist/gpufas.yaml $(D)$(datadir)/gpufas/gpufas.yaml
+	$(INSTALL) -m 0644 dist/gpufasd-gpu.conf $(D)$(datadir)/gpufas/gpufasd-gpu.conf
 	$(INSTALL) -d $(D)$(docdir)/docs
 	$(INSTALL) -m 0644 README.md LICENSE $(D)$(docdir)/
 	$(INSTALL) -m 0644 docs/*.md docs/*.svg $(D)$(docdir)/docs/

@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 D=$work/root
 n=0
-echo "1..26"
+echo "1..27"
 ok() { n=$((n + 1)); echo "ok $n - $1"; }
 bad() { n=$((n + 1)); echo "not ok $n - $1"; [ ! -s "$work/out" ] || sed 's/^/# /' "$work/out"; }
 skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
@@ -21,7 +21,7 @@ for f in usr/sbin/gpufasd usr/bin/gpufasctl; do
 done
 for f in usr/lib/systemd/system/gpufasd.service usr/lib/sysusers.d/gpufas.conf etc/gpufas/gpufas.yaml \
 	etc/gpufas/policy.d/10-essentials.policy usr/share/gpufas/policies/20-low-memory.policy \
-	usr/share/gpufas/gpufas.yaml usr/share/bash-completion/completions/gpufasctl \
+	usr/share/gpufas/gpufas.yaml usr/share/gpufas/gpufasd-gpu.conf usr/share/bash-completion/completions/gpufasctl \
 	usr/share/zsh/vendor-completions/_gpufasctl usr/share/doc/gpufas/README.md usr/share/doc/gpufas/LICENSE; do
 	try "$f" test -s "$D/$f"
 done

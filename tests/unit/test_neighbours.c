@@ -18,7 +18,7 @@
 
 #define SELF 100
 #define HALF "its kernels and the watchdog's take turns, and each side loses about half of its speed"
-#define MEND "run both under MPS (nvidia-cuda-mps-control -d, then start both anew), give gpufasd an instance of its own (MIG), or set engine.gpu.mode: launch"
+#define MEND "run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd an instance of its own (MIG), or set engine.gpu.mode: launch"
 #define CARD "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidia0"
 
 static char root[64], pipes[64];
