@@ -15,6 +15,17 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(DAEMON_LIB_OBJ) $(CTL_LIB_O
 # The tick as the device has it, with threads for lanes, beside the tick as the CPU has it.
 $(BUILD)/tests/unit/test_team: $(BUILD)/obj/tests/unit/lanes.o
 
+# The same under ThreadSanitizer, which finds what lanes do to each other within a job; tests/unit/team_race.t runs it.
+$(BUILD)/tests/helpers/team_race: tests/unit/test_team.c tests/unit/lanes.c $(LIB)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)if echo 'int main(void){return 0;}' | $(CC) -fsanitize=thread -x c -o $@ - 2>/dev/null; then \
+		$(CC) $(CPPFLAGS) $(filter-out -fsanitize%,$(CFLAGS)) -O1 -fsanitize=thread -o $@ $^ $(LDLIBS) -lcmocka; \
+	else rm -f $@; echo '  team_race is not built: no ThreadSanitizer'; fi
+ifndef SAN
+build-tests: $(BUILD)/tests/helpers/team_race
+endif
+
 # Small programs that tests start: hogs, forkers, oracles. Static where the demo needs it.
 $(BUILD)/tests/helpers/%: $(BUILD)/obj/tests/helpers/%.o $(LIB)
 	$(call say,LD,$@)

@@ -291,6 +291,10 @@ static void one_case(struct lanes *l, uint64_t seed, uint32_t lanes)
 	img = progen_image(&gen, seed, 1, &err);
 	if (!img)
 		fail_msg("seed %llu: verifier: %s", (unsigned long long)seed, err.text);
+	/* Trees more often than they come of themselves: they are what lanes go about differently. */
+	for (uint32_t k = 0; k < img->sec[GF_SEC_STEP].count; k++)
+		if (!rnd(&gen, 3))
+			((struct gf_step *)((uint8_t *)img + img->sec[GF_SEC_STEP].off))[k].group = GF_GROUP_TREE;
 	f = fake_new(caps[rnd(&gen, 16) ? rnd(&gen, 2) : 2 + rnd(&gen, 2)]);
 	gf_target_set_fields(&f->t, &img->fields, NULL);
 	side_init(&cpu, "cpu", img, f->t.sample.cap);
