@@ -40,6 +40,7 @@ all:
 include mk/deps.mk
 include mk/gen.mk
 include mk/lib.mk
+include mk/cuda.mk
 include mk/programs.mk
 include mk/tests.mk
 include mk/bench.mk

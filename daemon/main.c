@@ -12,6 +12,12 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "gpu/dev.h"
+
+/* Whose devices they are: this machine's, or those that tests make. */
+#ifndef GF_DEV
+#define GF_DEV gf_dev_cuda
+#endif
 
 static void usage(FILE *f)
 {
@@ -269,6 +275,7 @@ int main(int argc, char **argv)
 	struct gf_daemon d = { .reload_fd = -1, .ps_fd = -1, .notify = { .fd = -1 } };
 
 	keep_standard_fds();
+	gf_dev_backend = &GF_DEV;
 	int r = command_line(argc, argv, &d.options);
 
 	if (r)

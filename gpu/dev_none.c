@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * A build that knows no GPU.
+ * In the place of engine_cuda.cu where there was no nvcc: no device, and why.
  */
+#include "gpu/dev.h"
+
 #include <errno.h>
 
-#include "gpu/engine.h"
-
-size_t gf_gpu_list(struct gf_gpu_info *buf, size_t n, struct gf_err *err)
+static int none_count(struct gf_err *err)
 {
-	(void)buf;
-	(void)n;
-	gf_err_set(err, ENOTSUP, "this build is without nvcc, so without the GPU engine; build it where the CUDA toolkit is (nvcc in PATH)");
+	gf_err_set(err, ENOTSUP, "gpufasd was built without nvcc: there is no code for GPUs in it");
 	return 0;
 }
+
+const struct gf_dev_ops gf_dev_cuda = { .name = "none", .count = none_count };

@@ -116,15 +116,21 @@ static void view_rule(struct gf_tick *t, uint32_t rule, struct gf_rule_view *v)
 	}
 }
 
+static bool views_wanted(const struct gf_engine *e, uint64_t now)
+{
+	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
+
+	return asked && now - asked <= ASKED_FOR_NS && (!e->views_at || now - e->views_at >= VIEWS_EVERY_NS);
+}
+
 /* Views, when somebody has asked lately and the last ones are old: as many a tick as
  * fit into a small share of the period, published when all are made. */
 static void publish_views(struct gf_engine *e, struct gf_tick *t, uint64_t now)
 {
 	struct engine_views *v = &e->views;
-	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
 
 	if (!v->next) {
-		if (!asked || now - asked > ASKED_FOR_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS))
+		if (!views_wanted(e, now))
 			return;
 		e->views_at = now;
 	}
@@ -171,7 +177,8 @@ void gf_engine_publish_stats(struct gf_engine *e)
 	tick_setup(e, &t);
 	e->now.image_fp = e->st->img->fp;
 	e->now.budget_n = e->in.budget_n;
-	e->now.budget_used = GF_MIN(e->in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&t);
+	e->now.budget_used = e->gpu ? gf_gpu_budget_used(e) : GF_MIN(e->in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&t);
+	e->now.kind = e->gpu ? GF_ENGINE_GPU : GF_ENGINE_CPU;
 	e->now.observe = e->in.observe;
 	gf_seq_publish(&e->shown_seq, &e->shown, &e->now, sizeof e->now);
 }
@@ -212,6 +219,22 @@ static void fault_ahead(struct gf_engine *e)
 	e->faulted = to;
 }
 
+/* Where the GPU is given up the CPU goes on with the same tick. */
+static void evaluate(struct gf_engine *e, struct gf_tick *t, int rc, uint64_t now)
+{
+	bool stale;
+
+	if (e->gpu && !gf_gpu_tick(e, rc != 0, views_wanted(e, now), &stale)) {
+		e->now.stale = rc || stale;
+		return;
+	}
+	if (rc)
+		gf_tick_stale(t);
+	else
+		gf_tick_run(t);
+	e->now.stale = rc || e->st->stale_told;
+}
+
 int gf_engine_tick_now(struct gf_engine *e)
 {
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), sampled, ended;
@@ -224,20 +247,18 @@ int gf_engine_tick_now(struct gf_engine *e)
 	if (rc) {
 		e->now.sample_errors++;
 		memcpy(e->now.sample_error, e->err.text, sizeof e->now.sample_error - 1);
-		gf_tick_stale(&t);
-	} else {
-		gf_tick_run(&t);
 	}
-	e->now.stale = rc || e->st->stale_told;
+	evaluate(e, &t, rc, sampled);
 	e->in.gap = 0;
 	ended = gf_engine_clock(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < e->out.events_n; i++)
 		e->out.events[i].decide_ns = (uint32_t)GF_MIN(ended - sampled, UINT32_MAX);
 	gf_engine_flush(e);
 	account(e, begun, sampled, ended);
-	if (!rc)
+	if (!rc && !e->gpu)
 		publish_views(e, &t, ended);
-	fault_ahead(e);
+	if (!e->gpu)
+		fault_ahead(e);
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The CPU engine's inside, shared by engine_cpu.c (ticks) and engine_run.c
- * (thread, swap, stopping).
+ * An engine's inside, shared by engine_cpu.c (ticks), engine_run.c (thread, swap,
+ * stopping) and engine_gpu.c (ticks that a GPU runs).
  */
 #ifndef GPUFAS_ENGINE_CPU_H
 #define GPUFAS_ENGINE_CPU_H
@@ -47,6 +47,8 @@ struct gf_engine {
 	uint64_t missed_told, missed_at; /* MISSED events: count told, when */
 	uint32_t faulted;             /* rows whose memory is there */
 	struct gf_err err;
+	struct gf_gpu_host *gpu;      /* who runs the ticks; NULL: the CPU. engine_gpu.c */
+	struct gf_gpu_host *gpu_past; /* who did until it failed: what it holds is freed at the end */
 	/* thread */
 	pthread_t thread;
 	pthread_mutex_t mutex;        /* between callers; the engine never takes it */
@@ -66,6 +68,26 @@ void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint
 void gf_engine_flush(struct gf_engine *e);
 uint64_t *gf_engine_seq_word(void); /* where event numbers are counted */
 void gf_engine_publish_stats(struct gf_engine *e);
+
+/* engine_gpu.c. st is there, fields are set; -errno with the reason, in a sentence, also in now.why. */
+struct gf_gpu_next;
+int gf_gpu_create(struct gf_engine *e, struct gf_err *err);
+void gf_gpu_destroy(struct gf_engine *e);
+int gf_gpu_start(struct gf_engine *e, struct gf_err *err);
+/* Ends it, and puts what it knew of rules into e->st. */
+void gf_gpu_stop(struct gf_engine *e);
+/* One tick over the target's sample: e->out is filled as by gf_tick_run(). Not 0: the GPU is given up, and e->st has
+ * what it knew: the tick is to be run here. ret_stale: as st->stale_told. */
+int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale);
+uint32_t gf_gpu_budget_used(const struct gf_engine *e);
+/* A swap: the new state is made beside the old one; then, in the caller's turn, what rules know is brought to e->st (for
+ * those that go away), and the device takes the new state on (not 0: the GPU is given up). */
+int gf_gpu_prepare(struct gf_engine *e, const struct gf_image_header *img, const struct gf_adoption *plan, struct gf_gpu_next **ret,
+		   struct gf_err *err);
+void gf_gpu_import(struct gf_engine *e);
+int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next);
+void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);
+
 int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret);
 
 #endif

@@ -203,6 +203,8 @@ int gf_engine_start(struct gf_engine *e, struct gf_err *err)
 		lock_memory(e);
 		touch_buffers(e);
 	}
+	if (e->gpu)
+		gf_gpu_start(e, NULL);
 	__atomic_store_n(&e->stop, 0, __ATOMIC_RELAXED);
 	pthread_attr_init(&attr);
 	rc = EPERM;
@@ -232,6 +234,7 @@ void gf_engine_stop(struct gf_engine *e)
 		__atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
 		pthread_join(e->thread, NULL);
 		e->running = false;
+		gf_gpu_stop(e);
 		gf_engine_release(e, NULL, 0);
 	}
 	pthread_mutex_unlock(&e->mutex);
@@ -296,6 +299,17 @@ static bool same_paths(const struct gf_image_header *a, const struct gf_image_he
 	return a->fields.paths == b->fields.paths;
 }
 
+/* The GPU where one is wanted. With "auto" it is no error that there is none: the engine says why. */
+static int choose(struct gf_engine *e, struct gf_err *err)
+{
+	int rc;
+
+	if (e->opts.kind == GF_ENGINE_CPU)
+		return 0;
+	rc = gf_gpu_create(e, err);
+	return e->opts.kind == GF_ENGINE_GPU ? rc : 0;
+}
+
 int gf_engine_create(struct gf_target *target, const struct gf_image_header *image,
 		     const struct gf_engine_opts *opts, struct gf_engine **ret, struct gf_err *err)
 {
@@ -321,6 +335,8 @@ int gf_engine_create(struct gf_target *target, const struct gf_image_header *ima
 	rc = set_fields(target, image, err);
 	if (!rc)
 		rc = gf_state_create(image, target->sample.cap, &e->st, err);
+	if (!rc)
+		rc = choose(e, err);
 	if (rc)
 		goto fail;
 	gf_engine_publish_stats(e);
@@ -336,6 +352,7 @@ void gf_engine_destroy(struct gf_engine *e)
 	if (!e)
 		return;
 	gf_engine_stop(e);
+	gf_gpu_destroy(e);
 	gf_ring_deinit(&e->events);
 	gf_ring_deinit(&e->verdicts);
 	gf_state_destroy(e->st);
@@ -365,7 +382,7 @@ static uint32_t fault_before(struct gf_engine *e, struct gf_state *st)
 
 /* Between two ticks: the new fields, then the new state with what it takes over. */
 static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_adoption *plan, uint32_t faulted,
-		    struct gf_err *err)
+		    struct gf_gpu_next *next, struct gf_err *err)
 {
 	const struct gf_image_header *from = e->st->img, *to = st->img;
 	int rc = 0;
@@ -377,9 +394,13 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 			return rc;
 		}
 	}
+	if (e->gpu)
+		gf_gpu_import(e);
 	gf_engine_release(e, plan, to->sec[GF_SEC_RULE].count);
 	gf_state_adopt(st, e->st, plan);
 	e->st = st;
+	if (e->gpu)
+		gf_gpu_adopt(e, next);
 	e->faulted = GF_MIN(faulted, e->faulted); /* tables taken over: as far as they were */
 	e->views_at = 0;
 	e->now.reloads++;
@@ -415,6 +436,7 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 	struct gf_adoption *plan = NULL;
 	struct gf_state *st = NULL, *old;
 	struct priority was = { .raised = false };
+	struct gf_gpu_next *next = NULL;
 	uint32_t faulted = 0;
 	int rc;
 
@@ -423,14 +445,16 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 	rc = gf_state_create(image, old->cap, &st, err);
 	if (!rc && (gf_state_plan(old->img, image, &plan) || gf_engine_views_make(image, &views)))
 		rc = gf_err_set(err, ENOMEM, "out of memory for the new policy");
-	if (!rc)
+	if (!rc && e->gpu)
+		rc = gf_gpu_prepare(e, image, plan, &next, err);
+	if (!rc && !e->gpu)
 		faulted = fault_before(e, st);
 	if (!rc) {
 		priority_raise(e, &was);
 		rc = turn_caller(e, err);
 	}
 	if (!rc) {
-		rc = swap_now(e, st, plan, faulted, err);
+		rc = swap_now(e, st, plan, faulted, next, err);
 		if (!rc) {
 			old_views = e->views;
 			e->views = views;
@@ -440,6 +464,7 @@ int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, str
 		turn_give(e);
 	}
 	priority_back(&was);
+	gf_gpu_drop(e, next);
 	gf_state_destroy(st);
 	free(plan);
 	free(views.shown);

@@ -2,7 +2,7 @@
  *
  * Makes, hands over and frees what an engine remembers.
  */
-#include "gpu/state.h"
+#include "gpu/adopt.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,12 +15,7 @@
 
 struct gf_state_priv {
 	int failed; /* an allocation failed */
-};
-
-struct gf_adoption {
-	uint32_t rules; /* rules that keep their state */
-	uint32_t *hold, *hist, *rule, *match; /* [new number] old number or GF_NONE */
-	uint32_t of[]; /* the arrays */
+	const struct gf_state_place *place; /* NULL: this process's memory */
 };
 
 static void *block_new(struct gf_state *st, size_t size)
@@ -29,6 +24,12 @@ static void *block_new(struct gf_state *st, size_t size)
 
 	if (!size)
 		size = 8;
+	if (st->priv->place) {
+		p = st->priv->place->take(st->priv->place->arg, size);
+		if (!p)
+			st->priv->failed = 1;
+		return p;
+	}
 	if (size < MAP_FROM) {
 		p = calloc(1, size);
 	} else {
@@ -44,11 +45,13 @@ static void *block_new(struct gf_state *st, size_t size)
 	return p;
 }
 
-static void block_free(void *p, size_t size)
+static void block_free(struct gf_state *st, void *p, size_t size)
 {
 	if (!p)
 		return;
-	if (size < MAP_FROM)
+	if (st->priv->place)
+		st->priv->place->give(st->priv->place->arg, p);
+	else if (size < MAP_FROM)
 		free(p);
 	else
 		munmap(p, size);
@@ -169,9 +172,8 @@ static void *table_make(struct gf_state *st, void *p, size_t elem, size_t n, con
 
 static void *table_drop(struct gf_state *st, void *p, size_t elem, size_t n, const uint32_t *range)
 {
-	(void)st;
 	(void)range;
-	block_free(p, elem * n);
+	block_free(st, p, elem * n);
 	return NULL;
 }
 
@@ -186,53 +188,60 @@ static void *table_touch(struct gf_state *st, void *p, size_t elem, size_t n, co
 	return p;
 }
 
-/* Tables that do not depend on rows. */
-static void make_fixed(struct gf_state *st)
+/* Tables that do not depend on rows, and that a tick alone looks at. */
+static void each_fixed(struct gf_state *st, table_fn fn)
 {
-	const struct gf_image_header *img = st->img;
-	uint32_t rules = img->sec[GF_SEC_RULE].count;
+	struct gf_work layout;
 
-	st->match = block_new(st, sizeof *st->match * img->sec[GF_SEC_MATCH].count);
-	st->match_fresh = block_new(st, img->sec[GF_SEC_MATCH].count);
-	st->agg = block_new(st, sizeof *st->agg * img->sec[GF_SEC_AGG].count);
-	st->vcol = block_new(st, sizeof *st->vcol * img->sec[GF_SEC_COL].count);
-	st->pcol = block_new(st, sizeof *st->pcol * img->sec[GF_SEC_COL].count);
-	st->hist = block_new(st, sizeof *st->hist * img->sec[GF_SEC_HIST].count);
-	st->hold = block_new(st, sizeof *st->hold * img->sec[GF_SEC_HOLD].count);
-	st->rule = block_new(st, sizeof *st->rule * rules);
-	st->victim = block_new(st, sizeof *st->victim * rules);
-	st->rule_hold_at = block_new(st, sizeof *st->rule_hold_at * (rules + 1));
-	st->rule_hold = block_new(st, sizeof *st->rule_hold * img->sec[GF_SEC_HOLD].count);
-	st->pick = block_new(st, sizeof *st->pick * GF_MAX_PICK);
-	st->member = block_new(st, sizeof *st->member * GF_STATE_VICTIMS);
-	st->family.count = block_new(st, sizeof *st->family.count * (st->cap + 1));
-	st->budget_at = block_new(st, sizeof *st->budget_at * GF_BUDGET_MAX);
-	st->work.plan = block_new(st, sizeof *st->work.plan * gf_plan_words(img));
-	st->work.mem = block_new(st, gf_work_layout(img, st->cap, NULL, &st->work));
+	st->agg = fn(st, st->agg, sizeof *st->agg, st->img->sec[GF_SEC_AGG].count, NULL);
+	st->pick = fn(st, st->pick, sizeof *st->pick, GF_MAX_PICK, NULL);
+	st->member = fn(st, st->member, sizeof *st->member, GF_STATE_VICTIMS, NULL);
+	st->family.count = fn(st, st->family.count, sizeof *st->family.count, st->cap + 1, NULL);
+	st->budget_at = fn(st, st->budget_at, sizeof *st->budget_at, GF_BUDGET_MAX, NULL);
+	st->work.mem = fn(st, st->work.mem, 1, gf_work_layout(st->img, st->cap, NULL, &layout), NULL);
 }
 
-static void drop_fixed(struct gf_state *st)
+/* Tables that say where others are, or that begin as something else than zero: always in this process's memory, from
+ * where gf_state_flatten() takes them. */
+#define HEAD(p, n) ((p) = fn(st, (p), sizeof *(p), (n), arg))
+
+typedef void *(*head_fn)(struct gf_state *st, void *p, size_t elem, size_t n, void *arg);
+
+static void each_head(struct gf_state *st, head_fn fn, void *arg)
 {
 	const struct gf_image_header *img = st->img;
 	uint32_t rules = img->sec[GF_SEC_RULE].count;
 
-	block_free(st->match, sizeof *st->match * img->sec[GF_SEC_MATCH].count);
-	block_free(st->match_fresh, img->sec[GF_SEC_MATCH].count);
-	block_free(st->agg, sizeof *st->agg * img->sec[GF_SEC_AGG].count);
-	block_free(st->vcol, sizeof *st->vcol * img->sec[GF_SEC_COL].count);
-	block_free(st->pcol, sizeof *st->pcol * img->sec[GF_SEC_COL].count);
-	block_free(st->hist, sizeof *st->hist * img->sec[GF_SEC_HIST].count);
-	block_free(st->hold, sizeof *st->hold * img->sec[GF_SEC_HOLD].count);
-	block_free(st->rule, sizeof *st->rule * rules);
-	block_free(st->victim, sizeof *st->victim * rules);
-	block_free(st->rule_hold_at, sizeof *st->rule_hold_at * (rules + 1));
-	block_free(st->rule_hold, sizeof *st->rule_hold * img->sec[GF_SEC_HOLD].count);
-	block_free(st->pick, sizeof *st->pick * GF_MAX_PICK);
-	block_free(st->member, sizeof *st->member * GF_STATE_VICTIMS);
-	block_free(st->family.count, sizeof *st->family.count * (st->cap + 1));
-	block_free(st->budget_at, sizeof *st->budget_at * GF_BUDGET_MAX);
-	block_free(st->work.plan, sizeof *st->work.plan * gf_plan_words(img));
-	block_free(st->work.mem, gf_work_layout(img, st->cap, NULL, &st->work));
+	HEAD(st->match, img->sec[GF_SEC_MATCH].count);
+	HEAD(st->match_fresh, img->sec[GF_SEC_MATCH].count);
+	HEAD(st->vcol, img->sec[GF_SEC_COL].count);
+	HEAD(st->pcol, img->sec[GF_SEC_COL].count);
+	HEAD(st->hist, img->sec[GF_SEC_HIST].count);
+	HEAD(st->hold, img->sec[GF_SEC_HOLD].count);
+	HEAD(st->rule, rules);
+	HEAD(st->victim, rules);
+	HEAD(st->rule_hold_at, rules + 1);
+	HEAD(st->rule_hold, img->sec[GF_SEC_HOLD].count);
+	HEAD(st->work.plan, gf_plan_words(img));
+}
+
+static void *head_make(struct gf_state *st, void *p, size_t elem, size_t n, void *arg)
+{
+	(void)arg;
+	p = calloc(n + 1, elem);
+	if (!p)
+		st->priv->failed = 1;
+	return p;
+}
+
+static void *head_drop(struct gf_state *st, void *p, size_t elem, size_t n, void *arg)
+{
+	(void)st;
+	(void)elem;
+	(void)n;
+	(void)arg;
+	free(p);
+	return NULL;
 }
 
 /* Which holds a rule's condition updates: to be reset while its gate is shut.
@@ -258,6 +267,12 @@ static void find_rule_holds(struct gf_state *st)
 
 int gf_state_create(const struct gf_image_header *img, uint32_t cap, struct gf_state **ret, struct gf_err *err)
 {
+	return gf_state_create_at(img, cap, NULL, ret, err);
+}
+
+int gf_state_create_at(const struct gf_image_header *img, uint32_t cap, const struct gf_state_place *place,
+		       struct gf_state **ret, struct gf_err *err)
+{
 	struct gf_state *st;
 
 	if (!cap || cap % GF_ROW_BLOCK)
@@ -268,10 +283,12 @@ int gf_state_create(const struct gf_image_header *img, uint32_t cap, struct gf_s
 		free(st);
 		return gf_err_set(err, ENOMEM, "out of memory for the engine's state");
 	}
+	st->priv->place = place;
 	st->img = img;
 	st->cap = cap;
-	make_fixed(st);
+	each_head(st, head_make, NULL);
 	if (!st->priv->failed) {
+		each_fixed(st, table_make);
 		each_row_table(st, table_make, NULL);
 		each_column(st, table_make, NULL);
 		each_hold(st, table_make, NULL);
@@ -297,18 +314,50 @@ void gf_state_destroy(struct gf_state *st)
 	if (!st)
 		return;
 	if (st->match && st->vcol && st->pcol && st->hold && st->hist && st->victim) {
+		each_fixed(st, table_drop);
 		each_row_table(st, table_drop, NULL);
 		for (uint32_t f = 0; f < GF_SF_COUNT; f++)
-			block_free(st->str_ver[f], sizeof *st->str_ver[f] * st->cap);
+			block_free(st, st->str_ver[f], sizeof *st->str_ver[f] * st->cap);
 		each_column(st, table_drop, NULL);
 		each_hold(st, table_drop, NULL);
 		each_hist(st, table_drop, NULL);
 		for (uint32_t r = 0; r < st->img->sec[GF_SEC_RULE].count; r++)
-			block_free(st->victim[r], sizeof **st->victim * GF_STATE_VICTIMS);
+			block_free(st, st->victim[r], sizeof **st->victim * GF_STATE_VICTIMS);
 	}
-	drop_fixed(st);
+	each_head(st, head_drop, NULL);
 	free(st->priv);
 	free(st);
+}
+
+struct flat {
+	uint8_t *buf; /* NULL: only the size is wanted */
+	uintptr_t base;
+	size_t at;
+};
+
+static void *head_flat(struct gf_state *st, void *p, size_t elem, size_t n, void *arg)
+{
+	struct flat *x = arg;
+	size_t at = x->at;
+
+	(void)st;
+	if (x->buf)
+		memcpy(x->buf + at, p, elem * n);
+	x->at = (at + elem * n + 15) / 16 * 16;
+	return (void *)(x->base + at);
+}
+
+size_t gf_state_flatten(const struct gf_state *st, const struct gf_image_header *img, void *base, void *buf)
+{
+	struct flat x = { buf, (uintptr_t)base, (sizeof *st + 15) / 16 * 16 };
+	struct gf_state o = *st;
+
+	each_head(&o, head_flat, &x);
+	o.img = img;
+	o.priv = NULL;
+	if (buf)
+		memcpy(buf, &o, sizeof o);
+	return x.at;
 }
 
 /* What a selection writes to: it comes when memory is shortest. */
@@ -419,14 +468,14 @@ int gf_state_plan(const struct gf_image_header *from, const struct gf_image_head
 		n += to->sec[secs[k]].count;
 		olds = GF_MAX(olds, from->sec[secs[k]].count);
 	}
-	p = malloc(sizeof *p + n * sizeof *p->of);
+	p = malloc(sizeof *p + n * sizeof *p->hold);
 	used = malloc(olds);
 	if (!p || !used) {
 		free(p);
 		free(used);
 		return -ENOMEM;
 	}
-	p->hold = p->of;
+	p->hold = (uint32_t *)(p + 1);
 	p->hist = p->hold + to->sec[GF_SEC_HOLD].count;
 	p->rule = p->hist + to->sec[GF_SEC_HIST].count;
 	p->match = p->rule + to->sec[GF_SEC_RULE].count;
@@ -435,6 +484,7 @@ int gf_state_plan(const struct gf_image_header *from, const struct gf_image_head
 	p->rules = plan_kind(from, to, GF_SEC_RULE, same_rule, p->rule, used);
 	plan_kind(from, to, GF_SEC_MATCH, same_match, p->match, used);
 	free(used);
+	p->numbers = (uint32_t)n;
 	*ret = p;
 	return 0;
 }
@@ -449,49 +499,7 @@ const uint32_t *gf_adoption_rule_map(const struct gf_adoption *plan)
 	return plan->rule;
 }
 
-#define SWAP(a, b)                              \
-	do {                                    \
-		__typeof__(a) swap_x = (a);     \
-		(a) = (b);                      \
-		(b) = swap_x;                   \
-	} while (0)
-
 void gf_state_adopt(struct gf_state *st, struct gf_state *old, const struct gf_adoption *plan)
 {
-	SWAP(st->row_gen, old->row_gen);
-	SWAP(st->row_since, old->row_since);
-	SWAP(st->row_tick, old->row_tick);
-	SWAP(st->killed_ns, old->killed_ns);
-	SWAP(st->killed_gen, old->killed_gen);
-	SWAP(st->budget_at, old->budget_at);
-	st->budget_head = old->budget_head;
-	st->budget_n = old->budget_n;
-	st->rows_seen = old->rows_seen;
-	st->tick = old->tick;
-	st->now_ns = old->now_ns;
-	st->last_seq = old->last_seq;
-	st->gap = old->gap;
-	st->stale_told = old->stale_told;
-	st->stale_at = old->stale_at;
-	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
-		if (st->str_ver[f] && old->str_ver[f])
-			SWAP(st->str_ver[f], old->str_ver[f]);
-	for (uint32_t k = 0; k < st->img->sec[GF_SEC_HOLD].count; k++)
-		if (plan->hold[k] != GF_NONE)
-			SWAP(st->hold[k], old->hold[plan->hold[k]]);
-	for (uint32_t k = 0; k < st->img->sec[GF_SEC_HIST].count; k++)
-		if (plan->hist[k] != GF_NONE)
-			SWAP(st->hist[k], old->hist[plan->hist[k]]);
-	for (uint32_t k = 0; k < st->img->sec[GF_SEC_RULE].count; k++) {
-		if (plan->rule[k] == GF_NONE)
-			continue;
-		SWAP(st->rule[k], old->rule[plan->rule[k]]);
-		SWAP(st->victim[k], old->victim[plan->rule[k]]);
-	}
-	for (uint32_t k = 0; k < st->img->sec[GF_SEC_MATCH].count; k++) {
-		if (plan->match[k] == GF_NONE)
-			continue;
-		SWAP(st->match[k], old->match[plan->match[k]]);
-		st->match_fresh[k] = old->match_fresh[plan->match[k]];
-	}
+	gf_adopt(st, old, plan);
 }

@@ -146,8 +146,12 @@ struct gf_work {
 	uint32_t lead[GF_TOP_MAX], leads; /* rows that are not to be listed */
 };
 
-/* Which tables of an old state a new one takes over; made by the caller's thread. */
-struct gf_adoption;
+/* Which tables of an old state a new one takes over; made by the caller's thread, in one block. */
+struct gf_adoption {
+	uint32_t rules;   /* rules that keep their state */
+	uint32_t numbers; /* in all of the following */
+	uint32_t *hold, *hist, *rule, *match; /* [new number] old number or GF_NONE */
+};
 
 /* Allocation happens in gf_state_create() only (gpu/state.c on the host). */
 struct gf_state {
@@ -214,6 +218,20 @@ size_t gf_work_layout(const struct gf_image_header *img, uint32_t cap, void *bas
  * GF_ROW_BLOCK). -ENOMEM, -EINVAL. */
 int gf_state_create(const struct gf_image_header *img, uint32_t cap, struct gf_state **ret, struct gf_err *err);
 void gf_state_destroy(struct gf_state *st);
+
+/* Where tables are that this process itself never looks at: a device's memory. take gives zeroed memory or NULL. */
+struct gf_state_place {
+	void *(*take)(void *arg, size_t size);
+	void (*give)(void *arg, void *p);
+	void *arg;
+};
+/* A state whose tables are there (place must outlive it). It is a list of tables, for gf_state_flatten(), gf_state_adopt()
+ * and gf_state_destroy(): nobody here ticks it. place NULL: as gf_state_create(). */
+int gf_state_create_at(const struct gf_image_header *img, uint32_t cap, const struct gf_state_place *place,
+		       struct gf_state **ret, struct gf_err *err);
+/* Writes the struct, and behind it the tables that say where others are, as they are to be at address base, over an
+ * image at img. Returns the size; buf NULL: only that. */
+size_t gf_state_flatten(const struct gf_state *st, const struct gf_image_header *img, void *base, void *buf);
 
 /* Takes over from `old` what has the same fingerprint in the new image: rows,
  * holds, histories, rule states with their victims, matches, budget. Moves

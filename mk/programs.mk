@@ -9,9 +9,9 @@ CTL_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out ctl/main.c,$(CTL_SRC
 programs: $(BUILD)/gpufasd $(BUILD)/gpufasctl
 .PHONY: programs
 
-$(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(LIB)
+$(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(DEV_OBJ) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DEV_LIBS) $(LDLIBS)
 
 $(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(CTL_SAYS_OBJ) $(LIB)
 	$(call say,LD,$@)

@@ -55,3 +55,18 @@ vm-matrix: deps build-tests
 vm-rounds: deps build-tests
 	$(Q)ROUNDS=$${ROUNDS:-400} BUILD=$(BUILD) FILE_TIMEOUT=14400 TESTS=vm/outside tests/run
 .PHONY: vm-matrix vm-rounds
+
+# The daemon on the emulated device, and tests of the engine on it.
+EMU_OBJ := $(BUILD)/obj/gpu/dev_emu.o
+$(BUILD)/obj/daemon/main_emu.o: daemon/main.c | $(GENERATED)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DGF_DEV=gf_dev_emu -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/gpufasd-emu: $(BUILD)/obj/daemon/main_emu.o $(DAEMON_LIB_OBJ) $(EMU_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/unit/test_engine_gpu: $(EMU_OBJ)
+build-tests: $(BUILD)/tests/gpufasd-emu

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CUDA backend of gpu/dev.h: the only file that knows CUDA. The runtime is linked statically and finds the driver
+ * when it is first asked, so the program runs where there is none.
+ *
+ * Kernels run for as long as the daemon does, so nothing here may wait for the device: memory comes from a pool
+ * (cudaMallocAsync: cudaFree would wait for every kernel), copies have a stream of their own, modules are loaded
+ * before the first launch (CUDA_MODULE_LOADING=EAGER: loading one waits as well).
+ */
+#define GF_TEAM 1
+#include "gpu/kernel.h"
+
+#include "gpu/dev.h"
+
+#include <cuda_runtime.h>
+#include <ctype.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gf_dev {
+	int number;
+	bool clusters;
+	cudaStream_t copies;
+};
+
+struct gf_dev_run {
+	struct gf_dev *dev;
+	cudaStream_t stream;
+};
+
+static __global__ void __launch_bounds__(1024) gpufas_main(struct gf_gpu *g, uint64_t ticks)
+{
+	gf_gpu_main(g, blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, ticks);
+}
+
+/* 0, or an errno with CUDA's own words. */
+static int said(cudaError_t rc, const char *what, struct gf_err *err)
+{
+	int e = EIO;
+
+	if (rc == cudaSuccess)
+		return 0;
+	switch (rc) {
+	case cudaErrorMemoryAllocation:
+		e = ENOMEM;
+		break;
+	case cudaErrorNoDevice:
+	case cudaErrorInvalidDevice:
+		e = ENODEV;
+		break;
+	case cudaErrorDevicesUnavailable:
+		e = EBUSY;
+		break;
+	case cudaErrorInvalidValue:
+	case cudaErrorHostMemoryAlreadyRegistered:
+		e = EINVAL;
+		break;
+	case cudaErrorInsufficientDriver:
+	case cudaErrorNoKernelImageForDevice:
+	case cudaErrorUnsupportedPtxVersion:
+	case cudaErrorNotSupported:
+		e = ENOTSUP;
+		break;
+	default:
+		break;
+	}
+	cudaGetLastError(); /* what does not stick is not to be found by the next call */
+	return gf_err_set(err, e, "%s: %s", what, cudaGetErrorString(rc));
+}
+
+static int cuda_count(struct gf_err *err)
+{
+	int n = 0, driver = 0;
+	cudaError_t rc;
+
+	setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+	rc = cudaGetDeviceCount(&n);
+	if (rc == cudaSuccess && n > 0)
+		return n;
+	cudaGetLastError();
+	if (rc == cudaErrorInsufficientDriver && (cudaDriverGetVersion(&driver) != cudaSuccess || !driver))
+		gf_err_set(err, ENODEV, "there is no NVIDIA driver: libcuda.so.1 is missing, or its kernel module is not loaded");
+	else if (rc == cudaErrorInsufficientDriver)
+		gf_err_set(err, ENOTSUP, "the NVIDIA driver is for CUDA %d.%d, gpufasd was built with %d.%d: a newer driver is needed",
+			   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+	else if (rc == cudaErrorNoDevice || rc == cudaSuccess)
+		gf_err_set(err, ENODEV, "there is no GPU that CUDA can use (CUDA_VISIBLE_DEVICES, permissions of /dev/nvidia*)");
+	else
+		said(rc, "CUDA does not start", err);
+	return 0;
+}
+
+static void name_uuid(const cudaUUID_t *u, int mig, char *buf, size_t n)
+{
+	const unsigned char *b = (const unsigned char *)u->bytes;
+
+	snprintf(buf, n, "%s-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", mig ? "MIG" : "GPU", b[0], b[1], b[2],
+		 b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+static int attribute(cudaDeviceAttr a, int device)
+{
+	int v = 0;
+
+	if (cudaDeviceGetAttribute(&v, a, device) != cudaSuccess) {
+		cudaGetLastError();
+		return 0;
+	}
+	return v;
+}
+
+static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
+{
+	struct cudaDeviceProp p;
+	int driver = 0, runtime = 0, rc = said(cudaGetDeviceProperties(&p, device), "the GPU does not say what it is", err);
+
+	memset(ret, 0, sizeof *ret);
+	if (rc)
+		return rc;
+	cudaDriverGetVersion(&driver);
+	cudaRuntimeGetVersion(&runtime);
+	snprintf(ret->name, sizeof ret->name, "%.95s", p.name);
+	ret->mig = strstr(p.name, " MIG ") != NULL;
+	name_uuid(&p.uuid, ret->mig, ret->uuid, sizeof ret->uuid);
+	if (cudaDeviceGetPCIBusId(ret->pci, sizeof ret->pci, device) != cudaSuccess)
+		ret->pci[0] = 0;
+	for (char *c = ret->pci; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	ret->multiprocessors = (uint32_t)p.multiProcessorCount;
+	ret->memory = p.totalGlobalMem;
+	ret->major = (uint32_t)p.major;
+	ret->minor = (uint32_t)p.minor;
+	ret->driver = (uint32_t)driver;
+	ret->runtime = (uint32_t)runtime;
+	ret->cooperative = p.cooperativeLaunch != 0;
+	ret->clusters = attribute(cudaDevAttrClusterLaunch, device) != 0;
+	ret->exclusive = attribute(cudaDevAttrComputeMode, device) == cudaComputeModeExclusiveProcess;
+	ret->host_atomics = attribute(cudaDevAttrHostNativeAtomicSupported, device) != 0;
+	return 0;
+}
+
+static int cuda_open(int device, struct gf_dev **ret, struct gf_err *err)
+{
+	struct gf_dev *d = (struct gf_dev *)calloc(1, sizeof *d);
+	struct cudaFuncAttributes a;
+	cudaMemPool_t pool;
+	uint64_t keep = ~0ull;
+	int rc;
+
+	if (!d)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	d->number = device;
+	rc = said(cudaSetDevice(device), "the GPU cannot be opened", err);
+	if (!rc)
+		rc = said(cudaFuncGetAttributes(&a, (const void *)gpufas_main), "there is no code for this GPU in gpufasd", err);
+	if (!rc)
+		rc = said(cudaStreamCreateWithFlags(&d->copies, cudaStreamNonBlocking), "the GPU cannot be opened", err);
+	d->clusters = attribute(cudaDevAttrClusterLaunch, device) != 0;
+	if (!rc && !attribute(cudaDevAttrMemoryPoolsSupported, device))
+		rc = gf_err_set(err, ENOTSUP, "it has no memory pools");
+	/* Memory given back stays in the pool: handing it to the system waits for kernels. */
+	if (!rc)
+		rc = said(cudaDeviceGetDefaultMemPool(&pool, device), "the GPU has no memory pool", err);
+	if (!rc)
+		rc = said(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the GPU has no memory pool", err);
+	if (rc)
+		free(d);
+	else
+		*ret = d;
+	return rc;
+}
+
+static void cuda_close(struct gf_dev *d)
+{
+	cudaSetDevice(d->number);
+	cudaStreamDestroy(d->copies);
+	free(d);
+}
+
+static void *cuda_alloc(struct gf_dev *d, size_t size)
+{
+	void *p = NULL;
+
+	cudaSetDevice(d->number);
+	if (cudaMallocAsync(&p, size, d->copies) != cudaSuccess || cudaMemsetAsync(p, 0, size, d->copies) != cudaSuccess ||
+	    cudaStreamSynchronize(d->copies) != cudaSuccess) {
+		cudaGetLastError();
+		return NULL;
+	}
+	return p;
+}
+
+static void cuda_free(struct gf_dev *d, void *p)
+{
+	if (!p)
+		return;
+	cudaSetDevice(d->number);
+	cudaFreeAsync(p, d->copies);
+	cudaGetLastError();
+}
+
+/* Pinned memory that is not needed any more is kept for who needs some next: cudaFreeHost waits until every kernel of the
+ * process has ended. */
+static struct gf_pinned {
+	struct gf_pinned *next;
+	void *p, *device;
+	size_t size;
+	bool used;
+} *pinned;
+static pthread_mutex_t pinned_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct gf_pinned *pinned_new(size_t size)
+{
+	struct gf_pinned *m = (struct gf_pinned *)calloc(1, sizeof *m);
+
+	if (!m)
+		return NULL;
+	if (cudaHostAlloc(&m->p, size, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess ||
+	    cudaHostGetDevicePointer(&m->device, m->p, 0) != cudaSuccess) {
+		cudaGetLastError();
+		free(m);
+		return NULL;
+	}
+	m->size = size;
+	m->next = pinned;
+	pinned = m;
+	return m;
+}
+
+static void *cuda_pin(struct gf_dev *d, size_t size, void **ret_device)
+{
+	struct gf_pinned *m;
+
+	cudaSetDevice(d->number);
+	pthread_mutex_lock(&pinned_lock);
+	for (m = pinned; m && (m->used || m->size < size || m->size > 2 * size); m = m->next)
+		;
+	if (!m)
+		m = pinned_new(size);
+	if (m) {
+		m->used = true;
+		memset(m->p, 0, size);
+		*ret_device = m->device;
+	}
+	pthread_mutex_unlock(&pinned_lock);
+	return m ? m->p : NULL;
+}
+
+static void cuda_unpin(struct gf_dev *d, void *p)
+{
+	(void)d;
+	pthread_mutex_lock(&pinned_lock);
+	for (struct gf_pinned *m = pinned; m; m = m->next)
+		if (m->p == p)
+			m->used = false;
+	pthread_mutex_unlock(&pinned_lock);
+}
+
+static int cuda_enroll(struct gf_dev *d, void *p, size_t size, void **ret_device, struct gf_err *err)
+{
+	int rc;
+
+	cudaSetDevice(d->number);
+	rc = said(cudaHostRegister(p, size, cudaHostRegisterMapped | cudaHostRegisterPortable), "the memory cannot be registered", err);
+	if (rc)
+		return rc;
+	rc = said(cudaHostGetDevicePointer(ret_device, p, 0), "the memory has no address for the GPU", err);
+	if (rc)
+		cudaHostUnregister(p);
+	return rc;
+}
+
+static int cuda_release(struct gf_dev *d, void *p, struct gf_err *err)
+{
+	cudaSetDevice(d->number);
+	return said(cudaHostUnregister(p), "the memory cannot be given back", err);
+}
+
+static int copy(struct gf_dev *d, void *to, const void *from, size_t size, cudaMemcpyKind kind, struct gf_err *err)
+{
+	int rc;
+
+	cudaSetDevice(d->number);
+	rc = said(cudaMemcpyAsync(to, from, size, kind, d->copies), "copying", err);
+	return rc ? rc : said(cudaStreamSynchronize(d->copies), "copying", err);
+}
+
+static int cuda_copy_in(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	return copy(d, to, from, size, cudaMemcpyHostToDevice, err);
+}
+
+static int cuda_copy_out(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	return copy(d, to, from, size, cudaMemcpyDeviceToHost, err);
+}
+
+/* Blocks that meet: as one cluster where there are such, else all at once. */
+static cudaError_t start(struct gf_dev *d, struct gf_dev_run *r, void **args, uint32_t blocks, uint32_t threads)
+{
+	cudaLaunchConfig_t c = {};
+	cudaLaunchAttribute a[1] = {};
+
+	c.gridDim = dim3(blocks);
+	c.blockDim = dim3(threads);
+	c.stream = r->stream;
+	c.attrs = a;
+	c.numAttrs = blocks > 1;
+	if (d->clusters && blocks <= GF_DEV_CLUSTER) {
+		a[0].id = cudaLaunchAttributeClusterDimension;
+		a[0].val.clusterDim.x = blocks;
+		a[0].val.clusterDim.y = a[0].val.clusterDim.z = 1;
+	} else {
+		a[0].id = cudaLaunchAttributeCooperative;
+		a[0].val.cooperative = 1;
+	}
+	return cudaLaunchKernelExC(&c, (const void *)gpufas_main, args);
+}
+
+static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, uint64_t ticks, struct gf_dev_run **ret,
+		       struct gf_err *err)
+{
+	struct gf_dev_run *r = (struct gf_dev_run *)calloc(1, sizeof *r);
+	void *args[] = { &g, &ticks };
+	int rc;
+
+	if (!r)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	r->dev = d;
+	cudaSetDevice(d->number);
+	rc = said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
+	if (!rc)
+		rc = said(start(d, r, args, blocks, threads), "its kernel cannot be started", err);
+	if (rc)
+		free(r);
+	else
+		*ret = r;
+	return rc;
+}
+
+static int cuda_poll(struct gf_dev_run *r, struct gf_err *err)
+{
+	cudaError_t rc;
+
+	cudaSetDevice(r->dev->number);
+	rc = cudaStreamQuery(r->stream);
+	if (rc == cudaErrorNotReady)
+		return 0;
+	if (rc == cudaSuccess)
+		return 1;
+	return said(rc, "the GPU has failed", err);
+}
+
+static void cuda_forget(struct gf_dev_run *r)
+{
+	cudaSetDevice(r->dev->number);
+	cudaStreamDestroy(r->stream);
+	cudaGetLastError();
+	free(r);
+}
+
+extern const struct gf_dev_ops gf_dev_cuda = {
+	"cuda", cuda_count, cuda_info, cuda_open, cuda_close, cuda_alloc, cuda_free, cuda_pin, cuda_unpin, cuda_enroll, cuda_release,
+	cuda_copy_in, cuda_copy_out, cuda_launch, cuda_poll, cuda_forget,
+};

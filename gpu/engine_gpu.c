@@ -1,0 +1,897 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The host's side of the GPU engine: what one engine has on its device, handing samples over, taking back what the
+ * ticks said, reloads, and the way back to the CPU.
+ *
+ * The engine's thread (engine_run.c) stays who it is: it keeps the period, samples, and passes on events and verdicts. Only
+ * between a sample and its events it waits for the device instead of running the tick itself. So a device that
+ * does not answer costs one tick its time, and the CPU goes on with that same tick: a takeover.
+ *
+ * Everything the device says is numbered by the device. Events get the process's numbers here, in the order in
+ * which they come; whoever refers to an event is translated.
+ */
+#include "gpu/gpu.h"
+
+#include "gpu/dev.h"
+#include "gpu/engine_cpu.h"
+#include "targets/target.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STRINGS (8u << 20)    /* bytes of strings of all rows */
+#define PAST 16384u           /* events whose numbers are remembered */
+#define RULES_LEAST 512u      /* views and states of so many rules find room, whatever the first policy has */
+#define LIFE_NS SEC_NS        /* a device that has not answered for so long, or for 10 periods, is given up */
+#define QUICK 200u            /* looks at the answer before the thread naps between them */
+#define NAP_NS 20000
+#define LOOK_NS 5000000ull    /* after so long without an answer the device is asked whether it runs */
+#define START_NS (10 * SEC_NS)
+
+const struct gf_dev_ops *gf_dev_backend;
+
+/* What of a string the device has. */
+struct sent {
+	uint32_t ver, off, len;
+};
+
+struct gf_gpu_host {
+	const struct gf_dev_ops *ops;
+	struct gf_dev *dev;
+	int device;
+	bool counted;              /* in spread */
+	bool clusters;
+	struct gf_dev_run *run;
+	uint64_t launches;         /* kernels launched so far */
+	bool persistent;           /* the one that runs serves until it is stopped */
+	uint64_t taken;            /* bytes of device memory */
+	struct gf_state_place place;
+	/* mapped memory: ours, then the device's addresses in gpu */
+	void *pinned;
+	struct gf_gpu_in *in;
+	struct gf_gpu_out *out;
+	struct gf_gpu_table *table;
+	struct gf_gpu_rows rows;
+	char *strings;
+	struct gf_event *events;
+	struct gf_verdict *verdicts;
+	struct gf_rule_view *views;
+	struct gf_gpu_kept *kept[2];
+	uint32_t rules_room;
+	/* device memory */
+	struct gf_gpu *gpu;
+	void *fixed;               /* gpu, and what does not depend on the policy */
+	void *block;               /* image, state's head, plan */
+	struct gf_state *mirror;   /* where the state's tables are */
+	/* strings */
+	struct sent *sent[GF_SF_COUNT];
+	uint32_t strings_used;
+	/* numbers */
+	uint64_t (*past)[2];       /* [PAST]: the device's, ours */
+	uint64_t tables, adoptions, actions;
+	uint32_t up;
+	uint32_t budget_used;
+	uint32_t *index;           /* of the sample's rows by identity, for an import */
+	uint32_t index_mask;
+	uint32_t lost_before, lost_verdicts_before; /* in e->out when the device began to count */
+};
+
+struct gf_gpu_next {
+	struct gf_gpu_host *host;
+	struct gf_state *mirror;
+	void *block;
+	struct gf_state *st;             /* the device's */
+	const struct gf_adoption *plan;  /* the device's */
+	struct gf_adoption *mine;
+};
+
+/* ---- memory -------------------------------------------------------------------- */
+
+static void *take(void *arg, size_t size)
+{
+	struct gf_gpu_host *h = arg;
+	void *p = h->ops->alloc(h->dev, size);
+
+	if (p)
+		h->taken += size;
+	return p;
+}
+
+static void give(void *arg, void *p)
+{
+	struct gf_gpu_host *h = arg;
+
+	h->ops->free(h->dev, p);
+}
+
+static size_t mapped_layout(struct gf_gpu_host *h, uint32_t cap, void *base)
+{
+	size_t at = 0, kept = sizeof *h->kept[0] + h->rules_room * sizeof(struct gf_rule_state);
+	uint8_t *p;
+
+	GF_GPU_TAKE(struct gf_gpu_in *, h->in, 1);
+	GF_GPU_TAKE(struct gf_gpu_out *, h->out, 1);
+	GF_GPU_TAKE(struct gf_gpu_table *, h->table, 1);
+	GF_GPU_TAKE(char *, h->strings, STRINGS + 8);
+	GF_GPU_TAKE(struct gf_event *, h->events, GF_GPU_EVENTS);
+	GF_GPU_TAKE(struct gf_verdict *, h->verdicts, GF_GPU_VERDICTS);
+	GF_GPU_TAKE(struct gf_rule_view *, h->views, h->rules_room);
+	for (int i = 0; i < 2; i++) {
+		GF_GPU_TAKE(uint8_t *, p, kept);
+		h->kept[i] = (struct gf_gpu_kept *)(void *)p;
+	}
+	GF_GPU_TAKE(uint8_t *, p, gf_gpu_rows_layout(&h->rows, cap, NULL));
+	gf_gpu_rows_layout(&h->rows, cap, p);
+	return at;
+}
+
+static size_t fixed_layout(struct gf_gpu *g, uint32_t cap, void *base)
+{
+	size_t at = (sizeof *g + 63) / 64 * 64;
+	uint8_t *p;
+
+	GF_GPU_TAKE(char *, g->strings, STRINGS + 8);
+	GF_GPU_TAKE(struct gf_rule_state *, g->kept_last, g->rules_room);
+	GF_GPU_TAKE(struct gf_event *, g->tick_out.events, GF_GPU_STAGED + 1);
+	GF_GPU_TAKE(struct gf_verdict *, g->tick_out.verdicts, GF_GPU_ACTS);
+	GF_GPU_TAKE(uint8_t *, p, gf_gpu_sample_layout(&g->all, cap, NULL));
+	gf_gpu_sample_layout(&g->all, cap, p);
+	return at;
+}
+
+/* What of the mapped memory the device sees where. */
+static void mapped_addresses(const struct gf_gpu_host *h, struct gf_gpu *g, uint32_t cap, void *device)
+{
+	struct gf_gpu_host o = *h;
+
+	mapped_layout(&o, cap, device);
+	g->in = o.in;
+	g->out = o.out;
+	g->table = o.table;
+	g->rows = o.rows;
+	g->strings_in = o.strings;
+	g->events = o.events;
+	g->verdicts = o.verdicts;
+	g->views = o.views;
+	g->kept[0] = o.kept[0];
+	g->kept[1] = o.kept[1];
+}
+
+/* ---- a policy on the device ------------------------------------------------------- */
+
+static size_t round64(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+static void next_drop(struct gf_gpu_next *n)
+{
+	if (!n)
+		return;
+	gf_state_destroy(n->mirror);
+	n->host->ops->free(n->host->dev, n->block);
+	free(n);
+}
+
+static int next_make(struct gf_gpu_host *h, const struct gf_image_header *img, uint32_t cap, const struct gf_adoption *plan,
+		     struct gf_gpu_next **ret, struct gf_err *err)
+{
+	struct gf_gpu_next *n = calloc(1, sizeof *n);
+	size_t image = round64(img->size), head, numbers = plan ? sizeof *plan + plan->numbers * sizeof *plan->hold : 0;
+	uint8_t *buf = NULL, *at;
+	int rc;
+
+	if (!n)
+		return gf_err_set(err, ENOMEM, "out of memory for the new policy");
+	n->host = h;
+	rc = gf_state_create_at(img, cap, &h->place, &n->mirror, err);
+	if (rc) {
+		free(n);
+		return gf_err_set(err, -rc, "the GPU has no memory for the state of %u rules over %u tasks", img->sec[GF_SEC_RULE].count, cap);
+	}
+	head = round64(gf_state_flatten(n->mirror, NULL, NULL, NULL));
+	n->block = take(h, image + head + numbers);
+	buf = calloc(1, image + head + numbers);
+	if (!n->block || !buf) {
+		rc = gf_err_set(err, ENOMEM, "the GPU has no memory for the policy");
+	} else {
+		at = n->block;
+		memcpy(buf, img, img->size);
+		n->st = (struct gf_state *)(void *)(at + image);
+		gf_state_flatten(n->mirror, (const struct gf_image_header *)(const void *)at, n->st, buf + image);
+		if (plan) {
+			struct gf_adoption *p = (struct gf_adoption *)(void *)(buf + image + head);
+			uint32_t *first = (uint32_t *)(void *)(at + image + head + sizeof *p);
+			memcpy(p, plan, numbers);
+			p->hold = first + (plan->hold - plan->hold);
+			p->hist = first + (plan->hist - plan->hold);
+			p->rule = first + (plan->rule - plan->hold);
+			p->match = first + (plan->match - plan->hold);
+			n->plan = (const struct gf_adoption *)(const void *)(at + image + head);
+		}
+		rc = h->ops->copy_in(h->dev, n->block, buf, image + head + numbers, err);
+	}
+	free(buf);
+	if (rc) {
+		next_drop(n);
+		return rc;
+	}
+	*ret = n;
+	return 0;
+}
+
+/* ---- words ------------------------------------------------------------------------ */
+
+static uint64_t number(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static void tell(uint64_t *p, uint64_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static void nap(void)
+{
+	struct timespec ts = { 0, NAP_NS };
+
+	nanosleep(&ts, NULL);
+}
+
+static int launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err)
+{
+	int rc = h->ops->launch(h->dev, h->gpu, e->now.gpu_blocks, e->now.gpu_threads, ticks, &h->run, err);
+
+	if (!rc) {
+		h->launches++;
+		h->persistent = !ticks;
+	}
+	return rc;
+}
+
+/* Waits for a kernel that ends by itself, or was told to. */
+static int ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
+{
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
+	int rc = 0;
+
+	while (h->run && !(rc = h->ops->poll(h->run, err))) {
+		if (gf_engine_clock(CLOCK_MONOTONIC) - begun > patience)
+			return gf_err_set(err, ETIMEDOUT, "its kernel does not end");
+		nap();
+	}
+	if (rc < 0)
+		return rc;
+	if (h->run)
+		h->ops->forget(h->run);
+	h->run = NULL;
+	return 0;
+}
+
+/* Until the device has answered. */
+static int answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err)
+{
+	uint64_t begun = 0, looked = 0, now;
+	int rc;
+
+	for (uint32_t i = 0; number(p) != want; i++) {
+		if (i < QUICK)
+			continue;
+		now = gf_engine_clock(CLOCK_MONOTONIC);
+		begun = begun ? begun : now;
+		looked = looked ? looked : now;
+		if (now - looked > LOOK_NS) {
+			looked = now;
+			rc = h->run ? h->ops->poll(h->run, err) : 1;
+			if (rc && number(p) == want)
+				return 0;
+			if (rc < 0)
+				return rc;
+			if (rc)
+				return gf_err_set(err, EIO, "its kernel has ended by itself");
+		}
+		if (now - begun > patience)
+			return gf_err_set(err, ETIMEDOUT, "it has not answered for %.1f s", (double)(now - begun) / 1e9);
+		nap();
+	}
+	return 0;
+}
+
+static uint64_t patience_of(const struct gf_engine *e)
+{
+	return GF_MAX(LIFE_NS, 10 * e->opts.period_ns);
+}
+
+/* ---- what rules know, from the device to e->st -------------------------------------- */
+
+static uint64_t our_number(const struct gf_gpu_host *h, uint64_t theirs)
+{
+	const uint64_t *p = h->past[theirs % PAST];
+
+	return theirs && p[0] == theirs ? p[1] : 0;
+}
+
+static void index_rows(struct gf_gpu_host *h, const struct gf_sample *s)
+{
+	memset(h->index, 0, (h->index_mask + 1) * sizeof *h->index);
+	for (uint32_t row = 0; row < s->rows; row++) {
+		uint32_t i = (uint32_t)s->pid[row] * 2654435761u;
+		if (!(s->flags[row] & GF_ROW_VALID))
+			continue;
+		while (h->index[i & h->index_mask])
+			i++;
+		h->index[i & h->index_mask] = row + 1;
+	}
+}
+
+static uint32_t find_row(const struct gf_gpu_host *h, const struct gf_sample *s, int32_t pid, uint64_t start_ns)
+{
+	for (uint32_t i = (uint32_t)pid * 2654435761u; h->index[i & h->index_mask]; i++) {
+		uint32_t row = h->index[i & h->index_mask] - 1;
+		if (s->pid[row] == pid && s->start_ns[row] == start_ns)
+			return row;
+	}
+	return GF_NONE;
+}
+
+static void import(struct gf_engine *e, struct gf_gpu_host *h)
+{
+	const struct gf_sample *s = &e->target->sample;
+	uint64_t kept = number(&h->out->kept);
+	const struct gf_gpu_kept *k = h->kept[kept & 1];
+	struct gf_state *st = e->st;
+	uint32_t rules = st->img->sec[GF_SEC_RULE].count;
+
+	if (!kept || k->image_fp != st->img->fp || k->rules != rules)
+		return;
+	index_rows(h, s);
+	for (uint32_t r = 0; r < rules; r++) {
+		st->rule[r] = k->rule[r];
+		st->rule[r].action = our_number(h, st->rule[r].action);
+		st->rule[r].victims = 0;
+	}
+	for (uint32_t i = 0; i < k->victims && i < GF_GPU_VICTIMS; i++) {
+		uint32_t row = find_row(h, s, k->victim[i].pid, k->victim[i].start_ns), r = k->victim[i].rule;
+		if (row != GF_NONE && r < rules && st->rule[r].victims < GF_STATE_VICTIMS)
+			st->victim[r][st->rule[r].victims++] = (struct gf_victim){ row, s->gen[row] };
+	}
+	memcpy(st->budget_at, k->budget_at, sizeof k->budget_at);
+	st->budget_head = k->budget_head;
+	st->budget_n = k->budget_n;
+	for (uint32_t i = 0; i < k->killed && i < GF_GPU_KILLED; i++) {
+		uint32_t row = find_row(h, s, k->dead[i].pid, k->dead[i].start_ns);
+		if (row == GF_NONE)
+			continue;
+		st->killed_ns[row] = k->dead[i].at_ns;
+		st->killed_gen[row] = s->gen[row];
+	}
+	st->now_ns = k->now_ns;
+}
+
+void gf_gpu_import(struct gf_engine *e)
+{
+	if (e->gpu)
+		import(e, e->gpu);
+}
+
+/* ---- giving it up ------------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3)))
+static void tell_event(struct gf_engine *e, const char *fmt, ...)
+{
+	struct gf_event *ev;
+	va_list ap;
+
+	if (e->out.events_n >= e->out.events_cap)
+		return;
+	ev = &e->out.events[e->out.events_n++];
+	memset(ev, 0, sizeof *ev);
+	ev->seq = gf_event_seq();
+	ev->kind = GF_EV_DAEMON;
+	ev->rule = ev->row = GF_NONE;
+	ev->target = e->in.target;
+	ev->image_fp = e->st->img->fp;
+	ev->now_ns = e->target->sample.now_ns;
+	ev->step = LOG_ERR;
+	va_start(ap, fmt);
+	vsnprintf(ev->text, sizeof ev->text, fmt, ap);
+	va_end(ap);
+}
+
+static void take_over(struct gf_engine *e, const struct gf_err *why)
+{
+	struct gf_gpu_host *h = e->gpu;
+
+	tell(&h->in->stop, h->launches); /* should it come back to life it acts no more */
+	import(e, h);
+	e->gpu_past = h;
+	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
+	e->now.takeovers++;
+	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.100s; restart gpufasd to use it again", why->text);
+	tell_event(e, "GPU %u (%.40s) was given up: %.90s. The CPU goes on; what holds \"for\" or \"over\" a time begins anew. Restart gpufasd to use the GPU again",
+		   e->now.gpu_device, e->now.gpu_name, why->text);
+}
+
+/* ---- ticks --------------------------------------------------------------------------- */
+
+/* false: there is no room at the end. */
+static bool put_string(struct gf_gpu_host *h, const struct gf_strref *ref, struct sent *to)
+{
+	if (ref->len > STRINGS - h->strings_used)
+		return false;
+	memcpy(h->strings + h->strings_used, ref->p, ref->len);
+	to->ver = ref->ver;
+	to->off = h->strings_used;
+	to->len = ref->len;
+	h->strings_used += ref->len;
+	return true;
+}
+
+static bool pack_new(struct gf_gpu_host *h, const struct gf_sample *s, uint32_t up)
+{
+	bool fit = true;
+
+	for (uint32_t f = 0; f < GF_SF_COUNT; f++) {
+		for (uint32_t row = 0; s->str[f] && row < up; row++) {
+			const struct gf_strref *ref = &s->str[f][row];
+			struct sent *to = &h->sent[f][row];
+			struct gf_gpu_str *str = &h->rows.str[f][row];
+			if (!ref->ver)
+				to->ver = 0;
+			else if (to->ver != ref->ver && !put_string(h, ref, to)) {
+				to->ver = 0;
+				fit = false;
+			}
+			*str = (struct gf_gpu_str){ .off = to->off, .len = to->len, .ver = to->ver };
+		}
+	}
+	return fit;
+}
+
+/* Nobody reads them now: when there is no room all are packed anew. */
+static void pack_strings(struct gf_gpu_host *h, const struct gf_sample *s, uint32_t up)
+{
+	uint32_t from = h->strings_used;
+
+	if (!pack_new(h, s, up)) {
+		from = h->strings_used = 0;
+		for (uint32_t f = 0; f < GF_SF_COUNT; f++)
+			memset(h->sent[f], 0, s->cap * sizeof *h->sent[f]);
+		pack_new(h, s, up); /* what does not fit now is not known */
+	}
+	h->table->strings_from = from;
+	h->table->strings_to = h->strings_used;
+}
+
+static void pack(struct gf_gpu_host *h, const struct gf_sample *s)
+{
+	const struct gf_gpu_rows *r = &h->rows;
+	uint32_t rows = gf_rows_up(s);
+	size_t n = GF_MAX(rows, h->up);
+
+	memcpy(r->flags, s->flags, n);
+	memcpy(r->gen, s->gen, n * 4);
+	memcpy(r->parent, s->parent, n * 4);
+	memcpy(r->uid, s->uid, n * 4);
+	memcpy(r->pid, s->pid, n * 4);
+	memcpy(r->start_ns, s->start_ns, n * 8);
+	memcpy(r->comm, s->comm, n * GF_COMM_LEN);
+	for (uint32_t k = 0; k < GF_COLS; k++)
+		if (s->col[k])
+			memcpy(r->col[k], s->col[k], n * 8);
+	pack_strings(h, s, (uint32_t)n);
+	h->up = rows;
+}
+
+static void publish(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views)
+{
+	const struct gf_sample *s = &e->target->sample;
+	struct gf_gpu_table *t = h->table;
+
+	t->now_ns = s->now_ns;
+	t->seq = s->seq;
+	t->rows = s->rows;
+	t->live = s->live;
+	t->dropped = s->dropped;
+	t->epoch = s->epoch;
+	t->failed = failed;
+	t->observe = e->in.observe;
+	t->gap = e->in.gap;
+	t->views = views;
+	t->verdicts_cap = e->out.verdicts_cap;
+	memcpy(t->host, s->host, sizeof t->host);
+	if (!failed)
+		pack(h, s);
+	tell(&h->in->table, ++h->tables);
+}
+
+/* What the tick said, as if it had been run here. */
+static void collect(struct gf_engine *e, struct gf_gpu_host *h)
+{
+	struct gf_tick_out *out = &e->out;
+	uint64_t head = number(&h->out->events_head), at = h->in->events_tail;
+
+	for (; at != head; at++) {
+		struct gf_event *ev = &out->events[GF_MIN(out->events_n, out->events_cap)];
+		uint64_t *past;
+		*ev = h->events[at % GF_GPU_EVENTS];
+		past = h->past[ev->seq % PAST];
+		past[0] = ev->seq;
+		past[1] = gf_event_seq();
+		ev->seq = past[1];
+		ev->about = our_number(h, ev->about);
+		out->events_n += out->events_n < out->events_cap;
+	}
+	tell(&h->in->events_tail, at);
+	head = number(&h->out->verdicts_head);
+	for (at = h->in->verdicts_tail; at != head && out->verdicts_n < ENGINE_ACTS; at++) {
+		struct gf_verdict *v = &out->verdicts[out->verdicts_n++];
+		*v = h->verdicts[at % GF_GPU_VERDICTS];
+		v->event = our_number(h, v->event);
+	}
+	tell(&h->in->verdicts_tail, at);
+	out->actions += h->out->actions - h->actions;
+	h->actions = h->out->actions;
+	out->events_lost = h->lost_before + (uint32_t)h->out->events_lost;
+	out->verdicts_lost = h->lost_verdicts_before + (uint32_t)h->out->verdicts_lost;
+	h->budget_used = h->out->budget_used;
+}
+
+int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
+{
+	struct gf_gpu_host *h = e->gpu;
+	struct gf_err err = { "" };
+	int rc = 0;
+
+	if (!h->persistent)
+		rc = ended(h, patience_of(e), &err);
+	if (!rc) {
+		publish(e, h, failed, views);
+		if (!h->persistent)
+			rc = launch(h, e, 1, &err);
+	}
+	if (!rc)
+		rc = answered(h, &h->out->table, h->tables, patience_of(e), &err);
+	if (rc) {
+		collect(e, h);
+		take_over(e, &err);
+		return rc;
+	}
+	collect(e, h);
+	*ret_stale = h->out->stale;
+	if (views && !failed) {
+		e->views_at = gf_engine_clock(CLOCK_MONOTONIC);
+		gf_seq_publish(&e->views.seq, e->views.shown, h->views, e->views.n * sizeof *h->views);
+	}
+	return 0;
+}
+
+uint32_t gf_gpu_budget_used(const struct gf_engine *e)
+{
+	return e->gpu->budget_used;
+}
+
+/* ---- swaps ---------------------------------------------------------------------------- */
+
+int gf_gpu_prepare(struct gf_engine *e, const struct gf_image_header *img, const struct gf_adoption *plan, struct gf_gpu_next **ret,
+		   struct gf_err *err)
+{
+	struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
+	struct gf_err why = { "" };
+
+	(void)err;
+	*ret = NULL;
+	if (!h)
+		return 0;
+	/* The policy counts for more than who runs it: what the device has no room for the CPU takes on. */
+	if (img->sec[GF_SEC_RULE].count > h->rules_room)
+		gf_err_set(&why, ENOSPC, "more rules than it has room for");
+	else if (!next_make(h, img, e->st->cap, plan, ret, &why))
+		(*ret)->mine = (struct gf_adoption *)(uintptr_t)plan;
+	return 0;
+}
+
+static int command(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next *n, struct gf_err *err)
+{
+	int rc = h->persistent ? 0 : ended(h, START_NS, err);
+
+	h->in->adopt_state = n->st;
+	h->in->adopt_plan = n->plan;
+	tell(&h->in->adopt, ++h->adoptions);
+	if (!rc && !h->persistent)
+		rc = launch(h, e, GF_GPU_COMMANDS_ONLY, err);
+	return rc ? rc : answered(h, &h->out->adopt, h->adoptions, patience_of(e), err);
+}
+
+static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next *n, struct gf_err *err)
+{
+	struct gf_gpu_next old = { .mirror = h->mirror, .block = h->block };
+	int rc = command(e, h, n, err);
+
+	if (rc)
+		return rc;
+	if (h->mirror && n->mine)
+		gf_state_adopt(n->mirror, h->mirror, n->mine);
+	h->mirror = n->mirror;
+	h->block = n->block;
+	n->mirror = old.mirror;
+	n->block = old.block;
+	return 0;
+}
+
+int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next)
+{
+	struct gf_err err = { "" };
+	int rc = next ? adopt(e, e->gpu, next, &err) : gf_err_set(&err, ENOMEM, "it has no room for the new policy");
+
+	if (!rc)
+		return 0;
+	/* e->st has been brought up to date before the swap; what is kept is of the old policy, and not taken. */
+	take_over(e, &err);
+	gf_engine_flush(e);
+	return rc;
+}
+
+void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next)
+{
+	(void)e;
+	next_drop(next);
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
+
+int gf_gpu_start(struct gf_engine *e, struct gf_err *err)
+{
+	struct gf_gpu_host *h = e->gpu;
+	struct gf_err why = { "" };
+	int rc;
+
+	if (e->opts.gpu.mode == GF_GPU_LAUNCH)
+		return 0;
+	rc = ended(h, START_NS, &why);
+	if (!rc)
+		rc = launch(h, e, 0, &why);
+	if (rc) {
+		take_over(e, &why);
+		if (err)
+			*err = why;
+	}
+	return rc;
+}
+
+void gf_gpu_stop(struct gf_engine *e)
+{
+	struct gf_gpu_host *h = e->gpu;
+	struct gf_err err;
+
+	if (!h)
+		return;
+	tell(&h->in->stop, h->launches);
+	if (ended(h, patience_of(e), &err))
+		take_over(e, &err);
+	else
+		import(e, h);
+	h->persistent = false;
+}
+
+/* Engines on each device; under the lock. */
+static pthread_mutex_t spread_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t spread[GF_GPU_DEVICES];
+
+static void spread_add(int device, int n)
+{
+	pthread_mutex_lock(&spread_lock);
+	spread[device] += (uint32_t)n;
+	pthread_mutex_unlock(&spread_lock);
+}
+
+static void host_free(struct gf_gpu_host *h)
+{
+	struct gf_err err;
+
+	if (!h)
+		return;
+	/* What a kernel that does not end can reach has to stay. */
+	if (h->run) {
+		int rc;
+		tell(&h->in->stop, h->launches);
+		rc = ended(h, SEC_NS / 10, &err);
+		if (rc && rc != -EIO)
+			return;
+		if (rc)
+			h->ops->forget(h->run); /* a device that has failed runs nothing */
+	}
+	if (h->mirror)
+		gf_state_destroy(h->mirror);
+	h->ops->free(h->dev, h->block);
+	h->ops->free(h->dev, h->fixed);
+	if (h->pinned)
+		h->ops->unpin(h->dev, h->pinned);
+	if (h->counted)
+		spread_add(h->device, -1);
+	h->ops->close(h->dev);
+	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
+		free(h->sent[f]);
+	free(h->past);
+	free(h->index);
+	free(h);
+}
+
+void gf_gpu_destroy(struct gf_engine *e)
+{
+	host_free(e->gpu);
+	host_free(e->gpu_past);
+	e->gpu = e->gpu_past = NULL;
+}
+
+/* Everything that lasts as long as the engine. */
+static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	uint32_t cap = e->st->cap, size = 256;
+	struct gf_gpu g;
+	void *device = NULL;
+	size_t fixed;
+
+	while (size < 2 * cap)
+		size *= 2;
+	h->index_mask = size - 1;
+	h->index = calloc(size, sizeof *h->index);
+	h->past = calloc(PAST, sizeof *h->past);
+	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
+		if (!(h->sent[f] = calloc(cap, sizeof *h->sent[f])))
+			return gf_err_set(err, ENOMEM, "out of memory for the engine");
+	if (!h->index || !h->past)
+		return gf_err_set(err, ENOMEM, "out of memory for the engine");
+	h->rules_room = GF_MIN(GF_MAX(RULES_LEAST, 2 * e->st->img->sec[GF_SEC_RULE].count), GF_MAX_RULES);
+	memset(&g, 0, sizeof g);
+	g.rules_room = h->rules_room;
+	fixed = fixed_layout(&g, cap, NULL);
+	h->fixed = take(h, fixed);
+	h->pinned = h->ops->pin(h->dev, mapped_layout(h, cap, NULL), &device);
+	if (!h->fixed || !h->pinned)
+		return gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks", cap);
+	mapped_layout(h, cap, h->pinned);
+	fixed_layout(&g, cap, h->fixed);
+	mapped_addresses(h, &g, cap, device);
+	h->gpu = h->fixed;
+	g.team.ctx = h->gpu;
+	g.team.blocks = e->now.gpu_blocks;
+	g.team.cluster = h->clusters && e->now.gpu_blocks > 1 && e->now.gpu_blocks <= GF_DEV_CLUSTER;
+	g.team.lanes = e->now.gpu_blocks * e->now.gpu_threads;
+	g.sample = g.all;
+	g.seq = 1;
+	g.tick_in = e->in;
+	g.tick_out.events_cap = GF_GPU_STAGED;
+	g.tick_out.verdicts_cap = GF_GPU_ACTS;
+	g.tick_out.seq = &h->gpu->seq;
+	return h->ops->copy_in(h->dev, h->gpu, &g, sizeof g, err);
+}
+
+static int make(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	struct gf_gpu_next *n = NULL;
+	int rc = make_memory(e, h, err);
+
+	if (!rc)
+		rc = next_make(h, e->st->img, e->st->cap, NULL, &n, err);
+	/* The first kernel: that it can be run, and what it is to begin with. */
+	if (!rc)
+		rc = adopt(e, h, n, err);
+	if (!rc)
+		rc = ended(h, START_NS, err);
+	if (h->run && rc)
+		return rc; /* it may still be reading: everything stays */
+	next_drop(n);
+	return rc;
+}
+
+/* Of those that may be used the one with the fewest targets. */
+static int choose_device(const struct gf_gpu_opts *o, int n, struct gf_err *err)
+{
+	int best = -1;
+
+	pthread_mutex_lock(&spread_lock);
+	for (int i = 0; i < n && i < (int)GF_GPU_DEVICES; i++)
+		if ((!o->devices || o->devices >> i & 1) && (best < 0 || spread[i] < spread[best]))
+			best = i;
+	pthread_mutex_unlock(&spread_lock);
+	if (best < 0)
+		return gf_err_set(err, ENODEV, "engine.gpu.devices names none of the %d that are there", n);
+	return best;
+}
+
+static int count_devices(struct gf_err *err)
+{
+	if (gf_dev_backend)
+		return gf_dev_backend->count(err);
+	gf_err_set(err, ENOTSUP, "this program has no code for GPUs");
+	return 0;
+}
+
+static int open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	struct gf_engine_stats *f = &e->now;
+	const struct gf_gpu_opts *o = &e->opts.gpu;
+	struct gf_dev_info d;
+	int n = count_devices(err), rc;
+
+	if (!n)
+		return -ENODEV;
+	h->device = choose_device(o, n, err);
+	if (h->device < 0)
+		return h->device;
+	h->ops = gf_dev_backend;
+	rc = h->ops->info(h->device, &d, err);
+	if (rc)
+		return rc;
+	h->clusters = d.clusters;
+	f->gpu_device = (uint32_t)h->device;
+	snprintf(f->gpu_name, sizeof f->gpu_name, "%.63s", d.name);
+	f->gpu_mode = o->mode;
+	/* Measured: beyond four blocks of 512 lanes gathering tasks gains little, and every lane is one that others lack. */
+	f->gpu_threads = o->threads ? o->threads : 512;
+	f->gpu_blocks = o->blocks ? o->blocks : e->st->cap >= 4096 && d.cooperative ? 4 : 1;
+	if (f->gpu_blocks > d.multiprocessors || !d.cooperative)
+		f->gpu_blocks = 1;
+	return h->ops->open(h->device, &h->dev, err);
+}
+
+size_t gf_gpu_list(struct gf_gpu_info *buf, size_t n, struct gf_err *err)
+{
+	struct gf_dev_info d;
+	int count = count_devices(err);
+
+	for (int i = 0; i < count && (size_t)i < n; i++) {
+		struct gf_gpu_info *o = &buf[i];
+		memset(o, 0, sizeof *o);
+		if (gf_dev_backend->info(i, &d, NULL))
+			memset(&d, 0, sizeof d);
+		o->index = (uint32_t)i;
+		o->sms = d.multiprocessors;
+		o->cc = d.major * 10 + d.minor;
+		o->memory = d.memory;
+		o->host_atomics = d.host_atomics;
+		o->mig = d.mig;
+		pthread_mutex_lock(&spread_lock);
+		o->targets = i < (int)GF_GPU_DEVICES ? spread[i] : 0;
+		pthread_mutex_unlock(&spread_lock);
+		snprintf(o->pci, sizeof o->pci, "%.15s", d.pci);
+		snprintf(o->name, sizeof o->name, "%.63s", d.name);
+	}
+	return (size_t)count;
+}
+
+int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
+{
+	struct gf_gpu_host *h = calloc(1, sizeof *h);
+	struct gf_err why = { "" };
+	int rc;
+
+	if (!h)
+		return gf_err_set(err, ENOMEM, "out of memory for the engine");
+	h->place = (struct gf_state_place){ take, give, h };
+	rc = open_device(e, h, &why);
+	if (!rc) {
+		rc = make(e, h, &why);
+		if (rc)
+			host_free(h);
+	} else {
+		free(h);
+	}
+	if (rc) {
+		snprintf(e->now.why, sizeof e->now.why, "%.190s", why.text);
+		return gf_err_set(err, -rc, "the GPU cannot be used: %s", why.text);
+	}
+	spread_add(h->device, 1);
+	h->counted = true;
+	e->gpu = h;
+	return 0;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the host and one target's kernel on a device have in common. struct gf_gpu is in the device's memory and is all
+ * that the kernel reaches; the pages it points to under "mapped" are the host's memory.
+ *
+ * Memory order. Atomics between a GPU and host memory are not to be had on most machines, so there are none here: every
+ * mapped word has one writer. Data is handed over by numbers that only grow:
+ *   - The writer writes the data with plain stores, then, after a fence at system scope (on the host: a release), the number.
+ *   - The reader reads the number past its caches, then, after a fence at system scope (an acquire), the data, past its caches
+ *     as well (volatile). It answers with the same number in a word of its own.
+ *   - The writer touches the data again only when the answer has come (struct gf_gpu_table, rings by head and tail), or it
+ *     writes to one of two buffers, and the number says which is whole (struct gf_gpu_kept).
+ * On the device the leader alone reads and writes numbers. What other lanes read or write of the data is between two
+ * barriers (gpu/team.h): the leader's fence comes before the first of them, or after the second; barriers pass on
+ * what is before them, so the order holds for all lanes.
+ * The device keeps no copy of a mapped word but in its own memory, so nothing has to be flushed when a kernel ends.
+ */
+#ifndef GPUFAS_GPU_H
+#define GPUFAS_GPU_H
+
+#include "gpu/engine.h"
+#include "gpu/select.h"
+#include "gpu/team.h"
+
+#define GF_GPU_EVENTS 512u     /* ring */
+#define GF_GPU_VERDICTS 16384u /* ring */
+#define GF_GPU_STAGED 256u     /* events of one tick */
+#define GF_GPU_ACTS 8192u      /* verdicts of one tick */
+#define GF_GPU_VICTIMS 16384u  /* of all rules together, that are kept for who takes over */
+#define GF_GPU_KILLED 4096u
+#define GF_GPU_COMMANDS_ONLY (~0ull) /* of launch's ticks: does what it is asked for, and ends */
+
+/* Commands. The host writes, each once its predecessor has been answered. */
+struct gf_gpu_in {
+	uint64_t stop;       /* number of the launch that is to end, or of a later one */
+	uint64_t table;      /* number of the table that is to be run over */
+	uint64_t adopt;      /* number of the state that is to be taken on */
+	struct gf_state *adopt_state; /* the device's addresses */
+	const struct gf_adoption *adopt_plan; /* NULL: nothing is taken over */
+	uint64_t events_tail, verdicts_tail;
+	uint64_t pad[9];
+};
+
+/* Answers. The device writes. */
+struct gf_gpu_out {
+	uint64_t heart;      /* grows while the leader lives, also between ticks */
+	uint64_t clock_ns;   /* the device's clock when it last did */
+	uint64_t table, adopt; /* answered */
+	uint64_t launches;   /* ended */
+	uint64_t events_head, verdicts_head;
+	uint64_t kept;       /* number of what is in kept[number & 1]; 0: none yet */
+	/* of the table answered last */
+	uint64_t actions, events_lost, verdicts_lost; /* counted since the start */
+	uint64_t took_ns;
+	uint32_t stale, budget_used, views, pad32;
+	uint64_t pad[2];
+};
+
+/* One sample as the host took it. Arrays are in struct gf_gpu_rows. */
+struct gf_gpu_table {
+	uint64_t now_ns, seq;
+	uint32_t rows, live, dropped, epoch;
+	uint8_t failed;  /* there is no sample */
+	uint8_t observe, gap, views; /* views: rule views are wanted */
+	uint32_t verdicts_cap;
+	uint32_t strings_from, strings_to; /* bytes of the strings that are new */
+	double host[GF_HF_COUNT];
+};
+
+struct gf_gpu_str {
+	uint32_t off, len, ver, pad; /* ver 0: not known */
+};
+
+/* Addresses of a table's arrays, cap entries each. */
+struct gf_gpu_rows {
+	uint8_t *flags;
+	uint32_t *gen, *parent, *uid;
+	int32_t *pid;
+	uint64_t *start_ns;
+	char (*comm)[GF_COMM_LEN];
+	double *col[GF_COLS];
+	struct gf_gpu_str *str[GF_SF_COUNT];
+};
+
+struct gf_gpu_victim {
+	uint64_t start_ns; /* rows of who takes over may be others: by identity */
+	int32_t pid;
+	uint32_t rule;
+};
+
+struct gf_gpu_killed {
+	uint64_t start_ns, at_ns;
+	int32_t pid;
+	uint32_t pad;
+};
+
+/* What an engine that takes over must know, written whenever it has changed: which rule is in which phase, who its victims
+ * are, what was spent. Behind it rules' states, as many as there is room for. */
+struct gf_gpu_kept {
+	uint64_t image_fp, now_ns;
+	uint32_t rules, victims, victims_lost, killed;
+	uint32_t budget_head, budget_n;
+	uint64_t budget_at[GF_BUDGET_MAX];
+	struct gf_gpu_victim victim[GF_GPU_VICTIMS];
+	struct gf_gpu_killed dead[GF_GPU_KILLED];
+	struct gf_rule_state rule[];
+};
+
+struct gf_gpu {
+	struct gf_team_mem team;
+	/* mapped */
+	const struct gf_gpu_in *in;
+	struct gf_gpu_out *out;
+	const struct gf_gpu_table *table;
+	struct gf_gpu_rows rows;
+	const char *strings_in;
+	struct gf_event *events;
+	struct gf_verdict *verdicts;
+	struct gf_rule_view *views;
+	struct gf_gpu_kept *kept[2];
+	/* the device's own */
+	struct gf_sample all;    /* every column */
+	struct gf_sample sample; /* those that the image reads */
+	char *strings;
+	struct gf_state *st;
+	struct gf_rule_state *kept_last; /* as in the newest kept[] */
+	struct gf_tick tick;
+	struct gf_tick_in tick_in;
+	struct gf_tick_out tick_out;
+	uint64_t seq;            /* events' numbers, from 1; the host has its own for them */
+	uint64_t table_done, adopt_done, launches, kept_n, heart;
+	uint64_t events_head, verdicts_head, actions, events_lost, verdicts_lost;
+	uint32_t up;             /* rows copied last time */
+	uint32_t rules_room, changed, count;
+};
+
+/* Shares out the block at base (NULL: how large must it be?). */
+#define GF_GPU_TAKE(type, p, n)                                       \
+	do {                                                          \
+		(p) = (type)(void *)((uint8_t *)base + at);           \
+		at += ((size_t)(n) * sizeof *(p) + 63) / 64 * 64;     \
+	} while (0)
+
+static inline size_t gf_gpu_rows_layout(struct gf_gpu_rows *r, uint32_t cap, void *base)
+{
+	size_t at = 0;
+
+	GF_GPU_TAKE(uint8_t *, r->flags, cap);
+	GF_GPU_TAKE(uint32_t *, r->gen, cap);
+	GF_GPU_TAKE(uint32_t *, r->parent, cap);
+	GF_GPU_TAKE(uint32_t *, r->uid, cap);
+	GF_GPU_TAKE(int32_t *, r->pid, cap);
+	GF_GPU_TAKE(uint64_t *, r->start_ns, cap);
+	GF_GPU_TAKE(char (*)[GF_COMM_LEN], r->comm, cap);
+	for (unsigned k = 0; k < GF_COLS; k++)
+		GF_GPU_TAKE(double *, r->col[k], cap);
+	for (unsigned k = 0; k < GF_SF_COUNT; k++)
+		GF_GPU_TAKE(struct gf_gpu_str *, r->str[k], cap);
+	return at;
+}
+
+static inline size_t gf_gpu_sample_layout(struct gf_sample *s, uint32_t cap, void *base)
+{
+	size_t at = 0;
+
+	s->cap = cap;
+	GF_GPU_TAKE(uint8_t *, s->flags, cap);
+	GF_GPU_TAKE(uint32_t *, s->gen, cap);
+	GF_GPU_TAKE(uint32_t *, s->parent, cap);
+	GF_GPU_TAKE(uint32_t *, s->uid, cap);
+	GF_GPU_TAKE(int32_t *, s->pid, cap);
+	GF_GPU_TAKE(uint64_t *, s->start_ns, cap);
+	GF_GPU_TAKE(char (*)[GF_COMM_LEN], s->comm, cap);
+	for (unsigned k = 0; k < GF_COLS; k++)
+		GF_GPU_TAKE(double *, s->col[k], cap);
+	for (unsigned k = 0; k < GF_SF_COUNT; k++)
+		GF_GPU_TAKE(struct gf_strref *, s->str[k], cap);
+	return at;
+}
+
+#endif

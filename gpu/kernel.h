@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel of one target: what all its lanes run. The leader waits for something to do and does it, others serve.
+ * Host (the emulator) and device. Included once, by who makes teams: GF_TEAM 1, GF_WIDTH 1.
+ */
+#ifndef GPUFAS_KERNEL_H
+#define GPUFAS_KERNEL_H
+
+#include "gpu/adopt.h"
+#include "gpu/gpu.h"
+#include "gpu/tick.h"
+
+#if !defined(__CUDA_ARCH__)
+#include <time.h>
+#endif
+
+#define GF_GPU_NAP_NS 5000u
+
+/* For tests: 1: the leader hangs, 2: it dies. */
+#ifndef GF_GPU_HOOK
+#define GF_GPU_HOOK() 0
+#endif
+
+enum gf_gpu_job {
+	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
+	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings */
+	GF_GPU_JOB_CHANGED,     /* which rules' states are to be kept anew */
+	GF_GPU_JOB_KEEP,        /* a: of kept[] */
+};
+
+/* ---- words of mapped memory ---------------------------------------------------- */
+
+GF_INLINE uint64_t gf_gpu_word(const uint64_t *p)
+{
+#if defined(__CUDA_ARCH__)
+	return *(const volatile uint64_t *)p;
+#else
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+#endif
+}
+
+GF_INLINE void gf_gpu_set_word(uint64_t *p, uint64_t v)
+{
+#if defined(__CUDA_ARCH__)
+	*(volatile uint64_t *)p = v;
+#else
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+#endif
+}
+
+/* All before it is seen before all after it, by the host as well. */
+GF_INLINE void gf_gpu_fence(void)
+{
+#if defined(__CUDA_ARCH__)
+	__threadfence_system();
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+GF_INLINE uint64_t gf_gpu_number(const uint64_t *p)
+{
+	uint64_t v = gf_gpu_word(p);
+
+	gf_gpu_fence();
+	return v;
+}
+
+GF_INLINE void gf_gpu_answer(uint64_t *p, uint64_t v)
+{
+	gf_gpu_fence();
+	gf_gpu_set_word(p, v);
+}
+
+GF_INLINE uint64_t gf_gpu_clock(void)
+{
+#if defined(__CUDA_ARCH__)
+	uint64_t t;
+	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
+	return t;
+#else
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+#endif
+}
+
+GF_INLINE void gf_gpu_nap(void)
+{
+#if defined(__CUDA_ARCH__)
+#if __CUDA_ARCH__ >= 700
+	__nanosleep(GF_GPU_NAP_NS);
+#endif
+#else
+	struct timespec t = { 0, (long)GF_GPU_NAP_NS };
+	nanosleep(&t, NULL);
+#endif
+}
+
+/* Words from i = lane in steps of lanes. */
+GF_INLINE void gf_gpu_get(void *to, const void *from, size_t bytes, uint32_t lane, uint32_t lanes)
+{
+	uint64_t *d = (uint64_t *)to;
+	const uint64_t *s = (const uint64_t *)from;
+
+	for (size_t i = lane; i < bytes / 8; i += lanes)
+		d[i] = gf_gpu_word(s + i);
+}
+
+GF_INLINE void gf_gpu_put(void *to, const void *from, size_t bytes, uint32_t lane, uint32_t lanes)
+{
+	uint64_t *d = (uint64_t *)to;
+	const uint64_t *s = (const uint64_t *)from;
+
+	for (size_t i = lane; i < bytes / 8; i += lanes)
+		gf_gpu_set_word(d + i, s[i]);
+}
+
+/* ---- jobs ------------------------------------------------------------------------ */
+
+static GF_HD __attribute__((noinline)) void gf_gpu_job_table(struct gf_gpu *g, uint32_t n, uint32_t from, uint32_t to, uint32_t lane,
+							     uint32_t lanes)
+{
+	const struct gf_gpu_rows *r = &g->rows;
+	struct gf_sample *s = &g->sample;
+
+	gf_gpu_get(s->flags, r->flags, n, lane, lanes);
+	gf_gpu_get(s->gen, r->gen, (size_t)n * 4, lane, lanes);
+	gf_gpu_get(s->parent, r->parent, (size_t)n * 4, lane, lanes);
+	gf_gpu_get(s->uid, r->uid, (size_t)n * 4, lane, lanes);
+	gf_gpu_get(s->pid, r->pid, (size_t)n * 4, lane, lanes);
+	gf_gpu_get(s->start_ns, r->start_ns, (size_t)n * 8, lane, lanes);
+	gf_gpu_get(s->comm, r->comm, (size_t)n * GF_COMM_LEN, lane, lanes);
+	for (uint32_t k = 0; k < GF_COLS; k++)
+		if (s->col[k])
+			gf_gpu_get(s->col[k], r->col[k], (size_t)n * 8, lane, lanes);
+	for (uint32_t k = 0; k < GF_SF_COUNT; k++) {
+		for (uint32_t i = lane; s->str[k] && i < n; i += lanes) {
+			const uint64_t *w = (const uint64_t *)(const void *)&r->str[k][i];
+			uint64_t a = gf_gpu_word(w), b = gf_gpu_word(w + 1);
+			s->str[k][i].p = g->strings + (uint32_t)a;
+			s->str[k][i].len = (uint32_t)(a >> 32);
+			s->str[k][i].ver = (uint32_t)b;
+		}
+	}
+	gf_gpu_get(g->strings + from, g->strings_in + from, to - from, lane, lanes);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_job_out(struct gf_gpu *g, uint32_t events, uint32_t verdicts, uint32_t lane, uint32_t lanes)
+{
+	for (uint32_t i = 0; i < events; i++)
+		gf_gpu_put(&g->events[(g->events_head + i) % GF_GPU_EVENTS], &g->tick_out.events[i], sizeof(struct gf_event), lane, lanes);
+	for (uint32_t i = 0; i < verdicts; i++)
+		gf_gpu_put(&g->verdicts[(g->verdicts_head + i) % GF_GPU_VERDICTS], &g->tick_out.verdicts[i], sizeof(struct gf_verdict),
+			   lane, lanes);
+}
+
+/* In what of a rule's state an engine that takes over would go wrong if it had the old one. */
+GF_INLINE int gf_gpu_rule_changed(const struct gf_rule_state *a, const struct gf_rule_state *b)
+{
+	return a->phase != b->phase || a->was_true != b->was_true || a->told != b->told || a->next_step != b->next_step ||
+	       a->victims != b->victims || a->action != b->action || a->due_ns != b->due_ns || a->acted_head != b->acted_head ||
+	       a->acted_n != b->acted_n || a->fired != b->fired || a->last_ns != b->last_ns || a->observed != b->observed;
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_job_changed(struct gf_gpu *g, uint32_t lane, uint32_t lanes)
+{
+	uint32_t rules = g->st->img->sec[GF_SEC_RULE].count;
+
+	for (uint32_t k = lane; k < rules; k += lanes)
+		if (gf_gpu_rule_changed(&g->st->rule[k], &g->kept_last[k]))
+			gf_team_max(&g->changed, 1);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, uint32_t which, uint32_t lane, uint32_t lanes)
+{
+	struct gf_state *st = g->st;
+	struct gf_gpu_kept *to = g->kept[which];
+	uint32_t rules = st->img->sec[GF_SEC_RULE].count;
+
+	gf_gpu_put(to->rule, st->rule, rules * sizeof *st->rule, lane, lanes);
+	for (uint32_t k = lane; k < rules; k += lanes)
+		g->kept_last[k] = st->rule[k];
+	gf_gpu_put(to->budget_at, st->budget_at, sizeof to->budget_at, lane, lanes);
+	for (uint32_t row = lane; row < g->sample.rows; row += lanes) {
+		uint64_t at = st->killed_ns[row];
+		uint32_t i;
+		if (!at || st->killed_gen[row] != g->sample.gen[row] || st->now_ns - at > GF_KILLED_NS)
+			continue;
+		i = gf_team_add(&g->count, 1);
+		if (i < GF_GPU_KILLED) {
+			uint64_t *w = (uint64_t *)(void *)&to->dead[i];
+			gf_gpu_set_word(w, g->sample.start_ns[row]);
+			gf_gpu_set_word(w + 1, at);
+			gf_gpu_set_word(w + 2, (uint32_t)g->sample.pid[row]);
+		}
+	}
+}
+
+static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call)
+{
+	struct gf_gpu *g = (struct gf_gpu *)t->mem->ctx;
+
+	if (call->job < 64)
+		gf_tick_job(&g->tick, call, t->lane, t->lanes);
+	else if (call->job == GF_GPU_JOB_TABLE)
+		gf_gpu_job_table(g, call->a, call->b, call->c, t->lane, t->lanes);
+	else if (call->job == GF_GPU_JOB_OUT)
+		gf_gpu_job_out(g, call->a, call->b, t->lane, t->lanes);
+	else if (call->job == GF_GPU_JOB_CHANGED)
+		gf_gpu_job_changed(g, t->lane, t->lanes);
+	else if (call->job == GF_GPU_JOB_KEEP)
+		gf_gpu_job_keep(g, call->a, t->lane, t->lanes);
+}
+
+/* ---- the leader's ---------------------------------------------------------------- */
+
+static GF_HD __attribute__((noinline)) void gf_gpu_set_fields(struct gf_gpu *g)
+{
+	const struct gf_fieldset *f = &g->st->img->fields;
+
+	for (uint32_t k = 0; k < GF_COLS; k++)
+		g->sample.col[k] = (k < GF_TF_COUNT ? f->task >> k & 1 : k - GF_TF_COUNT < f->paths) ? g->all.col[k] : NULL;
+	for (uint32_t k = 0; k < GF_SF_COUNT; k++)
+		g->sample.str[k] = f->str >> k & 1 ? g->all.str[k] : NULL;
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_take_on(struct gf_gpu *g, uint64_t number)
+{
+	struct gf_state *st = (struct gf_state *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_state);
+	const struct gf_adoption *plan = (const struct gf_adoption *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_plan);
+
+	if (plan && g->st)
+		gf_adopt(st, g->st, plan);
+	g->st = st;
+	g->changed = 1;
+	gf_gpu_set_fields(g);
+	for (uint32_t k = 0; k < st->img->sec[GF_SEC_RULE].count; k++)
+		g->kept_last[k].phase = 0xff;
+	g->adopt_done = number;
+	gf_gpu_answer(&g->out->adopt, number);
+}
+
+/* Whose victims they are: few, and seldom. */
+static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct gf_team *team)
+{
+	struct gf_state *st = g->st;
+	struct gf_gpu_kept *to;
+	uint32_t rules = st->img->sec[GF_SEC_RULE].count, n = 0, lost = 0;
+
+	g->changed = 0;
+	gf_team_call(team, GF_GPU_JOB_CHANGED, 0, 0, 0);
+	if (!g->changed)
+		return;
+	to = g->kept[(g->kept_n + 1) & 1];
+	for (uint32_t k = 0; k < rules; k++) {
+		for (uint32_t i = 0; i < st->rule[k].victims; i++) {
+			const struct gf_victim *v = &st->victim[k][i];
+			uint64_t *w = (uint64_t *)(void *)&to->victim[n];
+			if (v->row >= g->sample.rows || g->sample.gen[v->row] != v->gen)
+				continue;
+			if (n == GF_GPU_VICTIMS) {
+				lost++;
+				continue;
+			}
+			n++;
+			gf_gpu_set_word(w, g->sample.start_ns[v->row]);
+			gf_gpu_set_word(w + 1, (uint64_t)k << 32 | (uint32_t)g->sample.pid[v->row]);
+		}
+	}
+	g->count = 0;
+	gf_team_call(team, GF_GPU_JOB_KEEP, (uint32_t)((g->kept_n + 1) & 1), 0, 0);
+	gf_gpu_set_word(&to->image_fp, st->img->fp);
+	gf_gpu_set_word(&to->now_ns, st->now_ns);
+	gf_gpu_set_word((uint64_t *)(void *)&to->rules, (uint64_t)n << 32 | rules);
+	gf_gpu_set_word((uint64_t *)(void *)&to->victims_lost, (uint64_t)GF_MIN(g->count, GF_GPU_KILLED) << 32 | lost);
+	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)st->budget_n << 32 | st->budget_head);
+	gf_gpu_answer(&g->out->kept, ++g->kept_n);
+}
+
+/* What the tick had to say, to the host: events first. */
+static GF_HD __attribute__((noinline)) void gf_gpu_flush(struct gf_gpu *g, struct gf_team *team)
+{
+	struct gf_tick_out *out = &g->tick_out;
+	uint32_t events = out->events_n, verdicts = out->verdicts_n;
+
+	if (events || verdicts) {
+		uint64_t room = GF_GPU_EVENTS - (g->events_head - gf_gpu_number(&g->in->events_tail));
+		if (events > room) {
+			g->events_lost += events - (uint32_t)room;
+			events = (uint32_t)room;
+		}
+		gf_team_call(team, GF_GPU_JOB_OUT, events, verdicts, 0);
+		g->events_head += events;
+		g->verdicts_head += verdicts;
+		gf_gpu_answer(&g->out->events_head, g->events_head);
+		gf_gpu_answer(&g->out->verdicts_head, g->verdicts_head);
+	}
+	g->events_lost += out->events_lost;
+	g->verdicts_lost += out->verdicts_lost;
+	g->actions += out->actions;
+	out->events_n = out->verdicts_n = out->events_lost = out->verdicts_lost = 0;
+	out->actions = 0;
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_views(struct gf_gpu *g)
+{
+	struct gf_tick *t = &g->tick;
+
+	for (uint32_t k = 0; k < g->st->img->sec[GF_SEC_RULE].count; k++) {
+		const struct gf_rule_state *rs = &g->st->rule[k];
+		struct gf_rule_view v;
+		uint64_t *w = (uint64_t *)(void *)&v;
+		uint32_t row;
+
+		for (size_t i = 0; i < sizeof v / 8; i++)
+			w[i] = 0;
+		v.fp = t->c.rule[k].fp;
+		v.truth = rs->truth;
+		v.phase = rs->phase;
+		v.true_rows = rs->true_rows;
+		v.victims = rs->victims;
+		v.fired = rs->fired;
+		v.last_ns = rs->last_ns;
+		if (rs->phase != GF_PHASE_IDLE && rs->due_ns > t->c.now)
+			v.due_in_ns = rs->due_ns - t->c.now;
+		gf_tick_near(t, k, &v.close, &row, v.term, &v.terms);
+		if (row != GF_NONE) {
+			v.close_pid = t->c.s->pid[row];
+			for (uint32_t i = 0; i < GF_COMM_LEN; i++)
+				v.close_comm[i] = t->c.s->comm[row][i];
+		}
+		gf_gpu_put(&g->views[k], &v, sizeof v, 0, 1);
+	}
+}
+
+/* One tick over the table that the host has published. */
+static GF_HD __attribute__((noinline)) void gf_gpu_tick_table(struct gf_gpu *g, struct gf_team *team, uint64_t number)
+{
+	struct gf_sample *s = &g->sample;
+	struct gf_gpu_table tb;
+	uint64_t begun = gf_gpu_clock();
+	uint32_t up;
+
+	gf_gpu_get(&tb, g->table, sizeof tb, 0, 1);
+	s->now_ns = tb.now_ns;
+	s->seq = tb.seq;
+	s->rows = tb.rows;
+	s->live = tb.live;
+	s->dropped = tb.dropped;
+	s->epoch = tb.epoch;
+	for (uint32_t k = 0; k < GF_HF_COUNT; k++)
+		s->host[k] = tb.host[k];
+	if (!tb.failed) {
+		up = gf_rows_up(s);
+		/* Rows that were in use are cleared as they are in the host's table; strings come in whole words. */
+		gf_team_call(team, GF_GPU_JOB_TABLE, GF_MAX(up, g->up), tb.strings_from / 8 * 8, (tb.strings_to + 7) / 8 * 8);
+		g->up = up;
+	}
+	gf_ctx_init(&g->tick.c, s, g->st);
+	g->tick.in = &g->tick_in;
+	g->tick.out = &g->tick_out;
+	g->tick.regs = NULL;
+	g->tick.team = team;
+	g->tick_in.observe = tb.observe;
+	g->tick_in.gap = tb.gap;
+	g->tick_out.verdicts_cap = GF_MIN(tb.verdicts_cap, GF_GPU_ACTS);
+	if (tb.failed)
+		gf_tick_stale(&g->tick);
+	else
+		gf_tick_run(&g->tick);
+	gf_gpu_flush(g, team);
+	gf_gpu_keep(g, team);
+	if (tb.views && !tb.failed)
+		gf_gpu_views(g);
+	gf_gpu_set_word(&g->out->actions, g->actions);
+	gf_gpu_set_word(&g->out->events_lost, g->events_lost);
+	gf_gpu_set_word(&g->out->verdicts_lost, g->verdicts_lost);
+	gf_gpu_set_word(&g->out->took_ns, gf_gpu_clock() - begun);
+	gf_gpu_set_word((uint64_t *)(void *)&g->out->stale,
+			(uint64_t)(GF_MIN(g->tick_in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&g->tick)) << 32 |
+			(uint32_t)(tb.failed || g->st->stale_told));
+	g->table_done = number;
+	gf_gpu_answer(&g->out->table, number);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct gf_team *team, uint64_t ticks)
+{
+	uint64_t done = 0, number, launch = g->launches + 1;
+
+	for (;;) {
+		int hook = GF_GPU_HOOK();
+		if (hook == 2)
+			return;
+		if (hook) {
+			gf_gpu_nap();
+			continue;
+		}
+		gf_gpu_set_word(&g->out->clock_ns, gf_gpu_clock());
+		gf_gpu_answer(&g->out->heart, ++g->heart);
+		if (gf_gpu_number(&g->in->stop) >= launch)
+			break;
+		number = gf_gpu_number(&g->in->adopt);
+		if (number != g->adopt_done)
+			gf_gpu_take_on(g, number);
+		if (ticks == GF_GPU_COMMANDS_ONLY)
+			break;
+		number = gf_gpu_number(&g->in->table);
+		if (number == g->table_done || !g->st) {
+			gf_gpu_nap();
+			continue;
+		}
+		gf_gpu_tick_table(g, team, number);
+		if (ticks && ++done >= ticks)
+			break;
+	}
+	g->launches = launch;
+	gf_gpu_answer(&g->out->launches, launch);
+}
+
+/* All lanes. */
+static GF_HD void gf_gpu_main(struct gf_gpu *g, uint32_t lane, uint32_t lanes, uint64_t ticks)
+{
+	struct gf_team team = { &g->team, lane, lanes };
+
+	if (lane) {
+		gf_team_serve(&team);
+		return;
+	}
+	gf_gpu_lead(g, &team, ticks);
+	gf_team_call(&team, 0, 0, 0, 0);
+}
+
+#endif

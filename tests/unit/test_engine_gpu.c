@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The GPU engine over an emulated device: that it says, bit for bit, what the CPU engine says of the same tables, and
+ * that whatever a device does wrong ends with the CPU engine going on.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "gpu/dev_emu.h"
+#include "gpu/engine.h"
+#include "tests/unit/kit.h"
+
+static struct kit k;
+
+#define ROWS 300u
+
+/* Kills the largest while memory is low: steps, a tree, a hold, a history, a limit. */
+static struct gf_image_header *make_image(uint64_t fp, uint32_t kill)
+{
+	struct gf_err err = { "" };
+	struct gf_image_header *img;
+	struct gf_rule *r;
+	struct gf_step *s;
+	uint32_t h, x;
+
+	kit_init(&k);
+	k.e.fp = fp;
+	x = hist(&k, GF_SCOPE_TASK, GF_STAT_RATE, S, 8);
+	sink(&k, number_of(&k, GF_TF_RSS), GF_SINK_HIST, x);
+	h = hold(&k, GF_SCOPE_HOST, GF_HOLD_PERIODS, 3);
+	ldh(&k, 0, GF_HF_MEM_AVAILABLE);
+	ldk(&k, 1, 5);
+	op(&k, GF_OP_LT, 0, 0, 1, 0);
+	op(&k, GF_OP_HELD, 0, 0, 0, h);
+	r = rule(&k, 0, prog(&k, GF_SCOPE_HOST, 1, 0, 0, 0));
+	r->settle_ns = 10 * MS;
+	s = step(&k, r, GF_ACT_SIGNAL, (int)kill, GF_PICK_LARGEST, 0);
+	s->key = number_of(&k, GF_TF_RSS);
+	s->group = GF_GROUP_TREE;
+	step(&k, r, GF_ACT_SIGNAL, SIGCONT, GF_PICK_SAME, S / 2);
+	img = kit_image(&k, &err);
+	if (!img)
+		fail_msg("verifier: %s", err.text);
+	return img;
+}
+
+static struct fake *make_tasks(void)
+{
+	struct fake *f = fake_new(512);
+
+	for (uint32_t i = 0; i < ROWS; i++)
+		fake_task(f, i);
+	f->t.sample.host[GF_HF_MEM_AVAILABLE] = 1;
+	return f;
+}
+
+static struct gf_engine *make_engine(struct fake *f, const struct gf_image_header *img, uint64_t period, enum gf_engine_kind kind,
+				     enum gf_gpu_mode mode)
+{
+	struct gf_engine_opts o = {
+		.period_ns = period, .budget_n = 1000, .budget_window_ns = S, .kind = kind, .gpu.mode = mode,
+	};
+	struct gf_engine *e = NULL;
+	struct gf_err err = { "" };
+
+	if (gf_engine_create(&f->t, img, &o, &e, &err))
+		fail_msg("%s", err.text);
+	for (uint32_t i = 0; i < ROWS; i++)
+		f->t.sample.col[GF_TF_RSS][i] = i;
+	return e;
+}
+
+static uint64_t ticks(struct gf_engine *e)
+{
+	struct gf_engine_stats st;
+
+	gf_engine_stats(e, &st);
+	return st.ticks;
+}
+
+static void wait_ticks(struct gf_engine *e, uint64_t n)
+{
+	uint64_t from = ticks(e);
+
+	for (int i = 0; i < 20000 && ticks(e) < from + n; i++)
+		usleep(1000);
+	assert_true(ticks(e) >= from + n);
+}
+
+static int on_gpu(struct gf_engine *e)
+{
+	struct gf_engine_stats st;
+
+	gf_engine_stats(e, &st);
+	return st.kind == GF_ENGINE_GPU;
+}
+
+/* ---- equality ------------------------------------------------------------------ */
+
+struct pair {
+	struct fake *f[2];
+	struct gf_engine *e[2];
+	struct gf_image_header *img[4];
+	uint32_t images;
+	uint64_t delta; /* between the two engines' event numbers */
+	uint32_t events, verdicts;
+};
+
+static void pair_begin(struct pair *p, enum gf_gpu_mode mode)
+{
+	memset(p, 0, sizeof *p);
+	p->img[p->images++] = make_image(1, SIGSTOP);
+	for (int i = 0; i < 2; i++) {
+		p->f[i] = make_tasks();
+		p->f[i]->step_ns = 100 * MS;
+		p->e[i] = make_engine(p->f[i], p->img[0], 100 * MS, i ? GF_ENGINE_GPU : GF_ENGINE_CPU, mode);
+	}
+	assert_true(on_gpu(p->e[1]));
+	assert_false(on_gpu(p->e[0]));
+}
+
+static void pair_end(struct pair *p)
+{
+	for (int i = 0; i < 2; i++) {
+		gf_engine_destroy(p->e[i]);
+		gf_target_destroy(&p->f[i]->t);
+	}
+	for (uint32_t i = 0; i < p->images; i++)
+		free(p->img[i]);
+	assert_int_equal(gf_emu.used, 0);
+}
+
+/* Event numbers are the process's: the two engines' are apart, in one order. */
+static void pair_tick(struct pair *p)
+{
+	static struct gf_event ev[2][64];
+	static struct gf_verdict v[2][4096];
+	size_t n[2], m[2];
+	uint64_t base[2] = { 0, 0 };
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(gf_engine_tick(p->e[i], NULL), 0);
+		n[i] = gf_engine_events(p->e[i], ev[i], 64);
+		m[i] = gf_engine_verdicts(p->e[i], v[i], 4096);
+		base[i] = n[i] ? ev[i][0].seq : 0;
+	}
+	assert_int_equal(n[0], n[1]);
+	assert_int_equal(m[0], m[1]);
+	for (size_t k2 = 0; k2 < n[0]; k2++) {
+		assert_int_equal(ev[0][k2].seq - base[0], ev[1][k2].seq - base[1]);
+		for (int i = 0; i < 2; i++) {
+			ev[i][k2].wall_ns = 0;
+			ev[i][k2].decide_ns = 0;
+			ev[i][k2].seq = 0;
+			ev[i][k2].about = ev[i][k2].about != 0;
+		}
+		assert_memory_equal(&ev[0][k2], &ev[1][k2], sizeof ev[0][0]);
+	}
+	for (size_t k2 = 0; k2 < m[0]; k2++) {
+		assert_int_equal(v[0][k2].event - base[0], v[1][k2].event - base[1]);
+		v[0][k2].event = v[1][k2].event = 0;
+		assert_memory_equal(&v[0][k2], &v[1][k2], sizeof v[0][0]);
+	}
+	p->events += (uint32_t)n[0];
+	p->verdicts += (uint32_t)m[0];
+}
+
+static void both(struct pair *p, void (*fn)(struct fake *f, uint32_t a), uint32_t a)
+{
+	fn(p->f[0], a);
+	fn(p->f[1], a);
+}
+
+static void low(struct fake *f, uint32_t a)
+{
+	f->t.sample.host[GF_HF_MEM_AVAILABLE] = a;
+}
+
+static void leave(struct fake *f, uint32_t a)
+{
+	fake_gone(f, a);
+}
+
+static void come(struct fake *f, uint32_t a)
+{
+	fake_task(f, a);
+	f->t.sample.col[GF_TF_RSS][a] = a;
+}
+
+static void scenario(enum gf_gpu_mode mode)
+{
+	struct pair p;
+
+	pair_begin(&p, mode);
+	for (uint32_t i = 0; i < 60; i++) {
+		if (i % 10 == 5)
+			both(&p, low, i % 20 == 5 ? 100 : 1);
+		if (i % 7 == 3)
+			both(&p, leave, ROWS - 1 - i / 7);
+		if (i % 7 == 6)
+			both(&p, come, ROWS - 1 - i / 7);
+		if (i == 30 || i == 45) {
+			p.img[p.images] = make_image(i, i == 30 ? SIGSTOP : SIGKILL);
+			for (int e = 0; e < 2; e++)
+				assert_int_equal(gf_engine_swap(p.e[e], p.img[p.images], NULL), 0);
+			p.images++;
+		}
+		if (i == 50 || i == 55)
+			for (int e = 0; e < 2; e++)
+				gf_engine_set_observe(p.e[e], i == 50);
+		pair_tick(&p);
+	}
+	assert_true(p.events > 3);
+	assert_true(p.verdicts > 3);
+	assert_true(on_gpu(p.e[1]));
+	pair_end(&p);
+}
+
+static void same_launched(void **state)
+{
+	(void)state;
+	scenario(GF_GPU_LAUNCH);
+}
+
+static void same_on_lanes(void **state)
+{
+	(void)state;
+	for (uint32_t lanes = 1; lanes <= 5; lanes += 2) {
+		gf_emu.lanes = lanes;
+		scenario(GF_GPU_LAUNCH);
+	}
+	gf_emu.lanes = 0;
+}
+
+/* ---- life ------------------------------------------------------------------------ */
+
+struct life {
+	struct fake *f;
+	struct gf_engine *e;
+	struct gf_image_header *img;
+};
+
+static struct life life_begin(uint64_t period, enum gf_gpu_mode mode)
+{
+	struct life l = { .f = make_tasks(), .img = make_image(1, SIGSTOP) };
+
+	l.f->step_ns = period;
+	l.e = make_engine(l.f, l.img, period, GF_ENGINE_GPU, mode);
+	assert_int_equal(gf_engine_start(l.e, NULL), 0);
+	return l;
+}
+
+static void life_end(struct life *l)
+{
+	gf_engine_destroy(l->e);
+	gf_target_destroy(&l->f->t);
+	free(l->img);
+	assert_int_equal(gf_emu.used, 0);
+}
+
+static void runs(void **state)
+{
+	struct gf_rule_view v[4];
+	struct gf_engine_stats st;
+	uint64_t fp;
+
+	(void)state;
+	for (int mode = 0; mode < 2; mode++) {
+		struct life l = life_begin(10 * MS, (enum gf_gpu_mode)mode);
+		struct gf_image_header *next = make_image(2, SIGSTOP);
+		gf_engine_rules(l.e, v, 4, &fp);
+		wait_ticks(l.e, 80);
+		assert_int_equal(gf_engine_rules(l.e, v, 4, &fp), 1);
+		assert_int_equal(v[0].truth, GF_TRUE);
+		assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
+		wait_ticks(l.e, 10);
+		gf_engine_stop(l.e);
+		assert_int_equal(gf_engine_start(l.e, NULL), 0);
+		wait_ticks(l.e, 10);
+		gf_engine_stats(l.e, &st);
+		assert_int_equal(st.kind, GF_ENGINE_GPU);
+		assert_string_equal(st.why, "");
+		assert_int_equal(st.image_fp, 2);
+		free(l.img);
+		l.img = next;
+		life_end(&l);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same_launched),
+		cmocka_unit_test(same_on_lanes),
+		cmocka_unit_test(runs),
+	};
+
+	gf_dev_backend = &gf_dev_emu;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
