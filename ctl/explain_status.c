@@ -60,8 +60,7 @@ static void add_engine_why(const json_t *e, struct gf_lines *out)
 	long long takeovers = gf_js_int(e, "takeovers");
 
 	if (takeovers > 0)
-		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe CPU took over from the GPU%s", "",
-			     !strcmp(gf_js_str(e, "kind"), "gpu") ? ", which has it again" : "");
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe CPU took over from the GPU", "");
 	if (*gf_js_str(e, "why"))
 		gf_lines_add(out, takeovers > 0 ? GF_LOOK_BAD : GF_LOOK_WARN, "  %-9s%s", "", gf_js_str(e, "why"));
 }
