@@ -283,19 +283,26 @@ GF_OUTLINE int gf_hs_there(const struct gf_layout_host *o, const struct gf_cpus 
 	return w.sym && w.off != GF_ABSENT;
 }
 
-/* CPU cpu's part of sum i. */
+/* CPU cpu's part of sum i. alone: no other lane adds (the device cannot do so in a lane's own memory). */
 GF_OUTLINE void gf_hs_add(const struct gf_kmem *k, const struct gf_layout_host *o, const struct gf_cpus *c, uint32_t i, uint32_t cpu,
-			 uint64_t mono_ns, struct gf_host_sums *s)
+			 uint64_t mono_ns, struct gf_host_sums *s, int alone)
 {
 	struct gf_host_word w = gf_hs_word(o, i);
-	uint64_t v;
+	uint64_t v = 0;
 
 	if (!gf_hs_there(o, c, i) || (w.online && !gf_cpu_online(c, cpu)))
 		return;
-	if (i == GF_HS_CPU + GF_CS_IOWAIT ? gf_hs_iowait(k, o, c->off[cpu], mono_ns, &v) : gf_kmem_load(k, w.sym + c->off[cpu] + w.off, w.size, &v))
+	uint32_t bad = i == GF_HS_CPU + GF_CS_IOWAIT ? (uint32_t)gf_hs_iowait(k, o, c->off[cpu], mono_ns, &v) :
+						       (uint32_t)gf_kmem_load(k, w.sym + c->off[cpu] + w.off, w.size, &v);
+	bad = !!bad;
+	if (alone) {
+		s->bad[i] += bad;
+		s->sum[i] += v;
+	} else if (bad) {
 		gf_team_add(&s->bad[i], 1);
-	else
+	} else {
 		gf_team_add64(&s->sum[i], v);
+	}
 }
 
 GF_OUTLINE double gf_hs_value(const struct gf_layout_host *o, const struct gf_cpus *c, const struct gf_host_sums *s, uint32_t i)
@@ -383,7 +390,7 @@ GF_OUTLINE uint32_t gf_host_parts(const struct gf_cpus *c)
 
 /* h has been set to unknown, and sums to 0. want: 1 << enum gf_host_field. */
 GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
-			    struct gf_host_sums *sums, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h, uint32_t part)
+			    struct gf_host_sums *sums, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h, uint32_t part, int alone)
 {
 	const struct gf_layout_host *o = &l->host;
 	const uint64_t psi = (GF_BIT(GF_HF_PSI_LAST) - GF_BIT(GF_HF_PSI_FIRST)) | GF_BIT(GF_HF_PSI_LAST);
@@ -420,7 +427,7 @@ GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l,
 	default:
 		part -= GF_HP_PARTS;
 		if (gf_hs_wanted(want, part % GF_HS_COUNT))
-			gf_hs_add(k, o, c, part % GF_HS_COUNT, part / GF_HS_COUNT, mono_ns, sums);
+			gf_hs_add(k, o, c, part % GF_HS_COUNT, part / GF_HS_COUNT, mono_ns, sums, alone);
 	}
 }
 
@@ -475,7 +482,7 @@ GF_OUTLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_lay
 	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
 		h[i] = gf_unknown();
 	for (uint32_t i = 0; i < gf_host_parts(c); i++)
-		gf_host_part(k, l, c, s, &sums, want, now_ns, mono_ns, h, i);
+		gf_host_part(k, l, c, s, &sums, want, now_ns, mono_ns, h, i, 1);
 	gf_host_sums_set(l, c, &sums, want, h);
 }
 

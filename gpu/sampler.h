@@ -467,7 +467,7 @@ GF_INLINE void gf_walk_alone(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 	v->torn += torn;
 }
 
-GF_INLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 	const struct gf_layout *l = &g->layout;
@@ -539,7 +539,7 @@ GF_INLINE void gf_walk_batch(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 }
 
 /* Leader: all processes' leaders. False: the tree was not whole. */
-GF_INLINE int gf_walk(struct gf_sampler *v)
+GF_OUTLINE int gf_walk(struct gf_sampler *v)
 {
 	const struct gf_sampler_guest *g = v->g;
 	uint64_t root = 0;
@@ -612,7 +612,7 @@ GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
 		t->page[i] = 0;
 }
 
-GF_INLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	struct gf_table *t = &v->table;
 	struct gf_task_ctx c;
@@ -718,7 +718,7 @@ GF_INLINE void gf_sampler_columns(struct gf_sampler *v, uint32_t row, const stru
 	gf_record_io(s, row, r->have & GF_REC_IO ? 1 : 0, r->read_bytes, r->write_bytes);
 }
 
-GF_INLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 
@@ -755,7 +755,7 @@ GF_INLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to,
 	}
 }
 
-GF_INLINE void gf_sampler_strings(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_strings(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 
@@ -774,7 +774,7 @@ GF_INLINE void gf_sampler_strings(struct gf_sampler *v, uint32_t from, uint32_t 
 }
 
 /* Those whose share of the budget was too small, with a larger one. */
-GF_INLINE void gf_sampler_again(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_again(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	struct gf_table *t = &v->table;
 	struct gf_task_ctx c;
@@ -798,7 +798,7 @@ GF_INLINE void gf_sampler_again(struct gf_sampler *v, uint32_t lane, uint32_t la
 }
 
 /* Leader: 0, or -EBADMSG when what is there cannot be a running Linux. */
-GF_INLINE int gf_sampler_tasks(struct gf_sampler *v)
+GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 {
 	const struct gf_sampler_guest *g = v->g;
 
@@ -859,7 +859,7 @@ GF_INLINE void gf_sampler_unseen(struct gf_sampler *v, uint32_t lane, uint32_t l
 }
 
 /* Leader: frees rows not seen in this pass; sets rows, live, dropped, parents, and the children column where there is one. */
-GF_INLINE void gf_sampler_commit(struct gf_sampler *v)
+GF_OUTLINE void gf_sampler_commit(struct gf_sampler *v)
 {
 	struct gf_sample *s = v->s;
 
@@ -884,7 +884,7 @@ GF_INLINE void gf_sampler_commit(struct gf_sampler *v)
 }
 
 /* Leader: the pass was not complete. All rows stay, none is fit to be acted on. */
-GF_INLINE void gf_sampler_abort(struct gf_sampler *v)
+GF_OUTLINE void gf_sampler_abort(struct gf_sampler *v)
 {
 	v->live = 0;
 	gf_sampler_call(v, GF_SJ_TORN, 0, 0, 0);
@@ -928,13 +928,13 @@ GF_INLINE void gf_sampler_cpus(struct gf_sampler *v, uint32_t lane, uint32_t lan
 	}
 }
 
-GF_INLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 
 	for (uint32_t i = lane; i < gf_host_parts(&v->cpus); i += lanes)
 		gf_host_part(&g->mem, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns,
-			     v->s->host, i);
+			     v->s->host, i, lanes == 1);
 }
 
 GF_INLINE void gf_sampler_init_rows(struct gf_sampler *v, uint32_t lane, uint32_t lanes)

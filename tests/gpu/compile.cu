@@ -6,13 +6,17 @@
 #include "gpu/deliver.h"
 #include "gpu/hostfields.h"
 #include "gpu/path.h"
+#include "gpu/sampler.h"
 #include "gpu/tasks.h"
 #include "gpu/tick.h"
 
 #if GF_TEAM
 static GF_HD __attribute__((noinline)) void gf_team_dispatch(struct gf_team *t, const struct gf_call *call)
 {
-	gf_tick_job((struct gf_tick *)t->mem->ctx, call, t->lane, t->lanes);
+	if (call->job < GF_SJ_CPUS)
+		gf_tick_job((struct gf_tick *)t->mem->ctx, call, t->lane, t->lanes);
+	else
+		gf_sampler_job((struct gf_sampler *)t->mem->ctx, call, t->lane, t->lanes);
 }
 #endif
 
@@ -123,4 +127,17 @@ __global__ void gf_kernel_deliver(struct gf_deliverer *v, const struct gf_pseudo
 	gf_deliver_follow(v, &g, storable, now_ns);
 	while (gf_deliver_result(v, &ret[*n]))
 		++*n;
+/* A guest's sampler by all lanes of a grid. */
+__global__ void gf_kernel_sampler(struct gf_team_mem *mem, struct gf_sampler *v, const struct gf_sampler_guest *g, uint64_t host_ns, int *ret)
+{
+	struct gf_team t = { mem, blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x };
+
+	if (t.lane) {
+		gf_team_serve(&t);
+		return;
+	}
+	mem->ctx = v;
+	*ret = gf_sampler_run(v, &t, g, host_ns);
+	gf_sampler_stale(v, &t, 1);
+	gf_team_call(&t, 0, 0, 0, 0);
 }
