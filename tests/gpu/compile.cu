@@ -109,7 +109,7 @@ __global__ void gf_kernel_host(const struct gf_kmem *k, const struct gf_layout *
 	gf_clock_read(k, l, &now);
 	gf_clock_tick(clock, host_ns, &now, gf_cpus_idle(k, l, c), &stalled);
 	for (uint32_t i = threadIdx.x; i < gf_host_parts(c); i += blockDim.x)
-		gf_host_part(k, l, c, s, sums, want, clock->now_ns, now.mono_ns, h, i);
+		gf_host_part(k, l, c, s, sums, want, clock->now_ns, now.mono_ns, h, i, 0);
 	gf_host_sums_set(l, c, sums, want, h);
 	gf_kernfs_path(k, l, stalled, text, 4096, len);
 	gf_exe_path(k, l, stalled, text, 4096, len);
@@ -127,6 +127,8 @@ __global__ void gf_kernel_deliver(struct gf_deliverer *v, const struct gf_pseudo
 	gf_deliver_follow(v, &g, storable, now_ns);
 	while (gf_deliver_result(v, &ret[*n]))
 		++*n;
+}
+
 /* A guest's sampler by all lanes of a grid. */
 __global__ void gf_kernel_sampler(struct gf_team_mem *mem, struct gf_sampler *v, const struct gf_sampler_guest *g, uint64_t host_ns, int *ret)
 {
