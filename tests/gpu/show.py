@@ -99,8 +99,10 @@ class Watch:
                                      stderr=self.log, env=dict(os.environ, **(env or {})))
         self.names = [g.name for g in guests]
         self.sock = self.buf = None
+        self.up = False
         try:
             self.wait_up(guests, least)
+            self.up = True
         except BaseException:
             self.stop()
             raise
@@ -158,7 +160,23 @@ class Watch:
     def pid(self):
         return self.proc.pid
 
+    def taken_over(self):
+        """Figures of a GPU that are the CPU's would be worse than none."""
+        try:
+            s = self.status()
+            e = s["engine"]
+            whys = [e.get("why")] + [t["engine"].get("why") for t in s["targets"] if isinstance(t.get("engine"), dict)]
+            if e["kind"] != "gpu" or e.get("takeovers"):
+                emit("engine", "the CPU took over: %s" % next((w for w in whys if w), e["kind"]), e.get("takeovers", 0) or 1, "times", 0)
+        except (OSError, KeyError, ValueError) as x:
+            emit("engine", "gpufasd did not answer at the end: %s" % x, 1, "times", 0)
+
     def stop(self):
+        if self.kind == "gpu" and self.up:
+            if self.proc.poll() is None:
+                self.taken_over()
+            else:
+                emit("engine", "gpufasd ended by itself with %s" % self.proc.returncode, 1, "times", 0)
         if self.sock:
             self.sock.close()
             self.sock = None
