@@ -11,7 +11,7 @@ CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -
 
 ifneq ($(and $(GPU),$(NVCC)),)
 DEV_OBJ := $(BUILD)/obj/gpu/engine_cuda.o
-DEV_LIBS = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt
+DEV_LIBS = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -l:libstdc++.a
 else
 DEV_OBJ := $(BUILD)/obj/gpu/dev_none.o
 DEV_LIBS :=

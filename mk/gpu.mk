@@ -22,7 +22,9 @@ $(BUILD)/tests/gpu/test_%: $(BUILD)/obj/tests/gpu/test_%.o $(DEV_OBJ) $(DAEMON_L
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DEV_LIBS) $(LDLIBS) -lcmocka
 
-build-gpu: programs build-bench $(GPU_TEST_BIN) $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil
+$(BUILD)/tests/unit/test_engine_random: $(BUILD)/obj/gpu/dev_emu.o
+
+build-gpu: programs build-bench $(GPU_TEST_BIN) $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil $(BUILD)/tests/gpufasd-emu
 gpu-bundle:
 	$(Q)$(MAKE) --no-print-directory GPU=1 build-gpu
 	$(Q)BUILD=$(BUILD) tests/gpu/pack.sh $(GPU_BUNDLE)
