@@ -54,7 +54,7 @@ static int emu_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->memory = ret->memory_free = gf_emu.memory;
 	ret->major = 9;
 	ret->driver = ret->runtime = 13000;
-	ret->host_atomics = true;
+	ret->host_atomics = gf_emu.host_atomics;
 	ret->cooperative = true;
 	return 0;
 }

@@ -11,6 +11,7 @@ struct gf_emu {
 	int devices;
 	char why[128];      /* of devices 0 */
 	bool busy;
+	bool host_atomics;
 	bool no_enroll;     /* memory that is there already cannot be registered */
 	volatile bool failed; /* a sticky error: every call fails from now on, and nothing runs */
 	volatile bool hung; /* the leader does not look at anything any more */

@@ -125,6 +125,11 @@ void gf_gpu_neighbours(uint32_t device, char *buf, size_t n);
 
 void gf_engine_set_observe(struct gf_engine *e, bool observe);
 
+/* Who acts on a guest: an engine that delivers by itself tells it what has become of that. Before start; a outlives the engine's
+ * last tick. */
+struct gf_vm_actuator;
+void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a);
+
 /* One tick, by hand, on the caller's thread; for tests, bench and replay. Not
  * while started. */
 int gf_engine_tick(struct gf_engine *e, struct gf_err *err);

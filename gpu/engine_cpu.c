@@ -235,11 +235,26 @@ static void evaluate(struct gf_engine *e, struct gf_tick *t, int rc, uint64_t no
 	e->now.stale = rc || e->st->stale_told;
 }
 
+/* Ticks that are run elsewhere altogether. */
+static int gather(struct gf_engine *e)
+{
+	int rc;
+
+	e->in.observe = (uint8_t)__atomic_load_n(&e->observe, __ATOMIC_RELAXED);
+	rc = gf_gpu_gather(e);
+	gf_engine_publish_stats(e);
+	return rc;
+}
+
 int gf_engine_tick_now(struct gf_engine *e)
 {
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), sampled, ended;
-	int rc = gf_target_sample(e->target, &e->err);
 	struct gf_tick t;
+	int rc;
+
+	if (e->gpu && gf_gpu_own(e) && !gather(e))
+		return 0;
+	rc = gf_target_sample(e->target, &e->err);
 
 	sampled = gf_engine_clock(CLOCK_MONOTONIC);
 	tick_setup(e, &t);

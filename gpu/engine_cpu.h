@@ -84,8 +84,13 @@ uint32_t gf_gpu_budget_used(const struct gf_engine *e);
  * those that go away), and the device takes the new state on (not 0: the GPU is given up). */
 int gf_gpu_prepare(struct gf_engine *e, const struct gf_image_header *img, const struct gf_adoption *plan, struct gf_gpu_next **ret,
 		   struct gf_err *err);
-void gf_gpu_import(struct gf_engine *e);
 int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next);
+/* Guests are sampled by the device itself. Then there is no tick here: what was said is gathered, at a pace of its own (paces), or one
+ * tick is launched and waited for. Not 0: the GPU is given up. engine_guest.c */
+bool gf_gpu_own(const struct gf_engine *e);
+bool gf_gpu_paces(const struct gf_engine *e);
+uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
+int gf_gpu_gather(struct gf_engine *e);
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);
 
 int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret);

@@ -10,11 +10,9 @@
  * Everything the device says is numbered by the device. Events get the process's numbers here, in the order in
  * which they come; whoever refers to an event is translated.
  */
-#include "gpu/gpu.h"
+#include "gpu/engine_gpu.h"
 
-#include "gpu/dev.h"
-#include "gpu/engine_cpu.h"
-#include "targets/target.h"
+#include "targets/vm_int.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,61 +34,6 @@
 #define START_NS (10 * SEC_NS)
 
 const struct gf_dev_ops *gf_dev_backend;
-
-/* What of a string the device has. */
-struct sent {
-	uint32_t ver, off, len;
-};
-
-struct gf_gpu_host {
-	const struct gf_dev_ops *ops;
-	struct gf_dev *dev;
-	int device;
-	bool counted;              /* in spread */
-	bool clusters;
-	struct gf_dev_run *run;
-	uint64_t launches;         /* kernels launched so far */
-	bool persistent;           /* the one that runs serves until it is stopped */
-	uint64_t taken;            /* bytes of device memory */
-	struct gf_state_place place;
-	/* mapped memory: ours, then the device's addresses in gpu */
-	void *pinned;
-	struct gf_gpu_in *in;
-	struct gf_gpu_out *out;
-	struct gf_gpu_table *table;
-	struct gf_gpu_rows rows;
-	char *strings;
-	struct gf_event *events;
-	struct gf_verdict *verdicts;
-	struct gf_rule_view *views;
-	struct gf_gpu_kept *kept[2];
-	uint32_t rules_room;
-	/* device memory */
-	struct gf_gpu *gpu;
-	void *fixed;               /* gpu, and what does not depend on the policy */
-	void *block;               /* image, state's head, plan */
-	struct gf_state *mirror;   /* where the state's tables are */
-	/* strings */
-	struct sent *sent[GF_SF_COUNT];
-	uint32_t strings_used;
-	/* numbers */
-	uint64_t (*past)[2];       /* [PAST]: the device's, ours */
-	uint64_t tables, adoptions, actions;
-	uint32_t up;
-	uint32_t budget_used;
-	uint32_t *index;           /* of the sample's rows by identity, for an import */
-	uint32_t index_mask;
-	uint32_t lost_before, lost_verdicts_before; /* in e->out when the device began to count */
-};
-
-struct gf_gpu_next {
-	struct gf_gpu_host *host;
-	struct gf_state *mirror;
-	void *block;
-	struct gf_state *st;             /* the device's */
-	const struct gf_adoption *plan;  /* the device's */
-	struct gf_adoption *mine;
-};
 
 /* ---- memory -------------------------------------------------------------------- */
 
@@ -122,17 +65,22 @@ static size_t mapped_layout(struct gf_gpu_host *h, uint32_t cap, void *base)
 	GF_GPU_TAKE(char *, h->strings, STRINGS + 8);
 	GF_GPU_TAKE(struct gf_event *, h->events, GF_GPU_EVENTS);
 	GF_GPU_TAKE(struct gf_verdict *, h->verdicts, GF_GPU_VERDICTS);
-	GF_GPU_TAKE(struct gf_rule_view *, h->views, h->rules_room);
+	GF_GPU_TAKE(struct gf_rule_view *, h->views_at, h->rules_room);
 	for (int i = 0; i < 2; i++) {
 		GF_GPU_TAKE(uint8_t *, p, kept);
 		h->kept[i] = (struct gf_gpu_kept *)(void *)p;
+	}
+	if (h->own) {
+		GF_GPU_TAKE(struct gf_deliver_result *, h->results, GF_GPU_RESULTS);
+		GF_GPU_TAKE(struct gf_deliver_hand *, h->hand, 1);
+		return at;
 	}
 	GF_GPU_TAKE(uint8_t *, p, gf_gpu_rows_layout(&h->rows, cap, NULL));
 	gf_gpu_rows_layout(&h->rows, cap, p);
 	return at;
 }
 
-static size_t fixed_layout(struct gf_gpu *g, uint32_t cap, void *base)
+static size_t fixed_layout(struct gf_gpu *g, uint32_t cap, bool own, void *base)
 {
 	size_t at = (sizeof *g + 63) / 64 * 64;
 	uint8_t *p;
@@ -141,6 +89,8 @@ static size_t fixed_layout(struct gf_gpu *g, uint32_t cap, void *base)
 	GF_GPU_TAKE(struct gf_rule_state *, g->kept_last, g->rules_room);
 	GF_GPU_TAKE(struct gf_event *, g->tick_out.events, GF_GPU_STAGED + 1);
 	GF_GPU_TAKE(struct gf_verdict *, g->tick_out.verdicts, GF_GPU_ACTS);
+	if (own)
+		return at; /* the sampler has its own */
 	GF_GPU_TAKE(uint8_t *, p, gf_gpu_sample_layout(&g->all, cap, NULL));
 	gf_gpu_sample_layout(&g->all, cap, p);
 	return at;
@@ -159,7 +109,8 @@ static void mapped_addresses(const struct gf_gpu_host *h, struct gf_gpu *g, uint
 	g->strings_in = o.strings;
 	g->events = o.events;
 	g->verdicts = o.verdicts;
-	g->views = o.views;
+	g->views = o.views_at;
+	g->results = o.results;
 	g->kept[0] = o.kept[0];
 	g->kept[1] = o.kept[1];
 }
@@ -175,8 +126,13 @@ static void next_drop(struct gf_gpu_next *n)
 {
 	if (!n)
 		return;
+	if (n->lost) {
+		free(n);
+		return;
+	}
 	gf_state_destroy(n->mirror);
 	n->host->ops->free(n->host->dev, n->block);
+	n->host->ops->free(n->host->dev, n->guest);
 	free(n);
 }
 
@@ -191,6 +147,7 @@ static int next_make(struct gf_gpu_host *h, const struct gf_image_header *img, u
 	if (!n)
 		return gf_err_set(err, ENOMEM, "out of memory for the new policy");
 	n->host = h;
+	n->img = img;
 	rc = gf_state_create_at(img, cap, &h->place, &n->mirror, err);
 	if (rc) {
 		free(n);
@@ -229,12 +186,12 @@ static int next_make(struct gf_gpu_host *h, const struct gf_image_header *img, u
 
 /* ---- words ------------------------------------------------------------------------ */
 
-static uint64_t number(const uint64_t *p)
+uint64_t gf_gpu_read(const uint64_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
-static void tell(uint64_t *p, uint64_t v)
+void gf_gpu_tell(uint64_t *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
@@ -246,7 +203,7 @@ static void nap(void)
 	nanosleep(&ts, NULL);
 }
 
-static int launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err)
+int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err)
 {
 	int rc = h->ops->launch(h->dev, h->gpu, e->now.gpu_blocks, e->now.gpu_threads, ticks, &h->run, err);
 
@@ -258,7 +215,7 @@ static int launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t tic
 }
 
 /* Waits for a kernel that ends by itself, or was told to. */
-static int ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
+int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
 {
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
 	int rc = 0;
@@ -277,12 +234,12 @@ static int ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
 }
 
 /* Until the device has answered. */
-static int answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err)
+int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err)
 {
 	uint64_t begun = 0, looked = 0, now;
 	int rc;
 
-	for (uint32_t i = 0; number(p) != want; i++) {
+	for (uint32_t i = 0; gf_gpu_read(p) != want; i++) {
 		if (i < QUICK)
 			continue;
 		now = gf_engine_clock(CLOCK_MONOTONIC);
@@ -291,7 +248,7 @@ static int answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uin
 		if (now - looked > LOOK_NS) {
 			looked = now;
 			rc = h->run ? h->ops->poll(h->run, err) : 1;
-			if (rc && number(p) == want)
+			if (rc && gf_gpu_read(p) == want)
 				return 0;
 			if (rc < 0)
 				return rc;
@@ -305,14 +262,14 @@ static int answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uin
 	return 0;
 }
 
-static uint64_t patience_of(const struct gf_engine *e)
+uint64_t gf_gpu_patience(const struct gf_engine *e)
 {
 	return GF_MAX(LIFE_NS, 10 * e->opts.period_ns);
 }
 
 /* ---- what rules know, from the device to e->st -------------------------------------- */
 
-static uint64_t our_number(const struct gf_gpu_host *h, uint64_t theirs)
+uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs)
 {
 	const uint64_t *p = h->past[theirs % PAST];
 
@@ -342,10 +299,9 @@ static uint32_t find_row(const struct gf_gpu_host *h, const struct gf_sample *s,
 	return GF_NONE;
 }
 
-static void import(struct gf_engine *e, struct gf_gpu_host *h)
+static void import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept)
 {
 	const struct gf_sample *s = &e->target->sample;
-	uint64_t kept = number(&h->out->kept);
 	const struct gf_gpu_kept *k = h->kept[kept & 1];
 	struct gf_state *st = e->st;
 	uint32_t rules = st->img->sec[GF_SEC_RULE].count;
@@ -355,7 +311,7 @@ static void import(struct gf_engine *e, struct gf_gpu_host *h)
 	index_rows(h, s);
 	for (uint32_t r = 0; r < rules; r++) {
 		st->rule[r] = k->rule[r];
-		st->rule[r].action = our_number(h, st->rule[r].action);
+		st->rule[r].action = gf_gpu_our_number(h, st->rule[r].action);
 		st->rule[r].victims = 0;
 	}
 	for (uint32_t i = 0; i < k->victims && i < GF_GPU_VICTIMS; i++) {
@@ -376,11 +332,6 @@ static void import(struct gf_engine *e, struct gf_gpu_host *h)
 	st->now_ns = k->now_ns;
 }
 
-void gf_gpu_import(struct gf_engine *e)
-{
-	if (e->gpu)
-		import(e, e->gpu);
-}
 
 /* ---- giving it up ------------------------------------------------------------------- */
 
@@ -406,12 +357,24 @@ static void tell_event(struct gf_engine *e, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void take_over(struct gf_engine *e, const struct gf_err *why)
+void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 {
 	struct gf_gpu_host *h = e->gpu;
+	struct gf_err err;
 
-	tell(&h->in->stop, h->launches); /* should it come back to life it acts no more */
-	import(e, h);
+	gf_gpu_tell(&h->in->stop, h->launches); /* should it come back to life it acts no more */
+	gf_gpu_connect(h, false);
+	/* A guest's memory is let go of if nothing reaches it any more. */
+	if (h->own) {
+		bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < LIFE_NS;
+		pthread_mutex_lock(&h->lock);
+		lives = lives && !gf_gpu_ended(h, LIFE_NS / 5, &err);
+		h->persistent = false;
+		pthread_mutex_unlock(&h->lock);
+		gf_gpu_guest_gone(h, !lives);
+		gf_target_sample(e->target, NULL);
+	}
+	import(e, h, gf_gpu_read(&h->out->kept));
 	e->gpu_past = h;
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
 	e->now.takeovers++;
@@ -423,7 +386,7 @@ static void take_over(struct gf_engine *e, const struct gf_err *why)
 /* ---- ticks --------------------------------------------------------------------------- */
 
 /* false: there is no room at the end. */
-static bool put_string(struct gf_gpu_host *h, const struct gf_strref *ref, struct sent *to)
+static bool put_string(struct gf_gpu_host *h, const struct gf_strref *ref, struct gf_gpu_sent *to)
 {
 	if (ref->len > STRINGS - h->strings_used)
 		return false;
@@ -442,7 +405,7 @@ static bool pack_new(struct gf_gpu_host *h, const struct gf_sample *s, uint32_t 
 	for (uint32_t f = 0; f < GF_SF_COUNT; f++) {
 		for (uint32_t row = 0; s->str[f] && row < up; row++) {
 			const struct gf_strref *ref = &s->str[f][row];
-			struct sent *to = &h->sent[f][row];
+			struct gf_gpu_sent *to = &h->sent[f][row];
 			struct gf_gpu_str *str = &h->rows.str[f][row];
 			if (!ref->ver)
 				to->ver = 0;
@@ -510,39 +473,40 @@ static void publish(struct gf_engine *e, struct gf_gpu_host *h, bool failed, boo
 	memcpy(t->host, s->host, sizeof t->host);
 	if (!failed)
 		pack(h, s);
-	tell(&h->in->table, ++h->tables);
+	gf_gpu_tell(&h->in->table, ++h->tables);
 }
 
-/* What the tick said, as if it had been run here. */
-static void collect(struct gf_engine *e, struct gf_gpu_host *h)
+/* What was said, as if it had been here. Verdicts only when all events are there that they refer to: their number is read first. */
+bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 {
 	struct gf_tick_out *out = &e->out;
-	uint64_t head = number(&h->out->events_head), at = h->in->events_tail;
+	uint64_t verdicts = gf_gpu_read(&h->out->verdicts_head), events = gf_gpu_read(&h->out->events_head), at;
 
-	for (; at != head; at++) {
-		struct gf_event *ev = &out->events[GF_MIN(out->events_n, out->events_cap)];
+	for (at = h->in->events_tail; at != events && out->events_n < out->events_cap; at++) {
+		struct gf_event *ev = &out->events[out->events_n++];
 		uint64_t *past;
 		*ev = h->events[at % GF_GPU_EVENTS];
 		past = h->past[ev->seq % PAST];
 		past[0] = ev->seq;
 		past[1] = gf_event_seq();
 		ev->seq = past[1];
-		ev->about = our_number(h, ev->about);
-		out->events_n += out->events_n < out->events_cap;
+		ev->about = gf_gpu_our_number(h, ev->about);
 	}
-	tell(&h->in->events_tail, at);
-	head = number(&h->out->verdicts_head);
-	for (at = h->in->verdicts_tail; at != head && out->verdicts_n < ENGINE_ACTS; at++) {
+	gf_gpu_tell(&h->in->events_tail, at);
+	if (at != events)
+		return false;
+	for (at = h->in->verdicts_tail; at != verdicts && out->verdicts_n < ENGINE_ACTS; at++) {
 		struct gf_verdict *v = &out->verdicts[out->verdicts_n++];
 		*v = h->verdicts[at % GF_GPU_VERDICTS];
-		v->event = our_number(h, v->event);
+		v->event = gf_gpu_our_number(h, v->event);
 	}
-	tell(&h->in->verdicts_tail, at);
+	gf_gpu_tell(&h->in->verdicts_tail, at);
 	out->actions += h->out->actions - h->actions;
 	h->actions = h->out->actions;
 	out->events_lost = h->lost_before + (uint32_t)h->out->events_lost;
 	out->verdicts_lost = h->lost_verdicts_before + (uint32_t)h->out->verdicts_lost;
 	h->budget_used = h->out->budget_used;
+	return at == verdicts;
 }
 
 int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
@@ -551,25 +515,27 @@ int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
 	struct gf_err err = { "" };
 	int rc = 0;
 
+	pthread_mutex_lock(&h->lock);
 	if (!h->persistent)
-		rc = ended(h, patience_of(e), &err);
+		rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
 	if (!rc) {
 		publish(e, h, failed, views);
 		if (!h->persistent)
-			rc = launch(h, e, 1, &err);
+			rc = gf_gpu_launch(h, e, 1, &err);
 	}
 	if (!rc)
-		rc = answered(h, &h->out->table, h->tables, patience_of(e), &err);
+		rc = gf_gpu_answered(h, &h->out->table, h->tables, gf_gpu_patience(e), &err);
+	pthread_mutex_unlock(&h->lock);
 	if (rc) {
-		collect(e, h);
-		take_over(e, &err);
+		gf_gpu_collect(e, h);
+		gf_gpu_take_over(e, &err);
 		return rc;
 	}
-	collect(e, h);
+	gf_gpu_collect(e, h);
 	*ret_stale = h->out->stale;
 	if (views && !failed) {
 		e->views_at = gf_engine_clock(CLOCK_MONOTONIC);
-		gf_seq_publish(&e->views.seq, e->views.shown, h->views, e->views.n * sizeof *h->views);
+		gf_seq_publish(&e->views.seq, e->views.shown, h->views_at, e->views.n * sizeof *h->views_at);
 	}
 	return 0;
 }
@@ -601,25 +567,42 @@ int gf_gpu_prepare(struct gf_engine *e, const struct gf_image_header *img, const
 
 static int command(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next *n, struct gf_err *err)
 {
-	int rc = h->persistent ? 0 : ended(h, START_NS, err);
+	int rc;
 
+	pthread_mutex_lock(&h->lock);
+	rc = h->persistent ? 0 : gf_gpu_ended(h, START_NS, err);
 	h->in->adopt_state = n->st;
 	h->in->adopt_plan = n->plan;
-	tell(&h->in->adopt, ++h->adoptions);
+	if (n->guest)
+		h->in->guest_at = n->guest;
+	gf_gpu_tell(&h->in->adopt, ++h->adoptions);
 	if (!rc && !h->persistent)
-		rc = launch(h, e, GF_GPU_COMMANDS_ONLY, err);
-	return rc ? rc : answered(h, &h->out->adopt, h->adoptions, patience_of(e), err);
+		rc = gf_gpu_launch(h, e, GF_GPU_COMMANDS_ONLY, err);
+	if (!rc)
+		rc = gf_gpu_answered(h, &h->out->adopt, h->adoptions, gf_gpu_patience(e), err);
+	pthread_mutex_unlock(&h->lock);
+	return rc;
 }
 
 static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next *n, struct gf_err *err)
 {
 	struct gf_gpu_next old = { .mirror = h->mirror, .block = h->block };
-	int rc = command(e, h, n, err);
+	int rc = 0;
 
+	if (h->seat)
+		rc = gf_gpu_guest_block(h, h->seat->guest, n->img, &n->guest, err);
+	if (!rc)
+		rc = command(e, h, n, err);
 	if (rc)
 		return rc;
 	if (h->mirror && n->mine)
 		gf_state_adopt(n->mirror, h->mirror, n->mine);
+	if (n->guest) {
+		old.guest = h->seat->block;
+		h->seat->block = n->guest;
+		n->guest = old.guest;
+	}
+	h->img = n->img;
 	h->mirror = n->mirror;
 	h->block = n->block;
 	n->mirror = old.mirror;
@@ -629,15 +612,20 @@ static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next 
 
 int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next)
 {
+	struct gf_gpu_host *h = e->gpu;
 	struct gf_err err = { "" };
-	int rc = next ? adopt(e, e->gpu, next, &err) : gf_err_set(&err, ENOMEM, "it has no room for the new policy");
+	int rc = next ? adopt(e, h, next, &err) : gf_err_set(&err, ENOMEM, "it has no room for the new policy");
 
-	if (!rc)
-		return 0;
-	/* e->st has been brought up to date before the swap; what is kept is of the old policy, and not taken. */
-	take_over(e, &err);
-	gf_engine_flush(e);
-	return rc;
+	if (rc) {
+		if (next)
+			next->lost = true;
+		gf_gpu_take_over(e, &err);
+		return rc;
+	}
+	if (h->own)
+		gf_target_sample(e->target, NULL); /* for the rows of those that rules have stopped */
+	import(e, h, h->out->adopt_kept);
+	return 0;
 }
 
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next)
@@ -656,11 +644,15 @@ int gf_gpu_start(struct gf_engine *e, struct gf_err *err)
 
 	if (e->opts.gpu.mode == GF_GPU_LAUNCH)
 		return 0;
-	rc = ended(h, START_NS, &why);
+	pthread_mutex_lock(&h->lock);
+	rc = gf_gpu_ended(h, START_NS, &why);
 	if (!rc)
-		rc = launch(h, e, 0, &why);
+		rc = gf_gpu_launch(h, e, 0, &why);
+	h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC);
+	pthread_mutex_unlock(&h->lock);
+	gf_gpu_connect(h, true);
 	if (rc) {
-		take_over(e, &why);
+		gf_gpu_take_over(e, &why);
 		if (err)
 			*err = why;
 	}
@@ -671,15 +663,28 @@ void gf_gpu_stop(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
 	struct gf_err err;
+	int rc;
 
 	if (!h)
 		return;
-	tell(&h->in->stop, h->launches);
-	if (ended(h, patience_of(e), &err))
-		take_over(e, &err);
-	else
-		import(e, h);
+	pthread_mutex_lock(&h->lock);
+	gf_gpu_tell(&h->in->stop, h->launches);
+	rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
 	h->persistent = false;
+	pthread_mutex_unlock(&h->lock);
+	if (rc) {
+		gf_gpu_take_over(e, &err);
+		return;
+	}
+	while (!gf_gpu_collect(e, h))
+		gf_engine_flush(e);
+	if (h->own)
+		gf_gpu_pass_results(h);
+	gf_gpu_connect(h, false);
+	gf_gpu_guest_gone(h, false);
+	if (h->own)
+		gf_target_sample(e->target, NULL);
+	import(e, h, gf_gpu_read(&h->out->kept));
 }
 
 /* Engines on each device; under the lock. */
@@ -702,24 +707,30 @@ static void host_free(struct gf_gpu_host *h)
 	/* What a kernel that does not end can reach has to stay. */
 	if (h->run) {
 		int rc;
-		tell(&h->in->stop, h->launches);
-		rc = ended(h, SEC_NS / 10, &err);
+		h->persistent = false;
+		gf_gpu_tell(&h->in->stop, h->launches);
+		rc = gf_gpu_ended(h, SEC_NS / 10, &err);
 		if (rc && rc != -EIO)
 			return;
 		if (rc)
 			h->ops->forget(h->run); /* a device that has failed runs nothing */
 	}
+	gf_gpu_guest_gone(h, false);
+	gf_gpu_guest_memory(NULL, h, NULL, NULL);
 	if (h->mirror)
 		gf_state_destroy(h->mirror);
 	h->ops->free(h->dev, h->block);
 	h->ops->free(h->dev, h->fixed);
 	if (h->pinned)
 		h->ops->unpin(h->dev, h->pinned);
-	if (h->counted)
+	if (h->counted) {
 		spread_add(h->device, -1);
+		gf_gpu_fleet_leave(h);
+	}
 	h->ops->close(h->dev);
 	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
 		free(h->sent[f]);
+	pthread_mutex_destroy(&h->lock);
 	free(h->past);
 	free(h->index);
 	free(h);
@@ -753,20 +764,32 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	h->rules_room = GF_MIN(GF_MAX(RULES_LEAST, 2 * e->st->img->sec[GF_SEC_RULE].count), GF_MAX_RULES);
 	memset(&g, 0, sizeof g);
 	g.rules_room = h->rules_room;
-	fixed = fixed_layout(&g, cap, NULL);
+	fixed = fixed_layout(&g, cap, h->own, NULL);
 	h->fixed = take(h, fixed);
 	h->pinned = h->ops->pin(h->dev, mapped_layout(h, cap, NULL), &device);
 	if (!h->fixed || !h->pinned)
 		return gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks", cap);
 	mapped_layout(h, cap, h->pinned);
-	fixed_layout(&g, cap, h->fixed);
+	fixed_layout(&g, cap, h->own, h->fixed);
 	mapped_addresses(h, &g, cap, device);
 	h->gpu = h->fixed;
+	g.period_ns = e->opts.period_ns;
 	g.team.ctx = h->gpu;
+	if (h->own) {
+		struct gf_gpu_host o = *h;
+		int rc;
+		mapped_layout(&o, cap, device);
+		h->hand_device = o.hand;
+		rc = gf_gpu_guest_memory(e, h, &g, err);
+		if (rc)
+			return rc;
+	}
 	g.team.blocks = e->now.gpu_blocks;
 	g.team.cluster = h->clusters && e->now.gpu_blocks > 1 && e->now.gpu_blocks <= GF_DEV_CLUSTER;
 	g.team.lanes = e->now.gpu_blocks * e->now.gpu_threads;
 	g.sample = g.all;
+	memset(g.sample.col, 0, sizeof g.sample.col); /* until an image wants them */
+	memset(g.sample.str, 0, sizeof g.sample.str);
 	g.seq = 1;
 	g.tick_in = e->in;
 	g.tick_out.events_cap = GF_GPU_STAGED;
@@ -786,7 +809,7 @@ static int make(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	if (!rc)
 		rc = adopt(e, h, n, err);
 	if (!rc)
-		rc = ended(h, START_NS, err);
+		rc = gf_gpu_ended(h, START_NS, err);
 	if (h->run && rc)
 		return rc; /* it may still be reading: everything stays */
 	next_drop(n);
@@ -833,6 +856,7 @@ static int open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	if (rc)
 		return rc;
 	h->clusters = d.clusters;
+	h->atomics = d.host_atomics;
 	f->gpu_device = (uint32_t)h->device;
 	snprintf(f->gpu_name, sizeof f->gpu_name, "%.63s", d.name);
 	f->gpu_mode = o->mode;
@@ -878,6 +902,8 @@ int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 	if (!h)
 		return gf_err_set(err, ENOMEM, "out of memory for the engine");
 	h->place = (struct gf_state_place){ take, give, h };
+	pthread_mutex_init(&h->lock, NULL);
+	h->own = e->target->target_kind == GF_TARGET_VM && e->target->ops->sample == gf_vm_sample;
 	rc = open_device(e, h, &why);
 	if (!rc) {
 		rc = make(e, h, &why);
@@ -891,6 +917,8 @@ int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 		return gf_err_set(err, -rc, "the GPU cannot be used: %s", why.text);
 	}
 	spread_add(h->device, 1);
+	h->engine = e;
+	gf_gpu_fleet_join(h);
 	h->counted = true;
 	e->gpu = h;
 	return 0;

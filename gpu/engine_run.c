@@ -117,6 +117,16 @@ static void *engine_main(void *arg)
 		while (!turn_try(e, TURN_TICK))
 			nap();
 		now = gf_engine_clock(CLOCK_MONOTONIC);
+		if (gf_gpu_paces(e)) {
+			look_for_suspend(e);
+			gf_engine_report_missed(e, now);
+			gf_engine_tick_now(e);
+			next = gf_engine_clock(CLOCK_MONOTONIC) + gf_gpu_pace(e);
+			__atomic_store_n(&e->next_ns, next + period, __ATOMIC_RELAXED); /* a caller finds its turn at any time */
+			turn_give(e);
+			sleep_until(e, next);
+			continue;
+		}
 		if (now - next >= period) {
 			e->now.missed += (now - next) / period;
 			next += (now - next) / period * period;
@@ -395,12 +405,10 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 		}
 	}
 	if (e->gpu)
-		gf_gpu_import(e);
+		gf_gpu_adopt(e, next); /* with it e->st knows what the device knew of the old rules */
 	gf_engine_release(e, plan, to->sec[GF_SEC_RULE].count);
 	gf_state_adopt(st, e->st, plan);
 	e->st = st;
-	if (e->gpu)
-		gf_gpu_adopt(e, next);
 	e->faulted = GF_MIN(faulted, e->faulted); /* tables taken over: as far as they were */
 	e->views_at = 0;
 	e->now.reloads++;

@@ -18,7 +18,9 @@
 #ifndef GPUFAS_GPU_H
 #define GPUFAS_GPU_H
 
+#include "gpu/deliver.h"
 #include "gpu/engine.h"
+#include "gpu/sampler.h"
 #include "gpu/select.h"
 #include "gpu/team.h"
 
@@ -28,6 +30,7 @@
 #define GF_GPU_ACTS 8192u      /* verdicts of one tick */
 #define GF_GPU_VICTIMS 16384u  /* of all rules together, that are kept for who takes over */
 #define GF_GPU_KILLED 4096u
+#define GF_GPU_RESULTS 1024u   /* ring */
 #define GF_GPU_COMMANDS_ONLY (~0ull) /* of launch's ticks: does what it is asked for, and ends */
 
 /* Commands. The host writes, each once its predecessor has been answered. */
@@ -37,8 +40,16 @@ struct gf_gpu_in {
 	uint64_t adopt;      /* number of the state that is to be taken on */
 	struct gf_state *adopt_state; /* the device's addresses */
 	const struct gf_adoption *adopt_plan; /* NULL: nothing is taken over */
-	uint64_t events_tail, verdicts_tail;
-	uint64_t pad[9];
+	uint64_t events_tail, verdicts_tail, results_tail;
+	/* to who samples by itself */
+	uint64_t guest;      /* number of the guest that is to be looked at */
+	struct gf_gpu_guest *guest_at; /* the device's address; NULL: none. With an adoption too: as the new policy needs it */
+	uint64_t now_ns;     /* the host's clock, for a launch of one tick; 0: ask clock_offset */
+	uint64_t clock_offset; /* the host's clock less the device's */
+	uint64_t paused;     /* the guest's CPUs do not run */
+	uint64_t observe;
+	uint64_t gap;        /* grows when time has passed unobserved */
+	uint64_t views;      /* grows when rule views are wanted */
 };
 
 /* Answers. The device writes. */
@@ -52,8 +63,22 @@ struct gf_gpu_out {
 	/* of the table answered last */
 	uint64_t actions, events_lost, verdicts_lost; /* counted since the start */
 	uint64_t took_ns;
-	uint32_t stale, budget_used, views, pad32;
-	uint64_t pad[2];
+	uint32_t stale, budget_used;
+	/* of who samples by itself: counted since the start, or of the last tick */
+	uint64_t guest, views, results_head; /* answered */
+	uint64_t adopt_kept; /* number in kept[] of what rules knew when the last adoption was made */
+	uint64_t ticks, missed, late, overruns, sample_errors, alone;
+	uint64_t sample_ns, total_ns, total_max_ns, now_ns, error, why; /* error: errno of the sampler, why: enum gf_sampler_why */
+	uint64_t rows, live, dropped;
+	double host[GF_HF_COUNT];
+};
+
+/* One guest, as the device sees its memory. */
+struct gf_gpu_guest {
+	struct gf_sampler_guest s;
+	struct gf_pseudo_plain plain;
+	struct gf_pseudo_pool pool;
+	uint64_t acts; /* 0: nothing is to be stored */
 };
 
 /* One sample as the host took it. Arrays are in struct gf_gpu_rows. */
@@ -118,6 +143,7 @@ struct gf_gpu {
 	struct gf_verdict *verdicts;
 	struct gf_rule_view *views;
 	struct gf_gpu_kept *kept[2];
+	struct gf_deliver_result *results;
 	/* the device's own */
 	struct gf_sample all;    /* every column */
 	struct gf_sample sample; /* those that the image reads */
@@ -130,6 +156,13 @@ struct gf_gpu {
 	uint64_t seq;            /* events' numbers, from 1; the host has its own for them */
 	uint64_t table_done, adopt_done, launches, kept_n, heart;
 	uint64_t events_head, verdicts_head, actions, events_lost, verdicts_lost;
+	/* who samples by itself; sampler NULL: the host does */
+	struct gf_sampler *sampler;
+	struct gf_deliverer *deliverer;
+	struct gf_gpu_guest *guest;
+	uint64_t period_ns, next_ns, guest_done, gap_done, views_done, results_head;
+	uint64_t ticks, missed, late, overruns, sample_errors, total_max_ns;
+	uint32_t sampler_made;
 	uint32_t up;             /* rows copied last time */
 	uint32_t rules_room, changed, count;
 };

@@ -26,6 +26,7 @@ enum gf_gpu_job {
 	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings */
 	GF_GPU_JOB_CHANGED,     /* which rules' states are to be kept anew */
 	GF_GPU_JOB_KEEP,        /* a: of kept[] */
+	GF_GPU_JOB_RESULTS,     /* a: results, staged, into the ring */
 };
 
 /* ---- words of mapped memory ---------------------------------------------------- */
@@ -203,6 +204,8 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 
 	if (call->job < 64)
 		gf_tick_job(&g->tick, call, t->lane, t->lanes);
+	else if (call->job < 128)
+		gf_sampler_job(g->sampler, call, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_TABLE)
 		gf_gpu_job_table(g, call->a, call->b, call->c, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_OUT)
@@ -219,26 +222,17 @@ static GF_HD __attribute__((noinline)) void gf_gpu_set_fields(struct gf_gpu *g)
 {
 	const struct gf_fieldset *f = &g->st->img->fields;
 
+	/* What has been there once stays: rows' strings are to be given back when rows are. */
 	for (uint32_t k = 0; k < GF_COLS; k++)
-		g->sample.col[k] = (k < GF_TF_COUNT ? f->task >> k & 1 : k - GF_TF_COUNT < f->paths) ? g->all.col[k] : NULL;
+		if (k < GF_TF_COUNT ? f->task >> k & 1 : k - GF_TF_COUNT < f->paths)
+			g->sample.col[k] = g->all.col[k];
 	for (uint32_t k = 0; k < GF_SF_COUNT; k++)
-		g->sample.str[k] = f->str >> k & 1 ? g->all.str[k] : NULL;
-}
-
-static GF_HD __attribute__((noinline)) void gf_gpu_take_on(struct gf_gpu *g, uint64_t number)
-{
-	struct gf_state *st = (struct gf_state *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_state);
-	const struct gf_adoption *plan = (const struct gf_adoption *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_plan);
-
-	if (plan && g->st)
-		gf_adopt(st, g->st, plan);
-	g->st = st;
-	g->changed = 1;
-	gf_gpu_set_fields(g);
-	for (uint32_t k = 0; k < st->img->sec[GF_SEC_RULE].count; k++)
-		g->kept_last[k].phase = 0xff;
-	g->adopt_done = number;
-	gf_gpu_answer(&g->out->adopt, number);
+		if (f->str >> k & 1)
+			g->sample.str[k] = g->all.str[k];
+	if (!g->sampler)
+		return;
+	g->sampler->fields = *f;
+	g->sampler->want = gf_sampler_want(f);
 }
 
 /* Whose victims they are: few, and seldom. */
@@ -248,10 +242,10 @@ static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct
 	struct gf_gpu_kept *to;
 	uint32_t rules = st->img->sec[GF_SEC_RULE].count, n = 0, lost = 0;
 
-	g->changed = 0;
 	gf_team_call(team, GF_GPU_JOB_CHANGED, 0, 0, 0);
 	if (!g->changed)
 		return;
+	g->changed = 0;
 	to = g->kept[(g->kept_n + 1) & 1];
 	for (uint32_t k = 0; k < rules; k++) {
 		for (uint32_t i = 0; i < st->rule[k].victims; i++) {
@@ -276,6 +270,28 @@ static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct
 	gf_gpu_set_word((uint64_t *)(void *)&to->victims_lost, (uint64_t)GF_MIN(g->count, GF_GPU_KILLED) << 32 | lost);
 	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)st->budget_n << 32 | st->budget_head);
 	gf_gpu_answer(&g->out->kept, ++g->kept_n);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_take_on(struct gf_gpu *g, struct gf_team *team, uint64_t number)
+{
+	struct gf_state *st = (struct gf_state *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_state);
+	const struct gf_adoption *plan = (const struct gf_adoption *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_plan);
+
+	if (plan && g->st) {
+		g->changed = 1;
+		gf_gpu_keep(g, team);
+		gf_gpu_set_word(&g->out->adopt_kept, g->kept_n);
+		gf_adopt(st, g->st, plan);
+	}
+	if (g->sampler)
+		g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
+	g->st = st;
+	g->changed = 1;
+	gf_gpu_set_fields(g);
+	for (uint32_t k = 0; k < st->img->sec[GF_SEC_RULE].count; k++)
+		g->kept_last[k].phase = 0xff;
+	g->adopt_done = number;
+	gf_gpu_answer(&g->out->adopt, number);
 }
 
 /* What the tick had to say, to the host: events first. */
@@ -384,9 +400,157 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_table(struct gf_gpu *g, 
 	gf_gpu_answer(&g->out->table, number);
 }
 
+/* ---- who samples by itself ----------------------------------------------------------- */
+
+/* Another guest, or none. */
+static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
+{
+	g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
+	if (g->guest) {
+		g->deliverer->pool = g->guest->pool;
+		g->deliverer->next_block = 0;
+	}
+	g->guest_done = number;
+	gf_gpu_answer(&g->out->guest, number);
+}
+
+/* What of the verdicts can be carried out from here is begun; who reads them sees which. */
+static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uint64_t host_ns, int paused)
+{
+	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused };
+	uint8_t storable = gf_deliver_storable(&dg);
+
+	for (uint32_t i = 0; i < g->tick_out.verdicts_n && dg.p; i++) {
+		struct gf_verdict *v = &g->tick_out.verdicts[i];
+		if (!v->pid || v->action == GF_ACT_LOG || v->action == GF_ACT_NOTIFY || v->action == GF_ACT_RUN)
+			continue;
+		if (gf_deliver_begin(g->deliverer, &dg, storable, v, host_ns) != GF_BEGUN_FULL)
+			v->flags |= GF_VERDICT_DONE_BY_ENGINE;
+	}
+	gf_deliver_follow(g->deliverer, &dg, storable, host_ns);
+}
+
+/* After the verdicts that they are of. */
+static GF_HD __attribute__((noinline)) void gf_gpu_tell_results(struct gf_gpu *g)
+{
+	struct gf_deliver_result r;
+	uint64_t was = g->results_head, tail;
+
+	if (!g->deliverer->results)
+		return;
+	tail = gf_gpu_number(&g->in->results_tail);
+	while (g->results_head - tail < GF_GPU_RESULTS && gf_deliver_result(g->deliverer, &r))
+		gf_gpu_put(&g->results[g->results_head++ % GF_GPU_RESULTS], &r, sizeof r, 0, 1);
+	if (g->results_head != was)
+		gf_gpu_answer(&g->out->results_head, g->results_head);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_tell_tick(struct gf_gpu *g, uint64_t begun, uint64_t sampled, int rc, int stale)
+{
+	struct gf_gpu_out *o = g->out;
+	const struct gf_sample *s = &g->sample;
+	uint64_t now = gf_gpu_clock();
+
+	g->total_max_ns = GF_MAX(g->total_max_ns, now - begun);
+	g->overruns += now - begun > g->period_ns;
+	gf_gpu_set_word(&o->actions, g->actions);
+	gf_gpu_set_word(&o->events_lost, g->events_lost);
+	gf_gpu_set_word(&o->verdicts_lost, g->verdicts_lost);
+	gf_gpu_set_word((uint64_t *)(void *)&o->stale,
+			(uint64_t)(GF_MIN(g->tick_in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&g->tick)) << 32 | (uint32_t)stale);
+	gf_gpu_set_word(&o->missed, g->missed);
+	gf_gpu_set_word(&o->late, g->late);
+	gf_gpu_set_word(&o->overruns, g->overruns);
+	gf_gpu_set_word(&o->sample_errors, g->sample_errors);
+	gf_gpu_set_word(&o->alone, g->deliverer->alone);
+	gf_gpu_set_word(&o->sample_ns, sampled - begun);
+	gf_gpu_set_word(&o->total_ns, now - begun);
+	gf_gpu_set_word(&o->total_max_ns, g->total_max_ns);
+	gf_gpu_set_word(&o->now_ns, s->now_ns);
+	gf_gpu_set_word(&o->error, (uint64_t)-rc);
+	gf_gpu_set_word(&o->why, g->sampler->why);
+	gf_gpu_set_word(&o->rows, s->rows);
+	gf_gpu_set_word(&o->live, s->live);
+	gf_gpu_set_word(&o->dropped, s->dropped);
+	gf_gpu_put(o->host, s->host, sizeof o->host, 0, 1);
+	gf_gpu_answer(&o->ticks, ++g->ticks);
+}
+
+/* One tick over the guest. */
+static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, struct gf_team *team, uint64_t begun)
+{
+	struct gf_sampler *v = g->sampler;
+	struct gf_sample *s = &g->sample;
+	uint64_t host_ns = gf_gpu_word(&g->in->now_ns), gap = gf_gpu_word(&g->in->gap), views = gf_gpu_word(&g->in->views), sampled;
+	int paused = gf_gpu_word(&g->in->paused) != 0, rc = -ENOLINK, stale;
+
+	if (!host_ns)
+		host_ns = begun + gf_gpu_word(&g->in->clock_offset);
+	if (!g->sampler_made) {
+		gf_sampler_bind(v, s);
+		gf_sampler_init(v, team);
+		g->sampler_made = 1;
+	}
+	if (g->guest && !paused)
+		rc = gf_sampler_run(v, team, &g->guest->s, host_ns);
+	else
+		gf_sampler_stale(v, team, g->guest != NULL);
+	sampled = gf_gpu_clock();
+	g->sample_errors += rc != 0;
+	gf_ctx_init(&g->tick.c, s, g->st);
+	g->tick.in = &g->tick_in;
+	g->tick.out = &g->tick_out;
+	g->tick.regs = NULL;
+	g->tick.team = team;
+	g->tick_in.observe = gf_gpu_word(&g->in->observe) != 0;
+	g->tick_in.gap = gap != g->gap_done;
+	g->gap_done = gap;
+	g->tick_out.verdicts_cap = (uint32_t)GF_MIN(GF_GPU_ACTS, GF_GPU_VERDICTS - (g->verdicts_head - gf_gpu_number(&g->in->verdicts_tail)));
+	if (rc)
+		gf_tick_stale(&g->tick);
+	else
+		gf_tick_run(&g->tick);
+	stale = rc || g->st->stale_told;
+	/* A host that has taken over meanwhile acts: not both. */
+	if (gf_gpu_number(&g->in->stop) > g->launches)
+		g->tick_out.verdicts_n = g->tick_out.events_n = 0;
+	gf_gpu_deliver(g, host_ns, paused);
+	gf_gpu_flush(g, team);
+	gf_gpu_tell_results(g);
+	gf_gpu_keep(g, team);
+	if (views != g->views_done && !rc) {
+		gf_gpu_views(g);
+		g->views_done = views;
+		gf_gpu_answer(&g->out->views, views);
+	}
+	gf_gpu_tell_tick(g, begun, sampled, rc, stale);
+}
+
+/* When it is time: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
+static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, int at_once)
+{
+	uint64_t now = gf_gpu_clock(), period = g->period_ns, took;
+
+	if (at_once || !g->next_ns)
+		g->next_ns = now;
+	if (now < g->next_ns)
+		return 0;
+	if (now - g->next_ns >= period) {
+		g->missed += (now - g->next_ns) / period;
+		g->next_ns += (now - g->next_ns) / period * period;
+	}
+	g->late += now - g->next_ns > period / 10;
+	gf_gpu_tick_guest(g, team, now);
+	took = gf_gpu_clock() - now;
+	g->next_ns = GF_MAX(g->next_ns + period, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
+	return 1;
+}
+
 static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct gf_team *team, uint64_t ticks)
 {
 	uint64_t done = 0, number, launch = g->launches + 1;
+
+	g->next_ns = 0; /* what was before this launch was not missed */
 
 	for (;;) {
 		int hook = GF_GPU_HOOK();
@@ -402,9 +566,21 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 			break;
 		number = gf_gpu_number(&g->in->adopt);
 		if (number != g->adopt_done)
-			gf_gpu_take_on(g, number);
+			gf_gpu_take_on(g, team, number);
+		number = gf_gpu_word(&g->in->guest);
+		if (number != g->guest_done && g->sampler) {
+			gf_gpu_fence();
+			gf_gpu_other_guest(g, number);
+		}
 		if (ticks == GF_GPU_COMMANDS_ONLY)
 			break;
+		if (g->sampler) {
+			if (!g->st || !gf_gpu_due(g, team, ticks != 0))
+				gf_gpu_nap();
+			else if (ticks && ++done >= ticks)
+				break;
+			continue;
+		}
 		number = gf_gpu_number(&g->in->table);
 		if (number == g->table_done || !g->st) {
 			gf_gpu_nap();

@@ -292,12 +292,179 @@ static void runs(void **state)
 	}
 }
 
+static int heard(struct gf_engine *e, const char *what)
+{
+	static struct gf_event ev[64];
+	size_t n;
+
+	while ((n = gf_engine_events(e, ev, 64)))
+		for (size_t i = 0; i < n; i++)
+			if (ev[i].kind == GF_EV_DAEMON && strstr(ev[i].text, what) && ev[i].rule == GF_NONE)
+				return 1;
+	return 0;
+}
+
+/* Whatever happens to the device, the CPU goes on: with the same ticks, in the rule's second step. */
+static void taken_over(volatile bool *what, enum gf_gpu_mode mode, const char *why)
+{
+	struct life l = life_begin(10 * MS, mode);
+	struct gf_engine_stats st;
+	struct gf_verdict v[64];
+	uint64_t before;
+	size_t n, stops = 0, conts = 0;
+
+	for (int i = 0; i < 1000 && !stops; i++) {
+		usleep(2000);
+		for (n = gf_engine_verdicts(l.e, v, 64); n--;)
+			stops += v[n].arg == SIGSTOP;
+	}
+	assert_true(stops);
+	before = ticks(l.e);
+	*what = true;
+	for (int i = 0; i < 3000 && on_gpu(l.e); i++)
+		usleep(1000);
+	assert_false(on_gpu(l.e));
+	wait_ticks(l.e, 5);
+	gf_engine_stats(l.e, &st);
+	assert_true(st.ticks > before);
+	assert_int_equal(st.takeovers, 1);
+	assert_non_null(strstr(st.why, why));
+	assert_true(heard(l.e, "was given up"));
+	for (int i = 0; i < 3000 && conts < stops; i++) {
+		for (n = gf_engine_verdicts(l.e, v, 64); n--;)
+			conts += v[n].arg == SIGCONT;
+		usleep(1000);
+	}
+	assert_int_equal(conts, stops);
+	*what = false;
+	usleep(20000);
+	life_end(&l);
+}
+
+static void hangs(void **state)
+{
+	(void)state;
+	taken_over(&gf_emu.hung, GF_GPU_PERSISTENT, "not answered");
+}
+
+static void fails(void **state)
+{
+	(void)state;
+	taken_over(&gf_emu.failed, GF_GPU_PERSISTENT, "illegal memory access");
+}
+
+static void fails_launched(void **state)
+{
+	(void)state;
+	taken_over(&gf_emu.failed, GF_GPU_LAUNCH, "illegal memory access");
+}
+
+static int created(enum gf_engine_kind kind, struct gf_engine **ret, struct gf_err *err, struct fake *f, struct gf_image_header *img)
+{
+	struct gf_engine_opts o = { .period_ns = 10 * MS, .kind = kind };
+
+	return gf_engine_create(&f->t, img, &o, ret, err);
+}
+
+/* What keeps a device from being used: an error where it must be one, else a reason. */
+static void no_device(void **state)
+{
+	struct fake *f = make_tasks();
+	struct gf_image_header *img = make_image(1, SIGSTOP);
+	struct gf_engine *e = NULL;
+	struct gf_err err = { "" };
+	struct gf_engine_stats st;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		gf_emu.devices = i != 0;
+		gf_emu.busy = i == 1;
+		gf_emu.memory = i == 2 ? 1 << 20 : 1ull << 40;
+		assert_true(created(GF_ENGINE_GPU, &e, &err, f, img) < 0);
+		assert_non_null(strstr(err.text, i == 0 ? "no device" : i == 1 ? "exclusive" : "no memory"));
+		assert_int_equal(created(GF_ENGINE_AUTO, &e, &err, f, img), 0);
+		gf_engine_stats(e, &st);
+		assert_int_equal(st.kind, GF_ENGINE_CPU);
+		assert_string_not_equal(st.why, "");
+		assert_int_equal(gf_engine_tick(e, NULL), 0);
+		gf_engine_destroy(e);
+		assert_int_equal(gf_emu.used, 0);
+	}
+	gf_emu.devices = 1;
+	gf_emu.busy = false;
+	gf_emu.memory = 1ull << 40;
+	assert_int_equal(created(GF_ENGINE_CPU, &e, &err, f, img), 0);
+	gf_engine_stats(e, &st);
+	assert_string_equal(st.why, "");
+	gf_engine_destroy(e);
+	gf_target_destroy(&f->t);
+	free(img);
+}
+
+/* A policy for which the device has no room is run by the CPU, and the reload is none that failed. */
+static void no_room_for_a_reload(void **state)
+{
+	struct life l = life_begin(10 * MS, GF_GPU_PERSISTENT);
+	struct gf_image_header *next = make_image(7, SIGSTOP);
+	struct gf_engine_stats st;
+
+	(void)state;
+	wait_ticks(l.e, 3);
+	gf_emu.memory = gf_emu.used;
+	assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
+	wait_ticks(l.e, 3);
+	gf_engine_stats(l.e, &st);
+	assert_int_equal(st.kind, GF_ENGINE_CPU);
+	assert_int_equal(st.image_fp, 7);
+	assert_non_null(strstr(st.why, "no room"));
+	gf_emu.memory = 1ull << 40;
+	free(l.img);
+	l.img = next;
+	life_end(&l);
+}
+
+/* Of several devices a new engine goes to the one with the fewest; of those that may be used. */
+static void spread(void **state)
+{
+	struct life l[4];
+	struct gf_gpu_info info[4];
+	struct gf_engine_stats st;
+
+	(void)state;
+	gf_emu.devices = 3;
+	for (int i = 0; i < 4; i++) {
+		l[i] = life_begin(20 * MS, GF_GPU_PERSISTENT);
+		gf_engine_stats(l[i].e, &st);
+		assert_int_equal(st.gpu_device, i % 3);
+	}
+	assert_int_equal(gf_gpu_list(info, 4, NULL), 3);
+	assert_int_equal(info[0].targets, 2);
+	assert_int_equal(info[2].targets, 1);
+	for (int i = 0; i < 4; i++)
+		wait_ticks(l[i].e, 3);
+	for (int i = 0; i < 4; i++) {
+		gf_engine_destroy(l[i].e);
+		gf_target_destroy(&l[i].f->t);
+		free(l[i].img);
+	}
+	assert_int_equal(gf_gpu_list(info, 4, NULL), 3);
+	assert_int_equal(info[0].targets, 0);
+	assert_int_equal(gf_emu.used, 0);
+	gf_emu.devices = 1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_launched),
 		cmocka_unit_test(same_on_lanes),
 		cmocka_unit_test(runs),
+		cmocka_unit_test(hangs),
+		cmocka_unit_test(fails),
+		cmocka_unit_test(fails_launched),
+		cmocka_unit_test(no_device),
+		cmocka_unit_test(no_room_for_a_reload),
+		cmocka_unit_test(spread),
 	};
 
 	gf_dev_backend = &gf_dev_emu;

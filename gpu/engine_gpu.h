@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the GPU engine's host side: engine_gpu.c (policies, ticks, life) and engine_guest.c (guests that the device samples itself).
+ */
+#ifndef GPUFAS_ENGINE_GPU_H
+#define GPUFAS_ENGINE_GPU_H
+
+#include "gpu/dev.h"
+#include "gpu/engine_cpu.h"
+#include "gpu/gpu.h"
+
+struct gf_guest;
+struct gf_vm_actuator;
+
+/* What of a string the device has. */
+struct gf_gpu_sent {
+	uint32_t ver, off, len;
+};
+
+/* The guest that the device looks at. */
+struct gf_gpu_seat {
+	struct gf_guest *guest;    /* referenced */
+	void *block;               /* struct gf_gpu_guest, the device's */
+	struct gf_pseudo_pool pool;
+	uint32_t slices;
+	struct { uint8_t *p; size_t size; } slice[4 * GF_RAM_SEGS];
+};
+
+struct gf_gpu_host {
+	const struct gf_dev_ops *ops;
+	struct gf_dev *dev;
+	int device;
+	bool counted;              /* in spread */
+	bool clusters;
+	struct gf_dev_run *run;
+	uint64_t launches;         /* kernels launched so far */
+	bool persistent;           /* the one that runs serves until it is stopped */
+	uint64_t taken;            /* bytes of device memory */
+	struct gf_state_place place;
+	/* mapped memory: ours, then the device's addresses in gpu */
+	void *pinned;
+	struct gf_gpu_in *in;
+	struct gf_gpu_out *out;
+	struct gf_gpu_table *table;
+	struct gf_gpu_rows rows;
+	char *strings;
+	struct gf_event *events;
+	struct gf_verdict *verdicts;
+	struct gf_rule_view *views_at;
+	struct gf_gpu_kept *kept[2];
+	uint32_t rules_room;
+	/* device memory */
+	struct gf_gpu *gpu;
+	void *fixed;               /* gpu, and what does not depend on the policy */
+	void *block;               /* image, state's head, plan */
+	struct gf_state *mirror;   /* where the state's tables are */
+	/* strings */
+	struct gf_gpu_sent *sent[GF_SF_COUNT];
+	uint32_t strings_used;
+	/* numbers */
+	uint64_t (*past)[2];       /* [PAST]: the device's, ours */
+	uint64_t tables, adoptions, actions;
+	uint32_t up;
+	uint32_t budget_used;
+	uint32_t *index;           /* of the sample's rows by identity, for an import */
+	uint32_t index_mask;
+	uint32_t lost_before, lost_verdicts_before; /* in e->out when the device began to count */
+	/* guests; own: the device samples by itself */
+	bool own;
+	bool atomics;              /* on host memory, granted */
+	void *deliverer, *sampler_block; /* device memory */
+	struct gf_deliver_result *results;
+	struct gf_deliver_hand *hand, *hand_device;
+	const struct gf_image_header *img; /* in force on the device */
+	struct gf_ring told;       /* results, on their way to the actuator */
+	struct gf_vm_actuator *actuator; /* borrowed */
+	struct gf_gpu_seat *seat;  /* NULL: none */
+	uint64_t guests, refused_boot; /* numbers; of a guest that cannot be registered */
+	struct gf_engine *engine;
+	uint64_t looked_ns, heart, heart_ns, busy_ns, views, views_done, gap;
+	uint64_t device_ticks, device_missed;
+	struct gf_gpu_host *next;  /* of all that there are */
+	pthread_mutex_t lock;      /* whether its kernel runs */
+};
+
+struct gf_gpu_next {
+	struct gf_gpu_host *host;
+	struct gf_state *mirror;
+	void *block;
+	struct gf_state *st;             /* the device's */
+	const struct gf_adoption *plan;  /* the device's */
+	struct gf_adoption *mine;
+	void *guest;                     /* with the new policy's kernel paths; NULL: there is none */
+	const struct gf_image_header *img;
+	bool lost;                       /* the device may be using it */
+};
+
+/* engine_gpu.c */
+uint64_t gf_gpu_patience(const struct gf_engine *e);
+int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err);
+int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err);
+int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err);
+void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why);
+bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there is more */
+uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
+void gf_gpu_tell(uint64_t *p, uint64_t v);
+uint64_t gf_gpu_read(const uint64_t *p);
+
+/* engine_guest.c */
+void gf_gpu_fleet_join(struct gf_gpu_host *h);
+void gf_gpu_fleet_leave(struct gf_gpu_host *h);
+void gf_gpu_connect(struct gf_gpu_host *h, bool on); /* the actuator, if there is one */
+void gf_gpu_pass_results(struct gf_gpu_host *h);
+int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err);
+void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost); /* lost: the device may still store */
+/* The guest as a policy's kernel paths need it: a new block, or NULL (there is no guest). */
+int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const struct gf_image_header *img, void **ret, struct gf_err *err);
+
+#endif

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guests that the device looks at, and stores into, by itself: their memory is registered with it, and what was established of
+ * their kernel is copied to it. Ticks go on without this thread, which only passes on what they have said, and looks whether the
+ * guest is another one.
+ *
+ * Giving registered memory back waits until every kernel of the process on the device has ended. So all are told to end, between two
+ * ticks each, and are launched again afterwards; their state is in the device's memory and stays.
+ */
+#include "gpu/engine_gpu.h"
+
+#include "targets/pseudo_do.h"
+#include "targets/vm_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#define IDLE_NS 20000000ull   /* between two looks while nothing is said */
+#define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was */
+#define BUSY_FOR_NS 2000000000ull
+#define LOOK_NS 50000000ull   /* between two looks at who the guest is */
+#define SLICE (1ull << 30)    /* memory is registered in pieces, each a quarter of a second at the least */
+#define VIEWS_EVERY_NS (SEC_NS / 2)
+
+static pthread_mutex_t fleet_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gf_gpu_host *fleet;
+
+/* ---- memory ------------------------------------------------------------------- */
+
+void gf_gpu_fleet_join(struct gf_gpu_host *h)
+{
+	pthread_mutex_lock(&fleet_lock);
+	h->next = fleet;
+	fleet = h;
+	pthread_mutex_unlock(&fleet_lock);
+}
+
+void gf_gpu_fleet_leave(struct gf_gpu_host *h)
+{
+	pthread_mutex_lock(&fleet_lock);
+	for (struct gf_gpu_host **p = &fleet; *p; p = &(*p)->next) {
+		if (*p != h)
+			continue;
+		*p = h->next;
+		break;
+	}
+	pthread_mutex_unlock(&fleet_lock);
+}
+
+/* e NULL: gives it back. */
+int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err)
+{
+	struct gf_fieldset all = { .host = ~0ull, .task = ~0ull, .str = (1u << GF_SF_COUNT) - 1, .paths = GF_MAX_PATHS };
+	struct gf_sampler *v;
+	struct gf_deliverer *d;
+	uint8_t *block;
+	size_t size, at = (sizeof *v + 127) / 128 * 128;
+	int rc;
+
+	if (!e) {
+		if (h->ops && h->dev) {
+			h->ops->free(h->dev, h->sampler_block);
+			h->ops->free(h->dev, h->deliverer);
+		}
+		gf_ring_deinit(&h->told);
+		return 0;
+	}
+	v = calloc(1, sizeof *v);
+	d = calloc(1, sizeof *d);
+	rc = !v || !d || gf_ring_init(&h->told, GF_GPU_RESULTS, sizeof(struct gf_deliver_result)) ?
+		gf_err_set(err, ENOMEM, "out of memory for the engine") : 0;
+	if (!rc) {
+		size = gf_sampler_layout(v, &g->all, e->st->cap, &all, NULL);
+		h->sampler_block = block = h->ops->alloc(h->dev, at + size + 128);
+		h->deliverer = h->ops->alloc(h->dev, sizeof *d);
+		if (!block || !h->deliverer)
+			rc = gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks of a guest (%zu MiB)", e->st->cap, size >> 20);
+	}
+	if (!rc) {
+		gf_sampler_layout(v, &g->all, e->st->cap, &all, block + at);
+		gf_deliver_init(d, 0, 0, h->hand_device, NULL);
+		rc = h->ops->copy_in(h->dev, block, v, sizeof *v, err);
+	}
+	if (!rc)
+		rc = h->ops->copy_in(h->dev, h->deliverer, d, sizeof *d, err);
+	g->sampler = h->sampler_block;
+	g->deliverer = h->deliverer;
+	h->taken += rc ? 0 : at + size + sizeof *d;
+	free(v);
+	free(d);
+	return rc;
+}
+
+/* ---- a guest's memory -------------------------------------------------------------- */
+
+/* Everything on the device ends between two ticks; false: something does not. Under fleet_lock. */
+static bool device_rests(struct gf_gpu_host *of)
+{
+	struct gf_err err;
+	bool all = true;
+
+	for (struct gf_gpu_host *h = fleet; h; h = h->next) {
+		if (h->device != of->device)
+			continue;
+		pthread_mutex_lock(&h->lock);
+		gf_gpu_tell(&h->in->stop, h->launches);
+		all &= !gf_gpu_ended(h, SEC_NS, &err);
+	}
+	return all;
+}
+
+static void device_goes_on(struct gf_gpu_host *of)
+{
+	struct gf_err err;
+
+	for (struct gf_gpu_host *h = fleet; h; h = h->next) {
+		if (h->device != of->device)
+			continue;
+		/* One that cannot be launched has no heart: its own thread sees to that. */
+		if (h->persistent && !h->run)
+			gf_gpu_launch(h, h->engine, 0, &err);
+		pthread_mutex_unlock(&h->lock);
+	}
+}
+
+static void release(struct gf_gpu_host *h, struct gf_gpu_seat *s)
+{
+	struct gf_err err;
+
+	pthread_mutex_lock(&fleet_lock);
+	if (device_rests(h))
+		while (s->slices)
+			h->ops->release(h->dev, s->slice[--s->slices].p, &err);
+	device_goes_on(h);
+	pthread_mutex_unlock(&fleet_lock);
+}
+
+/* All of its memory, or none. The device's addresses are those of this process: what else would have to be said of every piece. */
+static int enroll(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err)
+{
+	for (uint32_t i = 0; i < ram->n; i++) {
+		uint8_t *p = (uint8_t *)((uintptr_t)ram->seg[i].p & ~(uintptr_t)4095), *end = ram->seg[i].p + ram->seg[i].size;
+		end = (uint8_t *)(((uintptr_t)end + 4095) & ~(uintptr_t)4095);
+		for (size_t n; p < end; p += n) {
+			void *device = NULL;
+			n = GF_MIN((size_t)(end - p), SLICE);
+			if (s->slices == sizeof s->slice / sizeof *s->slice)
+				return gf_err_set(err, E2BIG, "its memory is in too many pieces");
+			if (h->ops->enroll(h->dev, p, n, &device, err))
+				return -EINVAL;
+			s->slice[s->slices].p = p;
+			s->slice[s->slices++].size = n;
+			if (device != p)
+				return gf_err_set(err, ENOTSUP, "the GPU has other addresses for it than the host");
+		}
+	}
+	return 0;
+}
+
+int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const struct gf_image_header *img, void **ret, struct gf_err *err)
+{
+	const struct gf_path *path = GF_SEC(struct gf_path, img, GF_SEC_PATH);
+	struct gf_gpu_guest *x = calloc(1, sizeof *x);
+	struct gf_gpu_guest *to = x ? h->ops->alloc(h->dev, sizeof *x) : NULL;
+	int rc = to ? 0 : gf_err_set(err, ENOMEM, "the GPU has no memory for a guest");
+
+	if (!rc) {
+		x->s.mem = g->kernel->mem;
+		x->s.layout = g->layout;
+		x->s.boot = g->boot;
+		x->s.paths = GF_MIN(img->fields.paths, GF_MAX_PATHS);
+		for (uint32_t i = 0; i < x->s.paths; i++)
+			if (gf_btf_path(g->kernel->btf, gf_image_str(img, path[i].text), &x->s.kpath[i], NULL, NULL, NULL))
+				memset(&x->s.kpath[i], 0, sizeof x->s.kpath[i]);
+		if (g->pseudo) {
+			gf_pseudo_plain(g->pseudo, &x->plain);
+			x->plain.mem = &to->s.mem;
+			x->plain.atomics = h->atomics;
+			x->acts = 1;
+		}
+		if (h->seat)
+			x->pool = h->seat->pool;
+		rc = h->ops->copy_in(h->dev, to, x, sizeof *x, err);
+	}
+	free(x);
+	if (rc && to)
+		h->ops->free(h->dev, to);
+	else
+		*ret = to;
+	return rc;
+}
+
+static int publish(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&h->lock);
+	h->in->guest_at = block;
+	gf_gpu_tell(&h->in->guest, ++h->guests);
+	if (h->run)
+		rc = gf_gpu_answered(h, &h->out->guest, h->guests, gf_gpu_patience(e), err);
+	pthread_mutex_unlock(&h->lock);
+	return rc;
+}
+
+void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
+{
+	struct gf_gpu_seat *s = h->seat;
+
+	if (!s || lost) /* what may still be looked at stays where it is */
+		return;
+	h->in->guest_at = NULL;
+	gf_gpu_tell(&h->in->guest, ++h->guests);
+	release(h, s);
+	if (s->slices)
+		return;
+	if (s->guest->pseudo)
+		gf_pseudo_give_back(s->guest->pseudo, &s->pool);
+	h->ops->free(h->dev, s->block);
+	gf_guest_put(s->guest);
+	free(s);
+	h->seat = NULL;
+}
+
+static int attach(struct gf_engine *e, struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
+{
+	struct gf_gpu_seat *s = calloc(1, sizeof *s);
+	int rc;
+
+	if (!s)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	s->guest = gf_guest_get(g);
+	rc = enroll(h, s, &g->kernel->mem.ram, err);
+	h->seat = s;
+	if (!rc && g->pseudo && !h->atomics)
+		gf_pseudo_set_aside(g->pseudo, &s->pool);
+	if (!rc)
+		rc = gf_gpu_guest_block(h, g, e->st->img, &s->block, err);
+	if (!rc)
+		rc = publish(e, h, s->block, err);
+	return rc;
+}
+
+/* Another guest, or none: what was there before is let go of first. */
+static int look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	struct gf_guest *g = gf_vm_guest(e->target, NULL);
+	struct gf_vm *vm = (struct gf_vm *)(void *)e->target;
+	uint64_t boot = g ? g->boot : 0, have = h->seat ? h->seat->guest->boot : 0;
+	int rc = 0;
+
+	h->in->paused = atomic_load(&vm->paused);
+	if (boot != have) {
+		if (h->seat) {
+			rc = publish(e, h, NULL, err);
+			if (!rc)
+				gf_gpu_guest_gone(h, false);
+		}
+		if (!rc && g)
+			rc = attach(e, h, g, err);
+	}
+	if (g)
+		gf_guest_put(g);
+	return rc;
+}
+
+/* ---- what it says ---------------------------------------------------------------------- */
+
+static size_t results(void *arg, struct gf_deliver_result *buf, size_t n)
+{
+	struct gf_gpu_host *h = arg;
+
+	return gf_ring_take(&h->told, buf, n);
+}
+
+void gf_gpu_connect(struct gf_gpu_host *h, bool on)
+{
+	struct gf_vm_engine v = { .fd = h->told.fd, .results = results, .arg = h, .hand = h->hand };
+
+	if (h->actuator)
+		gf_vm_actuator_engine(h->actuator, on ? &v : NULL);
+}
+
+void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a)
+{
+	struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
+
+	if (!h || !h->own)
+		return;
+	h->actuator = a;
+	gf_gpu_connect(h, true);
+}
+
+void gf_gpu_pass_results(struct gf_gpu_host *h)
+{
+	uint64_t head = gf_gpu_read(&h->out->results_head), at = h->in->results_tail, was = at;
+
+	for (; at != head && gf_ring_room(&h->told); at++) {
+		struct gf_deliver_result *r = &h->results[at % GF_GPU_RESULTS];
+		r->event = gf_gpu_our_number(h, r->event);
+		r->verdict.event = r->event;
+		gf_ring_put(&h->told, r);
+	}
+	gf_gpu_tell(&h->in->results_tail, at);
+	if (at != was)
+		gf_ring_wake(&h->told);
+}
+
+static void figures(struct gf_engine *e, struct gf_gpu_host *h)
+{
+	static const char *const why[] = {
+		[GF_SW_CPUS] = "the guest's list of CPUs makes no sense any more",
+		[GF_SW_TASKS] = "the guest's memory does not hold the processes of a running Linux any more",
+		[GF_SW_TORN] = "the guest's list of processes kept changing while it was read",
+	};
+	const struct gf_gpu_out *o = h->out;
+	struct gf_engine_stats *n = &e->now;
+	uint64_t ticks = gf_gpu_read(&o->ticks);
+
+	if (ticks == h->device_ticks)
+		return;
+	n->ticks += ticks - h->device_ticks;
+	n->missed += o->missed - h->device_missed;
+	h->device_ticks = ticks;
+	h->device_missed = o->missed;
+	n->late = o->late;
+	n->overruns = o->overruns;
+	n->last_tick_ns = gf_engine_clock(CLOCK_MONOTONIC);
+	n->now_ns = o->now_ns;
+	n->sample_ns = o->sample_ns;
+	n->total_ns = o->total_ns;
+	n->eval_ns = o->total_ns - o->sample_ns;
+	n->sample_avg_ns = n->sample_avg_ns ? n->sample_avg_ns - n->sample_avg_ns / 16 + n->sample_ns / 16 : n->sample_ns;
+	n->eval_avg_ns = n->eval_avg_ns ? n->eval_avg_ns - n->eval_avg_ns / 16 + n->eval_ns / 16 : n->eval_ns;
+	n->total_avg_ns = n->total_avg_ns ? n->total_avg_ns - n->total_avg_ns / 16 + n->total_ns / 16 : n->total_ns;
+	n->total_max_ns = o->total_max_ns;
+	n->sample_errors = o->sample_errors;
+	n->rows = (uint32_t)o->rows;
+	n->live = (uint32_t)o->live;
+	n->dropped = (uint32_t)o->dropped;
+	n->stale = o->stale;
+	memcpy(n->host, o->host, sizeof n->host);
+	if (!o->error)
+		return;
+	if (h->seat && o->why && o->why < sizeof why / sizeof *why && o->error != ENOLINK)
+		snprintf(n->sample_error, sizeof n->sample_error, "%s", why[o->why]);
+	else
+		gf_target_describe(e->target, n->sample_error, sizeof n->sample_error);
+	if (o->error == EBADMSG && h->seat)
+		gf_vm_suspect(e->target, h->seat->guest);
+}
+
+static void clocks(struct gf_gpu_host *h, uint64_t now)
+{
+	uint64_t heart = gf_gpu_read(&h->out->heart), offset;
+
+	if (heart == h->heart)
+		return;
+	h->heart = heart;
+	h->heart_ns = now;
+	/* Its clock was read before ours: the least difference is the nearest. It is made larger by and by, for clocks drift. */
+	offset = gf_engine_clock(CLOCK_MONOTONIC) - h->out->clock_ns;
+	if (!h->in->clock_offset || (int64_t)(offset - h->in->clock_offset) < 0 || offset - h->in->clock_offset > SEC_NS)
+		h->in->clock_offset = offset;
+	else
+		h->in->clock_offset += GF_MIN(offset - h->in->clock_offset, 1000u);
+}
+
+static void views(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now)
+{
+	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
+
+	if (h->views != h->views_done && gf_gpu_read(&h->out->views) == h->views) {
+		gf_seq_publish(&e->views.seq, e->views.shown, h->views_at, e->views.n * sizeof *h->views_at);
+		h->views_done = h->views;
+	}
+	if (!asked || now - asked > 5 * SEC_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS) || h->views != h->views_done)
+		return;
+	e->views_at = now;
+	gf_gpu_tell(&h->in->views, ++h->views);
+}
+
+static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struct gf_err *err)
+{
+	int rc = 0;
+
+	/* Who holds the lock is launching it, or makes all rest for a moment. */
+	if (!h->persistent || pthread_mutex_trylock(&h->lock))
+		return 0;
+	rc = h->run ? h->ops->poll(h->run, err) : 1;
+	pthread_mutex_unlock(&h->lock);
+	if (rc < 0)
+		return rc;
+	if (rc)
+		return gf_err_set(err, EIO, "its kernel has ended by itself");
+	if (now - h->heart_ns > gf_gpu_patience(e))
+		return gf_err_set(err, ETIMEDOUT, "its heart has not beaten for %.1f s", (double)(now - h->heart_ns) / 1e9);
+	return 0;
+}
+
+bool gf_gpu_own(const struct gf_engine *e)
+{
+	return e->gpu && e->gpu->own;
+}
+
+bool gf_gpu_paces(const struct gf_engine *e)
+{
+	return e->gpu && e->gpu->own && e->gpu->persistent;
+}
+
+uint64_t gf_gpu_pace(const struct gf_engine *e)
+{
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC);
+
+	return e->gpu && now - e->gpu->busy_ns > BUSY_FOR_NS ? IDLE_NS : BUSY_NS;
+}
+
+int gf_gpu_gather(struct gf_engine *e)
+{
+	struct gf_gpu_host *h = e->gpu;
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said;
+	struct gf_err err = { "" };
+	int rc = 0;
+
+	h->in->observe = e->in.observe;
+	if (e->in.gap)
+		gf_gpu_tell(&h->in->gap, ++h->gap);
+	e->in.gap = 0;
+	if (!h->persistent) {
+		pthread_mutex_lock(&h->lock);
+		h->in->now_ns = now;
+		rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
+		if (!rc)
+			rc = gf_gpu_launch(h, e, 1, &err);
+		if (!rc)
+			rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
+		pthread_mutex_unlock(&h->lock);
+	} else {
+		h->in->now_ns = 0;
+	}
+	clocks(h, now);
+	said = h->in->events_tail + h->in->verdicts_tail + h->in->results_tail;
+	while (!gf_gpu_collect(e, h))
+		gf_engine_flush(e);
+	gf_engine_flush(e);
+	gf_gpu_pass_results(h);
+	if (said != h->in->events_tail + h->in->verdicts_tail + h->in->results_tail)
+		h->busy_ns = now;
+	figures(e, h);
+	views(e, h, now);
+	if (!rc)
+		rc = alive(e, h, now, &err);
+	if (!rc && now - h->looked_ns > LOOK_NS && (h->in->clock_offset || !h->persistent)) {
+		h->looked_ns = now;
+		rc = look(e, h, &err);
+		h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC); /* registering takes long */
+	}
+	if (!rc)
+		return 0;
+	gf_gpu_take_over(e, &err);
+	gf_engine_flush(e);
+	return rc;
+}
