@@ -56,7 +56,9 @@ class Daemon:
             f.write("audit: {path: %s/audit.jsonl}\ncontrol: {socket: %s/s, group: \"\"}\n" % (dir, dir))
             f.write("policy: {directories: [], files: [%s/rescue.policy]}\ntargets:\n%s" % (dir, targets))
         self.log = open(dir + "/log", "w")
-        self.proc = subprocess.Popen([BUILD + "/gpufasd", "-c", dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        # the emulated device in the place of a GPU: RESCUE_DAEMON="tests/gpufasd-emu --engine gpu"
+        daemon = os.environ.get("RESCUE_DAEMON", "gpufasd").split()
+        self.proc = subprocess.Popen([BUILD + "/" + daemon[0]] + daemon[1:] + ["-c", dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         end = time.time() + 20
         while time.time() < end and self.ctl("status")[0]:
             if self.proc.poll() is not None:
