@@ -12,6 +12,7 @@
 
 #include "gpu/dev.h"
 #include "gpu/engine.h"
+#include "tests/unit/plain.h"
 #include "tests/unit/progen.h"
 
 #ifndef GF_TEST_DEV
@@ -78,12 +79,14 @@ static void normal(struct gf_event *e, size_t n, struct gf_verdict *v, size_t m)
 		while (of < n && e[of].seq != v[k].event)
 			of++;
 		v[k].event = of;
+		plain_verdict(&v[k]);
 	}
 	for (size_t k = 0; k < n; k++) {
 		if (k)
 			assert_true(e[k].seq > e[0].seq);
 		e[k].wall_ns = e[k].decide_ns = 0;
 		e[k].about = e[k].about != 0;
+		plain_event(&e[k]);
 	}
 	for (size_t k = 0; k < n; k++)
 		e[k].seq = k;

@@ -13,6 +13,7 @@
 #include "gpu/chunk.h"
 #include "gpu/tick.h"
 #include "tests/unit/lanes.h"
+#include "tests/unit/plain.h"
 #include "tests/unit/progen.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -98,25 +99,6 @@ static void same_doubles(const char *what, uint32_t number, const double *a, con
 	for (size_t i = 0; i < n; i++)
 		if (!same_bits(a[i], b[i]))
 			fail_msg("%s: %s %u, at %zu: %a, with lanes %a", where, what, number, i, a[i], b[i]);
-}
-
-/* All unknown numbers mean the same: they are made the same bits. */
-static void one_nan(double *d)
-{
-	if (isnan(*d))
-		*d = gf_unknown();
-}
-
-static void plain_event(struct gf_event *ev)
-{
-	for (uint32_t i = 0; i < ev->terms; i++) {
-		one_nan(&ev->term[i].left);
-		one_nan(&ev->term[i].right);
-	}
-	for (uint32_t i = 0; i < ev->ranks; i++)
-		one_nan(&ev->u.rank[i].key);
-	for (uint32_t i = 0; i < ev->notes; i++)
-		one_nan(&ev->note[i]);
 }
 
 static void same_said(struct side *a, struct side *b)
