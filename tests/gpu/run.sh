@@ -82,7 +82,7 @@ run_tests() { # run_tests [PREFIX...]
 		case $t in *'*'* | *.o | *.d | *.log) continue ;; esac
 		name=${t##*/}
 		[ $((SECONDS - start)) -lt "${limit[tests]}" ] || { row "$name: FAILED: not run, no time is left"; worst=1; continue; }
-		timeout -k 2 120 "$t" >"$OUT/.tap" 2>&1
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 2 120 "$t" >"$OUT/.tap" 2>&1
 		rc=$?
 		{ echo "== $name: exit status $rc"; cat "$OUT/.tap"; } >>"$OUT/tests.txt"
 		tap "$name" "$OUT/.tap" "$([ $rc -eq 0 ] || echo ", EXIT STATUS $rc")" || worst=1
