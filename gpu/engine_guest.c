@@ -19,8 +19,8 @@
 #include <syslog.h>
 
 #define IDLE_NS 20000000ull   /* between two looks while nothing is said */
-#define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was */
-#define BUSY_FOR_NS 2000000000ull
+#define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
+#define BUSY_FOR_NS 100000000ull
 #define LOOK_NS 50000000ull   /* between two looks at who the guest is */
 #define SLICE (1ull << 30)    /* memory is registered in pieces, each a quarter of a second at the least */
 #define VIEWS_EVERY_NS (SEC_NS / 2)
@@ -387,8 +387,9 @@ static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struc
 {
 	int rc = 0;
 
-	/* Who holds the lock is launching it, or makes all rest for a moment. */
-	if (!h->persistent || pthread_mutex_trylock(&h->lock))
+	/* The driver is asked only when there is no other sign of life. Who holds the lock is launching it, or makes all rest for a
+	 * moment. */
+	if (!h->persistent || h->heart_ns == now || pthread_mutex_trylock(&h->lock))
 		return 0;
 	rc = h->run ? h->ops->poll(h->run, err) : 1;
 	pthread_mutex_unlock(&h->lock);
@@ -442,12 +443,12 @@ int gf_gpu_gather(struct gf_engine *e)
 		h->in->now_ns = 0;
 	}
 	clocks(h, now);
-	said = h->in->events_tail + h->in->verdicts_tail + h->in->results_tail;
+	said = h->in->verdicts_tail + h->in->results_tail;
 	while (!gf_gpu_collect(e, h))
 		gf_engine_flush(e);
 	gf_engine_flush(e);
 	gf_gpu_pass_results(h);
-	if (said != h->in->events_tail + h->in->verdicts_tail + h->in->results_tail)
+	if (said != h->in->verdicts_tail + h->in->results_tail)
 		h->busy_ns = now;
 	figures(e, h);
 	views(e, h, now);

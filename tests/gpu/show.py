@@ -215,6 +215,13 @@ def threads(pid):
     return t
 
 
+def comm(pid, tid):
+    try:
+        return open("/proc/%d/task/%d/comm" % (pid, tid)).read().strip()
+    except OSError:
+        return "?"
+
+
 def initramfs():
     """The one that the bundle brings, or one made here."""
     have = BUILD + "/gpu/initrd"
@@ -578,6 +585,8 @@ def cost():
                 used = sum(ns - a.get(t, (0, 0))[1] for t, (_, ns) in b.items()) / 1e9
                 emit("cost", "CPU time of gpufasd, period %s, %d s" % (period, seconds), 100 * used / took, "% of 1", 0.1 if args.engine == "gpu" else None,
                      used_s=used, threads=len(b))
+                most = sorted(((ns - a.get(t, (0, 0))[1], t) for t, (_, ns) in b.items()), reverse=True)[:6]
+                print("   " + ", ".join("%s %.3f %%" % (comm(w.pid(), t), ns / took / 1e7) for ns, t in most))
             finally:
                 w.stop()
 
