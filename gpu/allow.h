@@ -56,7 +56,7 @@ GF_INLINE uint8_t gf_step_observes(const struct gf_tick *t, uint32_t rule, uint3
 
 /* How many times in ring [n of cap, newest before head] lie within window of now.
  * The ring is in order of time, so it need not be walked. */
-GF_INLINE uint32_t gf_ring_count(const uint64_t *ring, uint32_t cap, uint32_t head, uint32_t n, uint64_t now,
+GF_SELDOM uint32_t gf_ring_count(const uint64_t *ring, uint32_t cap, uint32_t head, uint32_t n, uint64_t now,
 				 uint64_t window)
 {
 	uint32_t lo = 0, hi = n;
@@ -81,7 +81,7 @@ GF_INLINE void gf_ring_add(uint64_t *ring, uint32_t cap, uint32_t *head, uint32_
 	}
 }
 
-GF_INLINE uint32_t gf_budget_left(const struct gf_tick *t)
+GF_SELDOM uint32_t gf_budget_left(const struct gf_tick *t)
 {
 	const struct gf_state *st = t->c.st;
 	uint32_t of = GF_MIN(t->in->budget_n, GF_BUDGET_MAX);
@@ -90,7 +90,7 @@ GF_INLINE uint32_t gf_budget_left(const struct gf_tick *t)
 	return used < of ? of - used : 0;
 }
 
-GF_INLINE uint32_t gf_limit_left(const struct gf_tick *t, uint32_t rule)
+GF_SELDOM uint32_t gf_limit_left(const struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	const struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -111,7 +111,7 @@ GF_INLINE int gf_step_budgeted(const struct gf_tick *t, uint32_t rule, const str
 }
 
 /* Counts n actions of a step. */
-GF_INLINE void gf_rule_count(struct gf_tick *t, uint32_t rule, const struct gf_step *step, uint32_t n)
+GF_SELDOM void gf_rule_count(struct gf_tick *t, uint32_t rule, const struct gf_step *step, uint32_t n)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
@@ -125,7 +125,7 @@ GF_INLINE void gf_rule_count(struct gf_tick *t, uint32_t rule, const struct gf_s
 
 /* An event about a rule, or NULL when it has said enough for now.
  * What the rule remembers (told, was_true) is the same whether or not it was said. */
-GF_INLINE struct gf_event *gf_rule_tell(struct gf_tick *t, uint8_t kind, uint32_t rule)
+GF_SELDOM struct gf_event *gf_rule_tell(struct gf_tick *t, uint8_t kind, uint32_t rule)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev;
@@ -147,7 +147,7 @@ GF_INLINE struct gf_event *gf_rule_tell(struct gf_tick *t, uint8_t kind, uint32_
 }
 
 /* Once per activation: why a true rule does not act. */
-GF_INLINE void gf_rule_held_back(struct gf_tick *t, uint32_t rule, uint8_t why)
+GF_SELDOM void gf_rule_held_back(struct gf_tick *t, uint32_t rule, uint8_t why)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev;

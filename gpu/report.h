@@ -9,7 +9,7 @@
 
 /* A zeroed event; never NULL. Lost ones are counted. A quarter of the room is for
  * actions alone: what was done is never left unexplained for news of less weight. */
-GF_INLINE struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_t rule)
+GF_SELDOM struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_t rule)
 {
 	struct gf_tick_out *out = t->out;
 	uint32_t cap = kind == GF_EV_ACTION ? out->events_cap : out->events_cap - out->events_cap / 4;
@@ -61,7 +61,7 @@ GF_INLINE int gf_explain(struct gf_tick *t, uint32_t prog, uint32_t row, struct 
 }
 
 /* The terms of a rule's condition as they are for a row; returns how many. */
-GF_INLINE uint32_t gf_explain_terms(struct gf_tick *t, uint32_t rule, uint32_t row, struct gf_event_term *to)
+GF_SELDOM uint32_t gf_explain_terms(struct gf_tick *t, uint32_t rule, uint32_t row, struct gf_event_term *to)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	const struct gf_term *term = GF_SEC(struct gf_term, t->c.img, GF_SEC_TERM);
@@ -115,7 +115,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_event_text(const struct g
 }
 
 /* Terms, and the numbers and strings of the notify template. step: GF_NONE for none. */
-GF_INLINE void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_t rule, uint32_t step, uint32_t row)
+GF_SELDOM void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_t rule, uint32_t step, uint32_t row)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	const struct gf_note *note = GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE);
@@ -133,7 +133,7 @@ GF_INLINE void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_
 	gf_event_text(t, ev, at);
 }
 
-GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row)
+GF_SELDOM void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row)
 {
 	const struct gf_sample *s = t->c.s;
 	const struct gf_state *st = t->c.st;
@@ -156,7 +156,7 @@ GF_INLINE void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, ui
 
 /* Who was looked at: the first seeds, then whoever ranks best by the key alone,
  * classes and exclusions aside, since "why not that one?" is what is asked. */
-GF_INLINE void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pick, const struct gf_choice *ch)
+GF_SELDOM void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pick, const struct gf_choice *ch)
 {
 	struct gf_state *st = t->c.st;
 	uint32_t top[GF_EVENT_RANKS], lead = GF_MIN(ch->seeds, GF_EVENT_RANKS / 2), n = lead;
@@ -207,7 +207,7 @@ GF_INLINE uint32_t gf_verdict_room(const struct gf_tick *t)
 }
 
 /* To what a step limits this row. Unknown where it cannot be computed now, or comes out as less than nothing. */
-GF_INLINE double gf_verdict_amount(struct gf_tick *t, const struct gf_step *sp, uint32_t row)
+GF_SELDOM double gf_verdict_amount(struct gf_tick *t, const struct gf_step *sp, uint32_t row)
 {
 	struct gf_result res;
 
@@ -221,7 +221,7 @@ GF_INLINE double gf_verdict_amount(struct gf_tick *t, const struct gf_step *sp, 
 }
 
 /* One verdict; row GF_NONE: to no task. */
-GF_INLINE void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
+GF_SELDOM void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
 			      uint32_t row, uint8_t flags)
 {
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];

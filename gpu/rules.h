@@ -45,7 +45,7 @@ GF_INLINE int gf_rule_selects(const struct gf_tick *t, uint32_t rule)
 	return 0;
 }
 
-GF_INLINE void gf_rule_skip(struct gf_tick *t, uint32_t rule, uint32_t step)
+GF_SELDOM void gf_rule_skip(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
 	struct gf_event *ev = gf_rule_tell(t, GF_EV_SKIPPED, rule);
 
@@ -57,7 +57,7 @@ GF_INLINE void gf_rule_skip(struct gf_tick *t, uint32_t rule, uint32_t step)
 }
 
 /* The event of a step taken; the rule's first step gives later ones their "about". */
-GF_INLINE struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
+GF_SELDOM struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev = gf_event_new(t, GF_EV_ACTION, rule);
@@ -89,7 +89,7 @@ GF_INLINE int gf_step_reaches(const struct gf_sample *s, const struct gf_step *s
 /* A step on the victims of the one before. NONE: none of them is there. WAIT: some
  * could not be read in this tick (for at most the rule's settle time), or there is
  * no room. */
-GF_INLINE enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint32_t step)
+GF_SELDOM enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
@@ -130,7 +130,7 @@ GF_INLINE enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint3
 }
 
 /* Nothing to choose: says so, and who was passed over. */
-GF_INLINE void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step, const struct gf_choice *ch)
+GF_SELDOM void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step, const struct gf_choice *ch)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev;
@@ -194,7 +194,7 @@ GF_INLINE void gf_rule_cond(struct gf_tick *t, uint32_t rule)
 
 /* A step with a selector of its own. NONE: nothing could be chosen. WAIT: there is
  * no room for the verdicts. */
-GF_INLINE enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t max)
+GF_SELDOM enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t max)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
@@ -236,7 +236,7 @@ GF_INLINE enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uin
 }
 
 /* A step to no task. */
-GF_INLINE enum gf_step_done gf_step_none(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
+GF_SELDOM enum gf_step_done gf_step_none(struct gf_tick *t, uint32_t rule, uint32_t step, uint32_t row)
 {
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
 	struct gf_event *ev;
@@ -253,7 +253,7 @@ GF_INLINE enum gf_step_done gf_step_none(struct gf_tick *t, uint32_t rule, uint3
 }
 
 /* How many actions the step may be now; 0 and an event when none. */
-GF_INLINE uint32_t gf_step_allowed(struct gf_tick *t, uint32_t rule, const struct gf_step *step)
+GF_SELDOM uint32_t gf_step_allowed(struct gf_tick *t, uint32_t rule, const struct gf_step *step)
 {
 	uint32_t n = gf_limit_left(t, rule), b;
 
@@ -270,7 +270,7 @@ GF_INLINE uint32_t gf_step_allowed(struct gf_tick *t, uint32_t rule, const struc
 }
 
 /* The first row for which the condition holds, GF_NONE for host rules. */
-GF_INLINE uint32_t gf_rule_first(struct gf_tick *t, uint32_t rule)
+GF_SELDOM uint32_t gf_rule_first(struct gf_tick *t, uint32_t rule)
 {
 	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || t->c.st->rule[rule].truth != GF_TRUE)
 		return GF_NONE;
@@ -286,7 +286,7 @@ GF_INLINE uint32_t gf_rule_first(struct gf_tick *t, uint32_t rule)
 }
 
 /* One later step, due or overdue. WAIT: not yet, nothing was done. */
-GF_INLINE enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint32_t step)
+GF_SELDOM enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint32_t step)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
@@ -326,7 +326,7 @@ GF_INLINE enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint
 }
 
 /* Takes the next step; 0 when it has to wait. */
-GF_INLINE int gf_rule_advance(struct gf_tick *t, uint32_t rule)
+GF_SELDOM int gf_rule_advance(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -341,7 +341,7 @@ GF_INLINE int gf_rule_advance(struct gf_tick *t, uint32_t rule)
 }
 
 /* Steps that are due; then on to settling. */
-GF_INLINE void gf_rule_steps(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_steps(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -359,7 +359,7 @@ GF_INLINE void gf_rule_steps(struct gf_tick *t, uint32_t rule)
 }
 
 /* While nothing can be seen no rule goes on, but for letting go of victims. */
-GF_INLINE void gf_rule_let_go(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_let_go(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -371,7 +371,7 @@ GF_INLINE void gf_rule_let_go(struct gf_tick *t, uint32_t rule)
 }
 
 /* A true rule that is idle: takes its first step if it may. */
-GF_INLINE void gf_rule_fire(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_fire(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -394,7 +394,7 @@ GF_INLINE void gf_rule_fire(struct gf_tick *t, uint32_t rule)
 }
 
 /* Settling and cooling down come to their ends. */
-GF_INLINE void gf_rule_rest(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_rest(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
@@ -412,7 +412,7 @@ GF_INLINE void gf_rule_rest(struct gf_tick *t, uint32_t rule)
 }
 
 /* Victims that are gone leave the list; the others are out of other rules' reach. */
-GF_INLINE void gf_rule_follow(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_follow(struct gf_tick *t, uint32_t rule)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_rule_state *rs = &st->rule[rule];
@@ -438,7 +438,7 @@ GF_INLINE void gf_rule_follow(struct gf_tick *t, uint32_t rule)
 GF_STATIC_ASSERT(GF_WIDTH < 256, "rows of a chunk are counted in a byte");
 
 /* Gate, and the condition of a host rule. Sets truth and true_rows. 1: a task rule whose condition is to be looked at. */
-GF_INLINE int gf_rule_gate(struct gf_tick *t, uint32_t rule)
+GF_SELDOM int gf_rule_gate(struct gf_tick *t, uint32_t rule)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
 	struct gf_state *st = t->c.st;
@@ -591,7 +591,7 @@ GF_INLINE void gf_rule_truth(struct gf_tick *t, uint32_t rule)
 #endif
 
 /* Says when a rule becomes true and when it stops. Unknown does neither. */
-GF_INLINE void gf_rule_edge(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_edge(struct gf_tick *t, uint32_t rule)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev;
@@ -618,7 +618,7 @@ GF_INLINE void gf_rule_edge(struct gf_tick *t, uint32_t rule)
 }
 
 /* A rule's part of a tick, its truth being known. */
-GF_INLINE void gf_rule_go(struct gf_tick *t, uint32_t rule)
+GF_SELDOM void gf_rule_go(struct gf_tick *t, uint32_t rule)
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 

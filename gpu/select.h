@@ -122,7 +122,7 @@ GF_INLINE void gf_pick_sink(const struct gf_sample *s, struct gf_state *st, uint
 }
 
 /* The max best of the rows with why CHOSEN, best first, into st->pick. */
-GF_INLINE uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, uint8_t pick, uint32_t max)
+GF_SELDOM uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, uint8_t pick, uint32_t max)
 {
 	uint32_t *h = st->pick, n = 0;
 
@@ -276,7 +276,7 @@ GF_JOB_BODY gf_job_place(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, 
 }
 
 /* The max best of the rows with why CHOSEN, of which there are work.count, best first, into st->pick. */
-GF_INLINE uint32_t gf_pick_team(struct gf_tick *t, uint8_t pick, uint32_t max)
+GF_SELDOM uint32_t gf_pick_team(struct gf_tick *t, uint8_t pick, uint32_t max)
 {
 	uint32_t n = GF_MIN(max, t->c.st->work.count);
 
@@ -523,7 +523,7 @@ GF_JOB_BODY gf_job_group(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, 
 }
 
 /* Members of a tree where its forest was made: parents first, so that a stopped or killed parent starts no more children. */
-GF_INLINE void gf_tree_members(struct gf_tick *t, uint32_t rule, uint32_t seed, struct gf_members *m)
+GF_SELDOM void gf_tree_members(struct gf_tick *t, uint32_t rule, uint32_t seed, struct gf_members *m)
 {
 	const struct gf_sample *s = t->c.s;
 	struct gf_state *st = t->c.st;
@@ -607,7 +607,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_tree_sort(const struct gf
 #endif
 
 /* Members of one seed's group that may be touched, the seed first. */
-GF_INLINE void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed,
+GF_SELDOM void gf_group_members(struct gf_tick *t, uint32_t rule, uint8_t group, uint32_t seed,
 				    struct gf_members *m)
 {
 	const struct gf_sample *s = t->c.s;

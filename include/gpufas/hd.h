@@ -14,15 +14,19 @@
 #include <stdint.h>
 #include <stddef.h>
 
+/* GF_SELDOM: what is not done for every row. On the device it is a function of its own: one of ten thousand instructions, as they
+ * become when everything is put into everything, takes its compiler minutes. */
 #if defined(__CUDACC__)
 #define GF_HD __host__ __device__
 #define GF_INLINE static __host__ __device__ __forceinline__
+#define GF_SELDOM static __host__ __device__ __attribute__((noinline, unused))
 #define GF_RESTRICT __restrict__
 /* Too large to be put in wherever it is called from. */
 #define GF_OUTLINE static __host__ __device__ __noinline__ __attribute__((unused))
 #else
 #define GF_HD
 #define GF_INLINE static inline __attribute__((always_inline, unused))
+#define GF_SELDOM GF_INLINE
 #define GF_RESTRICT restrict
 #define GF_OUTLINE static __attribute__((unused))
 #endif
