@@ -27,3 +27,11 @@ $(BUILD)/obj/gpu/engine_cuda.o: gpu/engine_cuda.cu
 $(BUILD)/obj/gpu/engine_cuda_link.o: $(BUILD)/obj/gpu/engine_cuda.o
 	$(call say,NVLINK,$@)
 	$(Q)$(NVCC) -dlink -Xfatbin -compress-all $(CUDA_CODE) $< -o $@
+
+# With or without, and for which GPUs: another answer than last time's is built anew.
+$(BUILD)/obj/gpu/dev.is: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(DEV_OBJ) $(CUDA_CODE)' | cmp -s - $@ || echo '$(DEV_OBJ) $(CUDA_CODE)' >$@
+$(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/gpufasd: $(BUILD)/obj/gpu/dev.is
+FORCE:
+.PHONY: FORCE

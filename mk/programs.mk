@@ -11,7 +11,7 @@ programs: $(BUILD)/gpufasd $(BUILD)/gpufasctl
 
 $(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(DEV_OBJ) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DEV_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(DEV_LIBS) $(LDLIBS)
 
 $(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(CTL_SAYS_OBJ) $(LIB)
 	$(call say,LD,$@)
