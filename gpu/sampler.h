@@ -21,6 +21,7 @@
 
 #include <errno.h>
 
+#include "gpu/gather.h"
 #include "gpu/hostfields.h"
 #include "gpu/kpath.h"
 #include "gpu/path.h"
@@ -28,6 +29,11 @@
 #include "gpu/table.h"
 #include "gpu/tasks.h"
 #include "gpu/textpool.h"
+
+/* A bench's: around each call. */
+#ifndef GF_SAMPLER_TIMED
+#define GF_SAMPLER_TIMED(job, ended) ((void)0)
+#endif
 
 #define GF_WALK_TRIES 3u         /* of the tree of pids, until one finds it whole */
 #define GF_WALK_SLOTS (4u << 20) /* PID_MAX_LIMIT: slots of leaves in a whole tree */
@@ -46,7 +52,11 @@ enum gf_sampler_jobs {
 	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c */
 	GF_SJ_COUNT,      /* what was found, by node */
 	GF_SJ_COLLECT,    /* and into the next level, or the leaders */
-	GF_SJ_READ,       /* leaders [a, b): records */
+	GF_SJ_GATHER,     /* leaders [a, b): words of those that are known */
+	GF_SJ_PARTS,      /* CPUs' parts of their counters */
+	GF_SJ_TWICE,      /* what must not have changed, once more */
+	GF_SJ_READ,       /* records */
+	GF_SJ_SLOW,       /* of those that must wait for memory */
 	GF_SJ_FILL,       /* columns */
 	GF_SJ_STRINGS,
 	GF_SJ_AGAIN,      /* those whose share of the budget was too small */
@@ -83,7 +93,8 @@ struct gf_row_note {
 enum gf_lead_state {
 	GF_LEAD_FRESH = 1,   /* its row is new */
 	GF_LEAD_AGAIN = 2,   /* to be read once more */
-	GF_LEAD_NEED = 4,    /* << enum gf_str_field: strings to be read */
+	GF_LEAD_SAME = 4,    /* its objects are where they were kept to be */
+	GF_LEAD_NEED = 8,    /* << enum gf_str_field: strings to be read */
 };
 
 /* A process of this pass. */
@@ -91,6 +102,8 @@ struct gf_lead {
 	uint64_t pid, task; /* addresses */
 	uint32_t row;
 	uint32_t state;
+	uint32_t kept;      /* row at the last pass; GF_NONE: none that is still of use */
+	uint32_t reserved;
 };
 
 /* Why there is no sample. */
@@ -106,6 +119,8 @@ struct gf_sampler {
 	uint32_t texts;        /* lanes that have room for a string */
 	uint32_t budget;
 	uint32_t why;          /* enum gf_sampler_why, of the last run */
+	uint32_t plain;        /* 1: all are read by one lane each, to compare */
+	uint32_t fetched;      /* processes that were not, in the last run */
 
 	struct gf_row_note *note;
 	uint32_t *claim;       /* a row: ~ the first leader of the batch that it is of */
@@ -113,12 +128,22 @@ struct gf_sampler {
 	uint32_t *fresh;       /* bit a leader of the batch: it has no row yet */
 	struct gf_lead *lead;
 	struct gf_task_rec *rec;
+	struct gf_gather gather;
+	struct gf_kept kept;
+	uint64_t *words;       /* W[word][leader of the batch] */
+	int64_t *parts;        /* [counter][leader of the batch] */
+	uint8_t *changed;      /* a leader of the batch: it is to be read by one lane */
+	struct gf_pages *pages;
+	uint32_t *lead_at;     /* a row: the leader that is kept there */
+	uint32_t *slow;        /* leaders of the batch that must wait for memory */
+	uint32_t slow_n, host_due;
 	struct gf_textpool pool;
 	char *slot[GF_SF_COUNT]; /* rows' own room for strings */
 	char *text;            /* texts of GF_TEXT_MAX bytes */
 
 	/* walk */
 	uint64_t *node[2];     /* this level, the next */
+	uint32_t *nr[2];       /* the first pid that is below each */
 	uint64_t *found[2];    /* a slot of a batch: address of the node or struct pid; of the leader's task */
 	uint8_t *hit;          /* a slot of a batch: 1: there is something */
 	uint64_t *mask;        /* a node of a batch: slots with something */
@@ -225,8 +250,23 @@ GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 	v->fresh = (uint32_t *)gf_bump(b, v->recs / 32, sizeof *v->fresh);
 	v->lead = (struct gf_lead *)gf_bump(b, v->cap, sizeof *v->lead);
 	v->rec = (struct gf_task_rec *)gf_bump(b, v->recs, sizeof *v->rec);
+	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
+		v->kept.va[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.va[i]);
+		v->kept.at[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.at[i]);
+	}
+	v->kept.start = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.start);
+	v->kept.exec = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.exec);
+	v->kept.seq = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.seq);
+	v->kept.pass = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.pass);
+	v->words = (uint64_t *)gf_bump(b, (size_t)v->recs * GF_GATHER_WORDS, sizeof *v->words);
+	v->parts = (int64_t *)gf_bump(b, (size_t)v->recs * GF_RSS_PARTS, sizeof *v->parts);
+	v->changed = (uint8_t *)gf_bump(b, v->recs, sizeof *v->changed);
+	v->lead_at = (uint32_t *)gf_bump(b, v->cap, sizeof *v->lead_at);
+	v->slow = (uint32_t *)gf_bump(b, v->recs, sizeof *v->slow);
+	v->pages = (struct gf_pages *)gf_bump(b, 1, sizeof *v->pages);
 	for (uint32_t i = 0; i < 2; i++) {
 		v->node[i] = (uint64_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->node[i]);
+		v->nr[i] = (uint32_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->nr[i]);
 		v->found[i] = (uint64_t *)gf_bump(b, GF_WALK_BATCH * GF_XA_SLOTS, sizeof *v->found[i]);
 	}
 	v->hit = (uint8_t *)gf_bump(b, GF_WALK_BATCH * GF_XA_SLOTS, sizeof *v->hit);
@@ -404,7 +444,9 @@ GF_INLINE void gf_sampler_call(struct gf_sampler *v, uint32_t job, uint32_t a, u
 
 #if GF_TEAM
 	if (v->team) {
+		GF_SAMPLER_TIMED(job, 0);
 		gf_team_call(v->team, job, a, b, c);
+		GF_SAMPLER_TIMED(job, 1);
 		return;
 	}
 #endif
@@ -422,15 +464,29 @@ GF_INLINE uint64_t gf_walk_leader(const struct gf_sampler_guest *g, uint64_t pid
 	return task == ~0ull ? 0 : task;
 }
 
-/* One entry of the next level, or one leader, is the at-th. */
-GF_INLINE void gf_walk_put(struct gf_sampler *v, uint32_t shift, uint32_t at, uint64_t found, uint64_t task)
+/* The row of process nr, where what was kept of it is of this very task. */
+GF_INLINE uint32_t gf_kept_row(const struct gf_sampler *v, int32_t nr, uint64_t pid, uint64_t task)
+{
+	const struct gf_kept *k = &v->kept;
+	uint32_t row = v->gather.bad || v->gather.made == v->table.pass ? GF_NONE : gf_table_pid(&v->table, nr);
+
+	return row != GF_NONE && k->pass[row] == v->table.pass - 1 && k->va[GF_GO_TASK][row] == task && k->va[GF_GO_PID][row] == pid ? row : GF_NONE;
+}
+
+/* One entry of the next level, or one leader, is the at-th. nr: the first pid below it, or its own. */
+GF_INLINE void gf_walk_put(struct gf_sampler *v, uint32_t shift, uint32_t at, uint32_t nr, uint64_t found, uint64_t task)
 {
 	if (shift) {
-		if (at < GF_WALK_NODES)
+		if (at < GF_WALK_NODES) {
 			v->node[!v->level][at] = found;
+			v->nr[!v->level][at] = nr;
+		}
 	} else if (at < v->cap) {
 		v->lead[at].pid = found;
 		v->lead[at].task = task;
+		v->lead[at].kept = v->team ? gf_kept_row(v, (int32_t)nr, found, task) : GF_NONE;
+		if (v->lead[at].kept != GF_NONE)
+			v->lead_at[v->lead[at].kept] = at;
 	}
 }
 
@@ -459,7 +515,7 @@ GF_INLINE void gf_walk_alone(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 #endif
 			}
 			if (task || e == GF_XA_NODE)
-				gf_walk_put(v, shift, next++, found, task);
+				gf_walk_put(v, shift, next++, v->nr[v->level][from + i] + (slot << shift), found, task);
 		}
 		torn += !gf_xa_node(k, l, node); /* given back meanwhile */
 	}
@@ -505,7 +561,7 @@ GF_INLINE void gf_walk_count(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 	}
 }
 
-GF_INLINE void gf_walk_collect(struct gf_sampler *v, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
+GF_INLINE void gf_walk_collect(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
 {
 	for (uint32_t i = lane; i < n * GF_XA_SLOTS; i += lanes) {
 		uint32_t node = i / GF_XA_SLOTS, group = node / GF_WALK_GROUP, at = v->begin;
@@ -517,7 +573,7 @@ GF_INLINE void gf_walk_collect(struct gf_sampler *v, uint32_t n, uint32_t shift,
 		for (uint32_t j = group * GF_WALK_GROUP; j < node; j++)
 			at += gf_popcount(v->mask[j]);
 		at += gf_popcount(v->mask[node] & ((1ull << i % GF_XA_SLOTS) - 1));
-		gf_walk_put(v, shift, at, v->found[0][i], v->found[1][i]);
+		gf_walk_put(v, shift, at, v->nr[v->level][from + node] + (i % GF_XA_SLOTS << shift), v->found[0][i], v->found[1][i]);
 	}
 }
 
@@ -551,6 +607,7 @@ GF_OUTLINE int gf_walk(struct gf_sampler *v)
 		return e == GF_XA_NONE;
 	v->level = 0;
 	v->node[0][0] = root;
+	v->nr[0][0] = 0;
 	for (;;) {
 		v->next = 0;
 		for (uint32_t i = 0; i < nodes; i += GF_WALK_BATCH)
@@ -590,19 +647,31 @@ GF_OUTLINE enum gf_task_got gf_lead_read(const struct gf_sampler_guest *g, struc
 	return got;
 }
 
+GF_INLINE uint32_t gf_sampler_wanted(const struct gf_sampler *v)
+{
+	uint32_t want = v->want;
+
+	if (want & GF_REC_SCORE)
+		want |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES;
+	if (want & GF_REC_RSS_SUM)
+		want |= GF_REC_RSS;
+	return want;
+}
+
 GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struct gf_tlb *tlb)
 {
 	c->k = &v->g->mem;
 	c->l = &v->g->layout;
 	c->cpus = &v->cpus;
 	c->tlb = tlb;
-	c->want = v->want;
-	if (c->want & GF_REC_SCORE)
-		c->want |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES;
-	if (c->want & GF_REC_RSS_SUM)
-		c->want |= GF_REC_RSS;
+	c->want = gf_sampler_wanted(v);
 	c->budget = v->share;
 	c->starved = 0;
+	c->gap = 0;
+	c->mm_at = NULL;
+	c->parts = NULL;
+	c->pages = NULL;
+	c->pass = v->table.pass;
 }
 
 /* A lane has its own, but for the one that is alone, whose is kept from one batch to the next. */
@@ -612,42 +681,207 @@ GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
 		t->page[i] = 0;
 }
 
-GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+/* A word of some processes by each lane: neighbours load neighbouring words. Processes go by GF_GATHER_DEEP: so many loads of a lane are
+ * under way at a time, and lie side by side in W. */
+GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t n = g->n, stride = g->step / 8, items = g->bad ? 0 : (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+
+	for (uint32_t i = from + lane; i < to; i += lanes)
+		v->changed[i - from] = 0;
+	for (uint32_t i = lane; i < items; i += lanes) {
+		uint32_t first = i / n * GF_GATHER_DEEP, k = i % n;
+		const uint64_t *at = v->kept.at[g->of[k]];
+		uint64_t *to_w = v->words + (size_t)k * stride + first;
+		uint64_t w[GF_GATHER_DEEP];
+
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
+			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
+			w[j] = row == GF_NONE ? 0 : at[row];
+		}
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			to_w[j] = w[j];
+	}
+}
+
+/* The CPUs' parts of page counters: neighbours' often lie side by side. */
+GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t stride = g->step / 8;
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
+	c.pages = v->pages;
+	for (uint32_t i = lane; i < to - from; i += lanes) {
+		const uint8_t *p = (const uint8_t *)(v->words + i);
+		uint32_t row = v->lead[from + i].kept, bad = 0;
+		uint64_t base[GF_RSS_PARTS];
+		int64_t sum[GF_RSS_PARTS] = { 0 };
+
+		if (row == GF_NONE || !v->kept.va[GF_GO_MM][row])
+			continue;
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
+			base[k] = gf_load(p + g->l.mm.rss_cpu[k], 8);
+			bad |= base[k] & 3 || !base[k];
+		}
+		if (bad || gf_percpu_sum(&c, base, sum))
+			v->changed[i] = 1;
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
+			v->parts[k * stride + i] = sum[k];
+	}
+}
+
+GF_OUTLINE void gf_sampler_twice(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t n = g->again, stride = g->step / 8, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+
+	for (uint32_t i = lane; i < items; i += lanes) {
+		uint32_t first = i / n * GF_GATHER_DEEP, k = g->twice[i % n];
+		const uint64_t *at = v->kept.at[g->of[k]], *was = v->words + (size_t)k * stride + first;
+		uint64_t mask = g->mask[i % n], w[GF_GATHER_DEEP];
+
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
+			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
+			w[j] = row == GF_NONE ? 0 : at[row];
+		}
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if ((w[j] ^ was[j]) & mask)
+				gf_team_flag_set(&v->changed[first + j], 1);
+	}
+}
+
+/* Leader: words of the batch's known processes, as long as these can be had. */
+GF_INLINE void gf_sampler_fetch(struct gf_sampler *v, uint32_t from, uint32_t to)
+{
+	const struct gf_layout_mm *o = &v->g->layout.mm;
+
+	gf_sampler_call(v, GF_SJ_GATHER, from, to, v->host_due);
+	v->host_due = 0;
+	if (v->gather.bad)
+		return;
+	if (o->rss_kind == GF_RSS_PERCPU && v->gather.want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES))
+		gf_sampler_call(v, GF_SJ_PARTS, from, to, 0);
+	gf_sampler_call(v, GF_SJ_TWICE, from, to, 0);
+}
+
+/* Out of what was fetched: true, it is whole. */
+GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const struct gf_lead *l, uint32_t i, uint32_t from, uint32_t to, int many,
+			      struct gf_task_rec *r)
+{
+	struct gf_task_ctx s = *c;
+	uint32_t up, at;
+	const uint8_t *parent = NULL;
+
+	if (v->plain || l->kept == GF_NONE || gf_team_flag(&v->changed[i]))
+		return 0;
+	s.l = &v->gather.l;
+	s.gap = v->gather.step - 8;
+	s.parts = v->parts + i;
+	/* Many have one parent: its words have been fetched once, where it is a process's leader. */
+	up = v->s->parent[l->kept];
+	at = up < v->cap ? v->lead_at[up] : GF_NONE;
+	if (at >= from && at < to && v->lead[at].kept == up && v->lead[at].task == v->kept.va[GF_GO_PARENT][l->kept])
+		parent = (const uint8_t *)(v->words + (at - from));
+	return !gf_gather_read(&v->gather, &v->kept, &s, c, (const uint8_t *)(v->words + i), parent, l->kept, l->pid, l->task, many, r);
+}
+
+/* What becomes of a leader that has been read. */
+GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum gf_task_got got, uint32_t starved)
 {
 	struct gf_table *t = &v->table;
-	struct gf_task_ctx c;
-	struct gf_tlb own;
+	struct gf_lead *l = &v->lead[i];
+	const struct gf_task_rec *r = &v->rec[i - from];
 
-	if (v->team)
-		gf_tlb_clear(&own);
-	gf_sampler_ctx(v, &c, v->team ? &own : &v->tlb);
+	if (got == GF_TASK_BAD)
+		gf_team_add(&v->bad, 1);
+	if (got != GF_TASK_OK)
+		return;
+	if (r->pid == 1)
+		gf_team_add(&v->init_seen, 1);
+	if (starved) {
+		l->state |= GF_LEAD_AGAIN;
+		gf_team_add(&v->starved, 1);
+	}
+	l->row = t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
+	if (l->row == GF_NONE)
+		gf_team_add(&v->fresh[(i - from) / 32], 1u << (i - from) % 32);
+	else if (t->seen[l->row] == t->pass)
+		l->row = GF_NONE; /* a second time in one pass: no tree has that */
+	else
+		gf_team_max(&v->claim[l->row], ~i);
+}
+
+/* Teams: who can be read out of what was fetched. The others are put on a list. */
+GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
 	for (uint32_t i = from + lane; i < to; i += lanes) {
 		struct gf_lead *l = &v->lead[i];
-		struct gf_task_rec *r = &v->rec[i - from];
-		enum gf_task_got got;
+
+		l->row = GF_NONE;
+		l->state = 0;
+		if (gf_lead_fetched(v, &c, l, i - from, from, to, 0, &v->rec[i - from])) {
+			l->state = GF_LEAD_SAME;
+			gf_team_one(&v->fetched);
+			gf_lead_got(v, from, i, GF_TASK_OK, 0);
+		} else {
+			v->slow[gf_team_add(&v->slow_n, 1)] = i;
+		}
+	}
+}
+
+GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+	struct gf_tlb own;
+	uint32_t by, k = gf_team_spread(lane, lanes, v->slow_n, &by);
+
+	gf_tlb_clear(&own);
+	gf_sampler_ctx(v, &c, &own);
+	for (; k < v->slow_n; k += by) {
+		uint32_t i = v->slow[k];
+		struct gf_lead *l = &v->lead[i];
+		enum gf_task_got got = GF_TASK_OK;
+
+		c.budget = v->share;
+		c.starved = 0;
+		if (gf_lead_fetched(v, &c, l, i - from, from, to, 1, &v->rec[i - from])) {
+			l->state = GF_LEAD_SAME;
+			gf_team_one(&v->fetched);
+		} else {
+			c.budget = v->share;
+			c.starved = 0;
+			got = gf_lead_read(v->g, &c, l, &v->rec[i - from]);
+		}
+		gf_lead_got(v, from, i, got, c.starved);
+	}
+}
+
+/* One lane: all of them. */
+GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to)
+{
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, &v->tlb);
+	for (uint32_t i = from; i < to; i++) {
+		struct gf_lead *l = &v->lead[i];
 
 		c.budget = v->share;
 		c.starved = 0;
 		l->row = GF_NONE;
 		l->state = 0;
-		got = gf_lead_read(v->g, &c, l, r);
-		if (got == GF_TASK_BAD)
-			gf_team_add(&v->bad, 1);
-		if (got != GF_TASK_OK)
-			continue;
-		if (r->pid == 1)
-			gf_team_add(&v->init_seen, 1);
-		if (c.starved) {
-			l->state = GF_LEAD_AGAIN;
-			gf_team_add(&v->starved, 1);
-		}
-		l->row = t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
-		if (l->row == GF_NONE)
-			gf_team_add(&v->fresh[(i - from) / 32], 1u << (i - from) % 32);
-		else if (t->seen[l->row] == t->pass)
-			l->row = GF_NONE; /* a second time in one pass: no tree has that */
-		else
-			gf_team_max(&v->claim[l->row], ~i);
+		gf_lead_got(v, from, i, gf_lead_read(v->g, &c, l, &v->rec[i - from]), c.starved);
 	}
 }
 
@@ -742,6 +976,10 @@ GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to
 			v->note[l->row] = none;
 		}
 		gf_sampler_columns(v, l->row, r);
+		if (v->team && l->state & GF_LEAD_SAME && l->row == l->kept)
+			v->kept.pass[l->row] = v->table.pass;
+		else if (v->team)
+			gf_kept_set(&v->gather, &v->kept, &g->mem, &g->layout, l->row, l->pid, l->task, v->table.pass);
 		if (!task)
 			continue;
 		gf_sampler_paths(v, l, task);
@@ -809,12 +1047,17 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		double pages = gf_hf_count(&g->mem, g->layout.host.totalram, 1) + gf_hf_count(&g->mem, g->layout.host.total_swap, 1);
 		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
 	}
-	v->init_seen = v->bad = v->starved = 0;
+	v->init_seen = v->bad = v->starved = v->fetched = 0;
 	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
 
+		if (v->team && !v->plain)
+			gf_sampler_fetch(v, from, to);
+		v->slow_n = 0;
 		gf_sampler_call(v, GF_SJ_READ, from, to, 0);
+		if (v->slow_n)
+			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
 		gf_sampler_place(v, from, to);
 		v->need = 0;
 		gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
@@ -920,6 +1163,8 @@ GF_INLINE void gf_sampler_cpus(struct gf_sampler *v, uint32_t lane, uint32_t lan
 {
 	const struct gf_sampler_guest *g = v->g;
 
+	if (v->team)
+		gf_pages_renew(v->pages, &g->mem, v->table.pass + 1, lane, lanes);
 	for (uint32_t i = lane; i < v->cpus.n; i += lanes) {
 		if (gf_cpu_find(&g->mem, &g->layout, &v->cpus, i))
 			gf_team_add(&v->cpus_bad, 1);
@@ -937,6 +1182,22 @@ GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t la
 			     v->s->host, i, lanes == 1);
 }
 
+/* The same from the last lanes on, beside other work. What takes several loads one after the other goes to lanes of different warps. */
+GF_INLINE void gf_sampler_host_aside(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sampler_guest *g = v->g;
+	uint32_t apart = lanes >= 512 ? 32 : 1, first = GF_HP_PARTS * apart, at = lanes - 1 - lane, n = gf_host_parts(&v->cpus);
+
+	if (lanes < 512) {
+		gf_sampler_host(v, lane, lanes);
+		return;
+	}
+	if (at < first && at % apart)
+		return;
+	for (uint32_t i = at < first ? at / apart : GF_HP_PARTS + at - first; i < n; i += at < first ? n : lanes - first)
+		gf_host_part(&g->mem, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns, v->s->host, i, 0);
+}
+
 GF_INLINE void gf_sampler_init_rows(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	for (uint32_t i = lane; i < v->s->cap; i += lanes)
@@ -949,8 +1210,20 @@ GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call,
 	case GF_SJ_CPUS: gf_sampler_cpus(v, lane, lanes); break;
 	case GF_SJ_SLOTS: gf_walk_slots(v, call->a, call->b, call->c, lane, lanes); break;
 	case GF_SJ_COUNT: gf_walk_count(v, call->a, call->b, lane, lanes); break;
-	case GF_SJ_COLLECT: gf_walk_collect(v, call->b, call->c, lane, lanes); break;
-	case GF_SJ_READ: gf_sampler_read(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_COLLECT: gf_walk_collect(v, call->a, call->b, call->c, lane, lanes); break;
+	case GF_SJ_GATHER:
+		if (call->c)
+			gf_sampler_host_aside(v, lane, lanes);
+		gf_sampler_gather(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_PARTS: gf_sampler_parts(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_TWICE: gf_sampler_twice(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_READ:
+		if (v->team)
+			gf_sampler_quick(v, call->a, call->b, lane, lanes);
+		else
+			gf_sampler_read(v, call->a, call->b);
+		break;
+	case GF_SJ_SLOW: gf_sampler_slow(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_FILL: gf_sampler_fill(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_STRINGS: gf_sampler_strings(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_AGAIN: gf_sampler_again(v, lane, lanes); break;
@@ -1001,6 +1274,8 @@ GF_INLINE int gf_sampler_pass(struct gf_sampler *v)
 
 	if (!v->team)
 		gf_tlb_clear(&v->tlb);
+	else if (v->gather.boot != v->g->boot || v->gather.want != gf_sampler_wanted(v))
+		gf_gather_make(&v->gather, &v->g->layout, v->g->boot, gf_sampler_wanted(v), v->recs, v->table.pass);
 	for (uint32_t i = 0; i < GF_WALK_TRIES && !whole; i++)
 		whole = gf_walk(v);
 	r = gf_sampler_tasks(v);
@@ -1029,6 +1304,8 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 	cpus = gf_cpus_masks(&g->mem, &g->layout, &v->cpus);
 	gf_clock_read(&g->mem, &g->layout, &v->guest_now);
 	v->cpus_bad = v->cpus_busy = 0;
+	if (!cpus && v->team)
+		gf_pages_turn(v->pages);
 	if (!cpus)
 		gf_sampler_call(v, GF_SJ_CPUS, 0, 0, 0);
 	cpus = cpus || v->cpus_bad;
@@ -1036,22 +1313,23 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 	s->now_ns = gf_clock_tick(&v->clock, host_ns, &v->guest_now, (int)v->hs.idle, &stalled);
 	gf_sampler_begin(v);
 	v->why = GF_SW_CPUS;
+	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
+		s->host[i] = gf_unknown();
+	for (uint32_t i = 0; i < GF_HS_COUNT; i++) {
+		v->sums.sum[i] = 0;
+		v->sums.bad[i] = 0;
+	}
+	v->host_due = host && !cpus;
 	if (!cpus)
 		r = gf_sampler_pass(v);
 	if (r)
 		gf_sampler_abort(v);
 	else
 		gf_sampler_commit(v);
-	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
-		s->host[i] = gf_unknown();
-	if (host && !cpus) {
-		for (uint32_t i = 0; i < GF_HS_COUNT; i++) {
-			v->sums.sum[i] = 0;
-			v->sums.bad[i] = 0;
-		}
+	if (v->host_due)
 		gf_sampler_call(v, GF_SJ_HOST, 0, 0, 0);
+	if (host && !cpus)
 		gf_host_sums_set(&g->layout, &v->cpus, &v->sums, host, s->host);
-	}
 	if (host & GF_BIT(GF_HF_UPTIME) && v->guest_now.boot_ns)
 		s->host[GF_HF_UPTIME] = (double)s->now_ns;
 	/* An image's clock never moves: nothing has stalled there. */

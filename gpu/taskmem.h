@@ -15,6 +15,7 @@
 #ifndef GPUFAS_TASKMEM_H
 #define GPUFAS_TASKMEM_H
 
+#include "gpu/pages.h"
 #include "gpu/walk.h"
 #include "gpufas/taskrec.h"
 
@@ -31,6 +32,12 @@ struct gf_task_ctx {
 	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
 	uint32_t starved; /* more were needed */
+	/* Of words that have been fetched (gpu/gather.h); in memory itself 0 and NULL. */
+	uint32_t gap;          /* bytes between one and the next */
+	const uint8_t *mm_at;  /* the address space's */
+	const int64_t *parts;  /* what CPUs have of its counters, summed; as far apart */
+	struct gf_pages *pages; /* instead of tlb: all lanes' own, of that pass */
+	uint32_t pass;
 };
 
 GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
@@ -43,22 +50,66 @@ GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
 	return 0;
 }
 
-/* Adds each CPU's part of counters at base[]: 0 or -1. */
+/* What has been fetched stands still. */
+GF_INLINE void gf_ctx_fence(const struct gf_task_ctx *c)
+{
+	if (!c->gap)
+		GF_LOAD_FENCE();
+}
+
+/* Memory that may lie outside the direct map. */
+GF_INLINE const uint8_t *gf_ctx_at(const struct gf_task_ctx *c, uint64_t va, uint32_t len)
+{
+	return c->pages ? gf_pages_at(c->pages, c->k, c->pass, va, len) : gf_tlb_at(c->k, c->tlb, va, len);
+}
+
+#define GF_PARTS_DEEP 4u /* CPUs whose parts are under way at a time */
+
+/* Adds each CPU's part of counters at base[]: 0 or -1. Most often the four lie side by side: then they are two or three words. */
 GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, int64_t *sum)
 {
-	int together = 1;
+	int together = 1, row = base[0] % 4 == 0;
 
-	for (uint32_t i = 1; i < GF_RSS_PARTS; i++)
+	for (uint32_t i = 1; i < GF_RSS_PARTS; i++) {
 		together &= base[i] - base[0] < 64;
-	for (uint32_t cpu = 0; cpu < c->cpus->n; cpu++) {
-		uint64_t va = base[0] + c->cpus->off[cpu];
-		const uint8_t *p = together ? gf_tlb_at(c->k, c->tlb, va, 4 + 64) : NULL;
+		row &= base[i] - base[0] == 4 * i;
+	}
+	for (uint32_t cpu = 0; cpu < c->cpus->n; cpu += GF_PARTS_DEEP) {
+		const uint8_t *p[GF_PARTS_DEEP];
+		uint64_t w[GF_PARTS_DEEP][3];
+		uint32_t n = GF_MIN(c->cpus->n - cpu, GF_PARTS_DEEP);
 
-		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
-			const uint8_t *q = p ? p + (base[i] - base[0]) : gf_tlb_at(c->k, c->tlb, base[i] + c->cpus->off[cpu], 4);
-			if (!q)
-				return -1;
-			sum[i] += (int32_t)gf_load(q, 4);
+		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++) {
+			uint64_t va = k < n ? base[0] + c->cpus->off[cpu + k] : 0;
+			p[k] = k < n && together && va % 4 == 0 ? gf_ctx_at(c, va, 4 + 64) : NULL;
+		}
+		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++) {
+			uint32_t odd = (uint32_t)((uintptr_t)p[k] & 4);
+
+			w[k][0] = w[k][1] = w[k][2] = 0;
+			if (!p[k] || !row || (uintptr_t)p[k] & 3)
+				continue;
+			w[k][0] = gf_load(p[k] - odd, 8);
+			w[k][1] = gf_load(p[k] - odd + 8, 8);
+			if (odd)
+				w[k][2] = gf_load(p[k] + 12, 4);
+		}
+		for (uint32_t k = 0; k < n; k++) {
+			uint32_t odd = (uint32_t)((uintptr_t)p[k] & 4) * 8;
+
+			if (p[k] && row && !((uintptr_t)p[k] & 3)) {
+				sum[0] += (int32_t)(w[k][0] >> odd);
+				sum[1] += (int32_t)(odd ? w[k][1] : w[k][0] >> 32);
+				sum[2] += (int32_t)(odd ? w[k][1] >> 32 : w[k][1]);
+				sum[3] += (int32_t)(odd ? w[k][2] : w[k][1] >> 32);
+				continue;
+			}
+			for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
+				const uint8_t *q = p[k] ? p[k] + (base[i] - base[0]) : gf_ctx_at(c, base[i] + c->cpus->off[cpu + k], 4);
+				if (!q)
+					return -1;
+				sum[i] += (int32_t)gf_load(q, 4);
+			}
 		}
 	}
 	return 0;
@@ -78,16 +129,19 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
 			word[i] = (int64_t)gf_load(p + o->rss[i], 8);
-		if (o->rss_kind == GF_RSS_PERCPU) {
+		if (c->parts) {
+			for (uint32_t i = 0; i < GF_RSS_PARTS && o->rss_kind == GF_RSS_PERCPU; i++)
+				sum[i] = c->parts[i * (c->gap / 8 + 1)];
+		} else if (o->rss_kind == GF_RSS_PERCPU) {
 			for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
 				base[i] = gf_load(p + o->rss_cpu[i], 8);
 				if (base[i] & 3 || !base[i])
 					return -1;
 			}
-			GF_LOAD_FENCE();
+			gf_ctx_fence(c);
 			if (gf_percpu_sum(c, base, sum))
 				return -1;
-			GF_LOAD_FENCE();
+			gf_ctx_fence(c);
 		}
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
 			same &= o->rss_kind != GF_RSS_PERCPU || (int64_t)gf_load(p + o->rss[i], 8) == word[i];
@@ -104,7 +158,7 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 GF_OUTLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
 {
 	const struct gf_layout_mm *o = &c->l->mm;
-	const uint8_t *p = gf_obj(c->k, mm, o->span);
+	const uint8_t *p = c->mm_at ? c->mm_at : gf_obj(c->k, mm, o->span);
 	int64_t v[GF_RSS_PARTS];
 
 	if (!p) {
@@ -158,7 +212,7 @@ GF_OUTLINE void gf_read_fds(struct gf_task_ctx *c, const uint8_t *holder, uint64
 			return;
 		n += gf_popcount(gf_load(p, 8));
 	}
-	GF_LOAD_FENCE();
+	gf_ctx_fence(c);
 	/* Given back meanwhile, or grown: what was counted may be anything. */
 	if (gf_load(holder + c->l->task.files, 8) != files || gf_kmem_load(c->k, files + o->fdt, 8, &again) || again != fdt)
 		return;

@@ -138,7 +138,7 @@ GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64
 
 		if (before & 1)
 			continue;
-		GF_LOAD_FENCE();
+		gf_ctx_fence(c);
 		z.run = gf_u64(sp, o->sum_sched);
 		z.utime = gf_u64(sp, o->utime);
 		z.stime = gf_u64(sp, o->stime);
@@ -152,7 +152,7 @@ GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64
 			continue;
 		r->prev_utime_ns = gf_u64(sp, o->prev_utime);
 		r->prev_stime_ns = gf_u64(sp, o->prev_stime);
-		GF_LOAD_FENCE();
+		gf_ctx_fence(c);
 		if (gf_u32(sp, o->stats_seq) != before)
 			continue;
 		*s = z;
@@ -173,31 +173,59 @@ GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64
 	return 0;
 }
 
-GF_INLINE void gf_read_identity(struct gf_task_ctx *c, uint64_t pid, const uint8_t *p, const uint8_t *sp, struct gf_task_rec *r)
+/* What objects that a process points to say of it. */
+struct gf_around {
+	int32_t ppid, pgrp, session;
+	uint32_t creds; /* how many of the next two are known */
+	uint32_t euid, egid;
+	int first;      /* of a pid namespace */
+	int lent;       /* its memory is its parent's, which waits for it */
+};
+
+GF_INLINE void gf_read_around(struct gf_task_ctx *c, uint64_t pid, const uint8_t *p, const uint8_t *sp, struct gf_around *a)
 {
 	const struct gf_layout_task *o = &c->l->task;
 	const struct gf_layout_signal *so = &c->l->signal;
 	const uint8_t *parent = gf_obj(c->k, gf_load(p + o->real_parent, 8), o->span);
 	uint64_t cred = gf_load(p + o->real_cred, 8), v;
-	uint32_t flags = gf_u32(p, o->flags), n;
+	uint32_t n = parent ? gf_u32(parent, o->tgid) : 0;
+
+	a->ppid = n <= GF_PID_LIMIT ? (int32_t)n : 0;
+	if (c->want & GF_REC_IDS) {
+		a->pgrp = gf_pid_nr(c, gf_load(sp + so->pgid, 8));
+		a->session = gf_pid_nr(c, gf_load(sp + so->sid, 8));
+	}
+	if (cred && !(cred & 7) && !gf_kmem_load(c->k, cred + c->l->files.cred_euid, 4, &v)) {
+		a->euid = (uint32_t)v;
+		a->creds = 1;
+		if (!gf_kmem_load(c->k, cred + c->l->files.cred_egid, 4, &v)) {
+			a->egid = (uint32_t)v;
+			a->creds = 2;
+		}
+	}
+	a->first = gf_pid_is_first(c, pid);
+	a->lent = c->want & GF_REC_PGTABLES && gf_u64(p, o->vfork_done) && parent && gf_u64(parent, o->mm) == gf_u64(p, o->mm);
+}
+
+GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a, const uint8_t *p, const uint8_t *sp, struct gf_task_rec *r)
+{
+	const struct gf_layout_task *o = &c->l->task;
+	const struct gf_layout_signal *so = &c->l->signal;
+	uint32_t flags = gf_u32(p, o->flags), comm = o->comm & 7;
 
 	r->start_ns = gf_u64(p, o->start_boottime);
 	r->pid = (int32_t)gf_u32(p, o->tgid);
-	n = parent ? gf_u32(parent, o->tgid) : 0;
-	r->ppid = n <= GF_PID_LIMIT ? (int32_t)n : 0;
+	r->ppid = a->ppid;
 	r->exec_tag = gf_u32(p, o->self_exec_id);
 	if (c->want & GF_REC_IDS) {
-		r->pgrp = gf_pid_nr(c, gf_load(sp + so->pgid, 8));
-		r->session = gf_pid_nr(c, gf_load(sp + so->sid, 8));
+		r->pgrp = a->pgrp;
+		r->session = a->session;
 		r->have |= GF_REC_IDS;
 	}
-	if (cred && !(cred & 7) && !gf_kmem_load(c->k, cred + c->l->files.cred_euid, 4, &v)) {
-		r->euid = (uint32_t)v;
-		if (!gf_kmem_load(c->k, cred + c->l->files.cred_egid, 4, &v)) {
-			r->egid = (uint32_t)v;
-			r->have |= GF_REC_UID;
-		}
-	}
+	r->euid = a->euid;
+	r->egid = a->egid;
+	if (a->creds == 2)
+		r->have |= GF_REC_UID;
 	r->threads = gf_u32(sp, so->nr_threads);
 	r->prio = (short)(gf_u32(p, o->prio) - 100u);
 	r->nice = (signed char)(gf_u32(p, o->static_prio) - 120u);
@@ -205,7 +233,7 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, uint64_t pid, const uint8
 	r->oom_adj = (short)gf_load(sp + so->oom_score_adj, 2);
 	r->state = gf_state_letter(gf_u32(p, o->state), gf_u32(p, o->exit_state));
 	for (uint32_t i = 0; i < sizeof r->comm; i++)
-		r->comm[i] = (char)gf_load(p + o->comm + i, 1);
+		r->comm[i] = (char)gf_load(p + (o->comm - comm) + comm + i + (comm + i) / 8 * c->gap, 1);
 	r->comm[sizeof r->comm - 1] = 0;
 	r->have |= GF_REC_STAT;
 	if (r->oom_adj >= -1000 && r->oom_adj <= 1000)
@@ -215,9 +243,9 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, uint64_t pid, const uint8
 	/* A leader that has left while its threads live on: a process all the same. */
 	if (!gf_u32(sp, so->live) || ((flags & GF_PF_EXITING) && r->threads <= 1))
 		r->flags |= GF_REC_EXITING;
-	if (gf_u32(sp, so->flags) & GF_SIGNAL_UNKILLABLE || gf_pid_is_first(c, pid))
+	if (gf_u32(sp, so->flags) & GF_SIGNAL_UNKILLABLE || a->first)
 		r->flags |= GF_REC_INIT;
-	if (c->want & GF_REC_PGTABLES && gf_u64(p, o->vfork_done) && parent && gf_u64(parent, o->mm) == gf_u64(p, o->mm))
+	if (a->lent)
 		r->flags |= GF_REC_OOM_SKIP;
 }
 
@@ -241,7 +269,7 @@ GF_INLINE void gf_read_memory(struct gf_task_ctx *c, const uint8_t *p, const str
 	}
 	if (c->want & all)
 		gf_read_mm(c, mm, r);
-	GF_LOAD_FENCE();
+	gf_ctx_fence(c);
 	/* It must be the task's own all the while. */
 	if (gf_u64(holder, o->mm) != mm) {
 		r->have &= ~all;
@@ -257,6 +285,16 @@ GF_INLINE int gf_task_is(const struct gf_layout_task *o, const uint8_t *p, uint6
 	       tgid && tgid <= GF_PID_LIMIT;
 }
 
+GF_INLINE void gf_read_files(struct gf_task_ctx *c, const uint8_t *holder, struct gf_task_rec *r)
+{
+	uint64_t files = gf_u64(holder, c->l->task.files);
+
+	if (files)
+		gf_read_fds(c, holder, files, r);
+	else if (r->flags & (GF_REC_EXITING | GF_REC_KTHREAD))
+		r->have |= GF_REC_FDS;
+}
+
 /* Reads what c->want asks for of the process that leads `task` and whose struct pid is `pid` (both of the
  * walk). OK: r is filled, r->have says with what, and r->flags whether it is torn. */
 GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, uint64_t task, struct gf_task_rec *r)
@@ -268,30 +306,28 @@ GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, ui
 	if (!p)
 		return GF_TASK_BAD;
 	for (uint32_t look = 0; look < 3; look++) {
-		uint64_t sig = gf_load(p + o->signal, 8), files;
+		uint64_t sig = gf_load(p + o->signal, 8);
 		uint32_t exec = gf_u32(p, o->self_exec_id), flags = gf_u32(p, o->flags);
 		const uint8_t *sp = gf_obj(c->k, sig, c->l->signal.span);
 		struct gf_threads s = { 0 };
 		struct gf_task_rec z = { 0 };
+		struct gf_around a = { 0 };
 
 		if (!gf_task_is(o, p, pid, task))
 			return GF_TASK_GONE;
 		if (!sp)
 			return GF_TASK_BAD;
-		GF_LOAD_FENCE();
-		gf_read_identity(c, pid, p, sp, &z);
+		gf_ctx_fence(c);
+		gf_read_around(c, pid, p, sp, &a);
+		gf_read_identity(c, &a, p, sp, &z);
 		if ((c->want & sums || (!gf_u64(p, o->mm) && z.threads > 1)) && !gf_threads_sum(c, p, sig, sp, &s, &z))
 			z.flags |= GF_REC_TORN;
 		gf_read_memory(c, p, &s, &z);
 		if (c->want & GF_REC_FDS) {
 			const uint8_t *holder = gf_u64(p, o->files) || !s.holder ? p : s.holder;
-			files = gf_u64(holder, o->files);
-			if (files)
-				gf_read_fds(c, holder, files, &z);
-			else if (z.flags & (GF_REC_EXITING | GF_REC_KTHREAD))
-				z.have |= GF_REC_FDS;
+			gf_read_files(c, holder, &z);
 		}
-		GF_LOAD_FENCE();
+		gf_ctx_fence(c);
 		*r = z;
 		if (!gf_task_is(o, p, pid, task))
 			return GF_TASK_GONE;

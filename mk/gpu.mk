@@ -9,7 +9,8 @@ GPU_BENCH_BIN := $(if $(NVCC),$(GPU_BENCH_SRC:%.cu=$(BUILD)/%))
 $(BUILD)/bench/gpu_%: bench/gpu_%.cu
 	$(call say,NVCC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $<
+	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $(filter %.cu %.c,$^)
+$(BUILD)/bench/gpu_sampler: bench/gpu_sampler_world.c bench/gpu_sampler_world.h $(wildcard gpu/*.h)
 
 # Tests that an emulated device passes here, on a real one: those that name GF_TEST_DEV.
 GPU_TEST_BIN := $(if $(and $(GPU),$(NVCC)),$(patsubst tests/unit/%.c,$(BUILD)/tests/gpu/%,$(shell grep -ls GF_TEST_DEV tests/unit/test_*.c)))

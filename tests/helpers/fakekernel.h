@@ -15,7 +15,9 @@
 
 #define FAKE_DIRECT 0xffff888000000000ull
 #define FAKE_VMALLOC 0xffffc90000000000ull /* one page table's worth, behind page tables */
+#ifndef FAKE_CPUS
 #define FAKE_CPUS 2u
+#endif
 
 struct fake {
 	uint8_t *ram;
@@ -336,8 +338,8 @@ static inline void fake_machine(struct fake *f)
 		w64(f, l->per_cpu_offset + 8 * c, FAKE_VMALLOC + c * 4096);
 	l->cpu_online = fake_alloc(f, 64);
 	l->cpu_possible = fake_alloc(f, 64);
-	w64(f, l->cpu_online, 3);
-	w64(f, l->cpu_possible, 3);
+	w64(f, l->cpu_online, (1u << FAKE_CPUS) - 1);
+	w64(f, l->cpu_possible, (1u << FAKE_CPUS) - 1);
 	l->clock = (struct gf_layout_clock){ .seq = fake_alloc(f, 64), .span = 64, .base = 0, .xtime_nsec = 8, .shift = 16, .offs_boot = 24 };
 	l->clock.timekeeper = fake_alloc(f, 64);
 	w32(f, l->clock.timekeeper + 16, 8);

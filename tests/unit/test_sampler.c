@@ -452,7 +452,7 @@ static void one_life(uint32_t cap, const struct gf_fieldset *fields, uint32_t ti
 {
 	struct life w;
 	struct bench b;
-	uint32_t seen = 0;
+	uint32_t seen = 0, fetched = 0;
 
 	life_init(&w, seed);
 	bench_init(&b, w.f, cap, fields);
@@ -476,8 +476,13 @@ static void one_life(uint32_t cap, const struct gf_fieldset *fields, uint32_t ti
 		}
 		assert_int_equal(tick(&b, !budget), 0);
 		seen += b.sim[0].s.live;
+		assert_int_equal(b.sim[2].v.fetched, b.sim[3].v.fetched);
+		fetched += b.sim[3].v.fetched;
 	}
 	assert_true(seen > ticks);
+	/* Most by words that were fetched together. */
+	if (!budget)
+		assert_true(fetched > seen / 3);
 	bench_done(&b);
 	fake_free(w.f);
 }

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A process's words, fetched by many lanes. A load from the target's memory is a request of its own for each line that a warp touches,
+ * and takes a microsecond: one lane a process spends forty of them one after the other. So the words that are wanted of a kind of
+ * object are listed once, in order; neighbouring lanes load neighbouring words of one object (those in one line are one request), and put
+ * them down by word: W[word][process]. What is read then reads W.
+ *
+ * A layout whose offsets lead into W (struct gf_gather, l) makes a process of W look like one in memory: the same code reads both
+ * (gpu/tasks.h). All its objects begin at the same place, &W[0][process].
+ *
+ * Who is fetched so. A process that had a row at the last pass, whose objects were all found in the direct map then: their addresses
+ * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Everyone else, and everyone of whom
+ * something below does not hold, is read by one lane as before (gf_lead_read).
+ *
+ * Why what is put together so is never torn. Let K be the look at the last pass at which addresses were kept, A the walk of this
+ * pass, G the fetch, S the second look; each is over before the next begins, and within each loads are in any order.
+ *   The task     A found the struct pid in the tree and this task behind it; at S it still has that struct pid, leads itself and has that
+ *                number. A task_struct is freed by RCU after it has lost its struct pid: all of G read one living task. Its start time in
+ *                G is the kept one: it is the process that has the row.
+ *   signal       A task keeps its signal_struct for life: G's word is the kept one.
+ *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K, G and S it is the same, and so is the exec count: there
+ *                was no exec between, so the address space was the task's all the while, and so were command and descriptors.
+ *   exit         PF_EXITING is set once, before anything is given back: it is the same in G and S.
+ *   cred, parent Replaced, never changed in place, and freed by RCU. G's word is the kept one: what was read there was the task's, or had been within
+ *                a grace period, as it is where one lane reads one after the other.
+ *   times        stats_seq at K, G and S is one even number: no thread has left its figures behind since K.
+ *   page counts  The words in G, the CPUs' parts after G, the words again in S: the same, or it is read again, as gf_read_rss does.
+ */
+#ifndef GPUFAS_GATHER_H
+#define GPUFAS_GATHER_H
+
+#include "gpu/tasks.h"
+#include "gpu/team.h"
+
+#define GF_GATHER_WORDS 80u
+#define GF_GATHER_AGAIN 20u
+#define GF_GATHER_DEEP  4u /* processes a lane fetches a word of at a time */
+
+enum gf_gather_of { GF_GO_TASK, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT, GF_GO_PID, GF_GO_PGRP, GF_GO_SESSION, GF_GO_COUNT };
+
+struct gf_gather {
+	uint64_t boot;         /* guest that it is for; 0: for none */
+	uint32_t want;
+	uint32_t step;         /* bytes from a process's word to its next */
+	uint32_t bad;          /* cannot be: everyone is read by one lane */
+	uint32_t made;         /* the pass at which this list was made: then nothing is kept yet */
+	uint32_t n, again;
+	uint32_t off[GF_GATHER_WORDS]; /* of a word in its object */
+	uint8_t of[GF_GATHER_WORDS];
+	uint32_t twice[GF_GATHER_AGAIN]; /* words that are looked at again */
+	uint64_t mask[GF_GATHER_AGAIN];  /* what of them must be the same */
+	uint32_t span[GF_GO_COUNT];
+	uint32_t pgrp, session, level, euid, egid;
+	struct gf_layout l;
+};
+
+/* By row. */
+struct gf_kept {
+	uint64_t *va[GF_GO_COUNT];  /* as the kernel has it */
+	uint64_t *at[GF_GO_COUNT];  /* mapped; 0: there is none */
+	uint64_t *start;
+	uint32_t *exec, *seq;
+	uint32_t *pass;             /* of which this is */
+};
+
+/* ---- the list --------------------------------------------------------------- */
+
+GF_INLINE uint32_t gf_gather_find(const struct gf_gather *g, uint32_t of, uint32_t off)
+{
+	uint32_t i = 0;
+
+	while (i < g->n && (g->of[i] < of || (g->of[i] == of && g->off[i] < off)))
+		i++;
+	return i;
+}
+
+GF_INLINE void gf_gather_add(struct gf_gather *g, uint32_t of, uint32_t off)
+{
+	uint32_t at = gf_gather_find(g, of, off);
+
+	if (at < g->n && g->of[at] == of && g->off[at] == off)
+		return;
+	if (g->n == GF_GATHER_WORDS) {
+		g->bad = 1;
+		return;
+	}
+	for (uint32_t i = g->n++; i > at; i--) {
+		g->of[i] = g->of[i - 1];
+		g->off[i] = g->off[i - 1];
+	}
+	g->of[at] = (uint8_t)of;
+	g->off[at] = off;
+	g->span[of] = GF_MAX(g->span[of], off + 8);
+}
+
+/* size bytes at off. to NULL: listed; otherwise where they are in W. */
+GF_OUTLINE void gf_gather_word(struct gf_gather *g, uint32_t of, uint32_t off, uint32_t size, uint32_t *to)
+{
+	if (off == GF_ABSENT) {
+		if (to)
+			*to = off;
+		return;
+	}
+	if (to) {
+		*to = gf_gather_find(g, of, off & ~7u) * g->step + (off & 7);
+		return;
+	}
+	if (off > 65536 || (size <= 8 && (off & 7) + size > 8))
+		g->bad = 1;
+	for (uint32_t at = off & ~7u; !g->bad && at < off + size; at += 8)
+		gf_gather_add(g, of, at);
+}
+
+/* Must be the same at the second look. */
+GF_OUTLINE void gf_gather_twice(struct gf_gather *g, uint32_t of, uint32_t off, uint64_t mask)
+{
+	uint32_t i = gf_gather_find(g, of, off & ~7u), k = 0;
+
+	if (off == GF_ABSENT || g->bad)
+		return;
+	mask <<= (off & 7) * 8;
+	while (k < g->again && g->twice[k] != i)
+		k++;
+	if (k == GF_GATHER_AGAIN) {
+		g->bad = 1;
+		return;
+	}
+	if (k == g->again) {
+		g->again++;
+		g->twice[k] = i;
+		g->mask[k] = 0;
+	}
+	g->mask[k] |= mask;
+}
+
+/* What gf_task_read reads of a process with one thread. put 0: listed; 1: g->l, which is o, and the like are made to lead into W. */
+GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, uint32_t want, int put)
+{
+	const uint32_t sums = want & (GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO);
+	const uint32_t counts = want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
+	const struct gf_layout_task *t = &o->task;
+	const struct gf_layout_signal *s = &o->signal;
+	const struct gf_layout_mm *m = &o->mm;
+
+#define TASK(x, size)   gf_gather_word(g, GF_GO_TASK, t->x, size, put ? &g->l.task.x : NULL)
+#define SIGNAL(x, size) gf_gather_word(g, GF_GO_SIGNAL, s->x, size, put ? &g->l.signal.x : NULL)
+#define MM(x, size)     gf_gather_word(g, GF_GO_MM, m->x, size, put ? &g->l.mm.x : NULL)
+	TASK(flags, 4); TASK(state, 4); TASK(exit_state, 4); TASK(prio, 4); TASK(static_prio, 4); TASK(policy, 4);
+	TASK(pid, 4); TASK(tgid, 4); TASK(real_parent, 8); TASK(group_leader, 8); TASK(thread_pid, 8);
+	TASK(mm, 8); TASK(signal, 8); TASK(real_cred, 8); TASK(start_boottime, 8); TASK(comm, 16); TASK(self_exec_id, 4);
+	SIGNAL(live, 4); SIGNAL(nr_threads, 4); SIGNAL(flags, 4); SIGNAL(oom_score_adj, 2); SIGNAL(stats_seq, 4);
+	if (want & GF_REC_PGTABLES)
+		TASK(vfork_done, 8);
+	if (want & GF_REC_IDS) {
+		SIGNAL(pgid, 8);
+		SIGNAL(sid, 8);
+		gf_gather_word(g, GF_GO_PGRP, o->pid.numbers + o->pid.upid_nr, 4, put ? &g->pgrp : NULL);
+		gf_gather_word(g, GF_GO_SESSION, o->pid.numbers + o->pid.upid_nr, 4, put ? &g->session : NULL);
+	}
+	if (sums) {
+		SIGNAL(sum_sched, 8); SIGNAL(utime, 8); SIGNAL(stime, 8);
+	}
+	if (want & GF_REC_CPU)
+		TASK(sum_exec, 8);
+	if (want & GF_REC_SPLIT) {
+		TASK(utime, 8); TASK(stime, 8); SIGNAL(prev_utime, 8); SIGNAL(prev_stime, 8);
+	}
+	if (want & GF_REC_FAULTS) {
+		TASK(min_flt, 8); TASK(maj_flt, 8); SIGNAL(min_flt, 8); SIGNAL(maj_flt, 8);
+	}
+	if (want & GF_REC_IO) {
+		TASK(read_bytes, 8); TASK(write_bytes, 8); SIGNAL(read_bytes, 8); SIGNAL(write_bytes, 8);
+	}
+	if (counts || want & GF_REC_VSZ)
+		MM(total_vm, 8);
+	if (counts) {
+		MM(pgtables, 8);
+		MM(flags, 8);
+		for (uint32_t i = 0; i < GF_RSS_PARTS && m->rss_kind != GF_RSS_NONE; i++) {
+			MM(rss[i], 8);
+			if (m->rss_kind == GF_RSS_PERCPU)
+				MM(rss_cpu[i], 8);
+		}
+	}
+	gf_gather_word(g, GF_GO_CRED, o->files.cred_euid, 4, put ? &g->euid : NULL);
+	gf_gather_word(g, GF_GO_CRED, o->files.cred_egid, 4, put ? &g->egid : NULL);
+	gf_gather_word(g, GF_GO_PID, o->pid.level, 4, put ? &g->level : NULL);
+#undef TASK
+#undef SIGNAL
+#undef MM
+}
+
+/* Leader: for what is wanted of a guest of this layout. room: processes that W has room for. */
+GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, uint64_t boot, uint32_t want, uint32_t room, uint32_t pass)
+{
+	const uint32_t sums = want & (GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO);
+	const uint32_t counts = want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
+	uint32_t *w;
+
+	g->boot = boot;
+	g->want = want;
+	g->made = pass;
+	g->step = room * 8;
+	g->n = g->again = 0;
+	g->bad = o->files.cred_euid == GF_ABSENT || o->files.cred_egid == GF_ABSENT;
+	for (uint32_t i = 0; i < GF_GO_COUNT; i++)
+		g->span[i] = 8;
+	g->l = *o;
+	gf_gather_list(g, o, want, 0);
+	/* What is not listed reads as 0, as what the kernel does not have. */
+	w = (uint32_t *)&g->l.task;
+	for (uint32_t i = 0; i < sizeof g->l.task / 4; i++)
+		w[i] = GF_ABSENT;
+	w = (uint32_t *)&g->l.signal;
+	for (uint32_t i = 0; i < sizeof g->l.signal / 4; i++)
+		w[i] = GF_ABSENT;
+	g->l.mm.total_vm = g->l.mm.pgtables = g->l.mm.flags = GF_ABSENT;
+	gf_gather_list(g, o, want, 1);
+	gf_gather_twice(g, GF_GO_TASK, o->task.thread_pid, ~0ull);
+	gf_gather_twice(g, GF_GO_TASK, o->task.group_leader, ~0ull);
+	gf_gather_twice(g, GF_GO_TASK, o->task.pid, 0xffffffffu);
+	gf_gather_twice(g, GF_GO_TASK, o->task.tgid, 0xffffffffu);
+	gf_gather_twice(g, GF_GO_TASK, o->task.mm, ~0ull);
+	gf_gather_twice(g, GF_GO_TASK, o->task.self_exec_id, 0xffffffffu);
+	gf_gather_twice(g, GF_GO_TASK, o->task.flags, GF_PF_EXITING);
+	if (sums)
+		gf_gather_twice(g, GF_GO_SIGNAL, o->signal.stats_seq, 0xffffffffu);
+	for (uint32_t i = 0; i < GF_RSS_PARTS && counts && o->mm.rss_kind == GF_RSS_PERCPU; i++)
+		gf_gather_twice(g, GF_GO_MM, o->mm.rss[i], ~0ull);
+}
+
+/* ---- addresses -------------------------------------------------------------- */
+
+/* Where an object that is fetched is mapped: aligned, in the direct map, whole. */
+GF_INLINE uint64_t gf_kept_at(const struct gf_kmem *k, uint64_t va, uint32_t span)
+{
+	if (!k->page_offset || va - k->page_offset >= k->direct_size)
+		return 0;
+	return (uint64_t)(uintptr_t)gf_obj(k, va, span);
+}
+
+/* A row's lane: where the process's objects are, for the next pass. */
+GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kept, const struct gf_kmem *k, const struct gf_layout *l, uint32_t row,
+			    uint64_t pid, uint64_t task, uint32_t pass)
+{
+	const uint8_t *p = (const uint8_t *)(uintptr_t)gf_kept_at(k, task, GF_MAX(l->task.span, g->span[GF_GO_TASK])), *sp;
+	uint64_t va[GF_GO_COUNT] = { 0 };
+	int ids = (g->want & GF_REC_IDS) != 0, whole = 1;
+
+	kept->pass[row] = 0;
+	if (!p || g->bad)
+		return;
+	va[GF_GO_TASK] = task;
+	va[GF_GO_PID] = pid;
+	va[GF_GO_SIGNAL] = gf_load(p + l->task.signal, 8);
+	va[GF_GO_MM] = gf_load(p + l->task.mm, 8);
+	va[GF_GO_CRED] = gf_load(p + l->task.real_cred, 8);
+	va[GF_GO_PARENT] = gf_load(p + l->task.real_parent, 8);
+	kept->start[row] = gf_load(p + l->task.start_boottime, 8);
+	kept->exec[row] = gf_u32(p, l->task.self_exec_id);
+	sp = (const uint8_t *)(uintptr_t)gf_kept_at(k, va[GF_GO_SIGNAL], GF_MAX(l->signal.span, g->span[GF_GO_SIGNAL]));
+	if (!sp)
+		return;
+	kept->seq[row] = gf_u32(sp, l->signal.stats_seq);
+	if (ids) {
+		va[GF_GO_PGRP] = gf_load(sp + l->signal.pgid, 8);
+		va[GF_GO_SESSION] = gf_load(sp + l->signal.sid, 8);
+	}
+	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
+		uint32_t span = GF_MAX(g->span[i], i == GF_GO_TASK || i == GF_GO_PARENT ? l->task.span : i == GF_GO_SIGNAL ? l->signal.span :
+					i == GF_GO_MM ? l->mm.span : i == GF_GO_CRED ? 8u : l->pid.span);
+		uint64_t at = va[i] ? gf_kept_at(k, va[i], span) : 0;
+
+		/* Without memory, group or session there may well be a process. */
+		whole &= at || (!va[i] && (i == GF_GO_MM || i == GF_GO_PGRP || i == GF_GO_SESSION));
+		kept->va[i][row] = va[i];
+		kept->at[i][row] = at;
+	}
+	if (whole)
+		kept->pass[row] = pass;
+}
+
+/* ---- a process out of W ----------------------------------------------------- */
+
+GF_INLINE int32_t gf_gather_nr(const uint8_t *p, uint32_t off)
+{
+	uint32_t nr = gf_u32(p, off);
+
+	return nr <= GF_PID_LIMIT ? (int32_t)nr : 0;
+}
+
+/*
+ * The record of the process whose words are at p, read as gf_task_read reads it. s: a context whose layout is g's; c: one for memory itself
+ * (other threads, descriptors). parent: the parent's words, or NULL. many: whether a process with several threads is read here. 0, or -1: it
+ * must be read by one lane.
+ */
+GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *kept, struct gf_task_ctx *s, struct gf_task_ctx *c, const uint8_t *p,
+			      const uint8_t *parent, uint32_t row, uint64_t pid, uint64_t task, int many, struct gf_task_rec *r)
+{
+	const uint32_t sums = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
+	const struct gf_layout_task *o = &g->l.task;
+	const uint8_t *mem = (const uint8_t *)(uintptr_t)kept->at[GF_GO_TASK][row];
+	uint64_t sig = gf_load(p + o->signal, 8), mm = gf_load(p + o->mm, 8);
+	uint32_t exec = gf_u32(p, o->self_exec_id), threads = gf_u32(p, g->l.signal.nr_threads);
+	struct gf_threads t = { 0 };
+	struct gf_task_rec z = { 0 };
+	struct gf_around a = { 0 };
+
+	if (sig != kept->va[GF_GO_SIGNAL][row] || mm != kept->va[GF_GO_MM][row] || exec != kept->exec[row] ||
+	    gf_load(p + o->real_cred, 8) != kept->va[GF_GO_CRED][row] || gf_load(p + o->real_parent, 8) != kept->va[GF_GO_PARENT][row] ||
+	    gf_load(p + o->start_boottime, 8) != kept->start[row] || !gf_task_is(o, p, pid, task))
+		return -1;
+	/* Parent and child in one address space, and a leader that has left its threads behind: rare. */
+	if (gf_u64(p, o->vfork_done) || (!mm && threads > 1))
+		return -1;
+	/* These wait for memory: not here, where others would wait for them. */
+	if (!many && (c->want & GF_REC_FDS || (c->want & sums && threads > 1) || gf_u32(p, g->level)))
+		return -1;
+	if (c->want & GF_REC_IDS) {
+		if (gf_load(p + g->l.signal.pgid, 8) != kept->va[GF_GO_PGRP][row] || gf_load(p + g->l.signal.sid, 8) != kept->va[GF_GO_SESSION][row])
+			return -1;
+		a.pgrp = kept->va[GF_GO_PGRP][row] ? gf_gather_nr(p, g->pgrp) : 0;
+		a.session = kept->va[GF_GO_SESSION][row] ? gf_gather_nr(p, g->session) : 0;
+	}
+	a.ppid = parent ? gf_gather_nr(parent, o->tgid) : gf_gather_nr((const uint8_t *)(uintptr_t)kept->at[GF_GO_PARENT][row], c->l->task.tgid);
+	a.creds = 2;
+	a.euid = gf_u32(p, g->euid);
+	a.egid = gf_u32(p, g->egid);
+	a.first = gf_u32(p, g->level) ? gf_pid_is_first(c, pid) : 0;
+	gf_read_identity(s, &a, p, p, &z);
+	if (c->want & sums) {
+		if (threads <= 1) {
+			if (gf_u32(p, g->l.signal.stats_seq) != kept->seq[row] || !gf_threads_sum(s, p, sig, p, &t, &z))
+				return -1;
+			t.holder = NULL;
+		} else if (!gf_threads_sum(c, mem, sig, (const uint8_t *)(uintptr_t)kept->at[GF_GO_SIGNAL][row], &t, &z)) {
+			return -1;
+		}
+	}
+	s->mm_at = p;
+	gf_read_memory(s, p, &t, &z);
+	if (c->want & GF_REC_FDS) {
+		const uint8_t *holder = gf_u64(mem, c->l->task.files) || !t.holder ? mem : t.holder;
+		gf_read_files(c, holder, &z);
+	}
+	if (z.flags & GF_REC_TORN || c->starved)
+		return -1;
+	/* What was read from memory itself was read after the second look. */
+	if (many) {
+		GF_LOAD_FENCE();
+		if (!gf_task_is(&c->l->task, mem, pid, task) || gf_u32(mem, c->l->task.self_exec_id) != exec)
+			return -1;
+	}
+	*r = z;
+	return 0;
+}
+
+#endif
