@@ -532,8 +532,8 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	uint64_t now = gf_gpu_clock(), period = g->period_ns, took;
 
 	if (at_once || !g->next_ns)
-		g->next_ns = now;
-	if (now < g->next_ns)
+		g->next_ns = g->wake_ns = now;
+	if (now < g->wake_ns)
 		return 0;
 	if (now - g->next_ns >= period) {
 		g->missed += (now - g->next_ns) / period;
@@ -542,7 +542,8 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	g->late += now - g->next_ns > period / 10;
 	gf_gpu_tick_guest(g, team, now);
 	took = gf_gpu_clock() - now;
-	g->next_ns = GF_MAX(g->next_ns + period, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
+	g->next_ns += period;
+	g->wake_ns = GF_MAX(g->next_ns, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
 	return 1;
 }
 
