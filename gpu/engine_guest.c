@@ -18,7 +18,7 @@
 #include <string.h>
 #include <syslog.h>
 
-#define IDLE_NS 20000000ull   /* between two looks while nothing is said */
+#define IDLE_NS 40000000ull   /* between two looks while nothing is said */
 #define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
 #define BUSY_FOR_NS 100000000ull
 #define LOOK_NS 50000000ull   /* between two looks at who the guest is */

@@ -572,11 +572,13 @@ def latency():
 
 
 def cost():
+    """Of watching: the policy shipped for guests, of which nothing comes true here."""
     seconds = 6 if args.short else 30
+    policy = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../policies/80-guests.policy")).read()
     with Crowd(("cost", "6.1", 1, 512)) as (g,):
         fill(g, 300)
         for period in ("100ms", "1ms") if args.engine == "gpu" else ("100ms",):
-            w = Watch([g], rules(10), period=period, mode="observe")
+            w = Watch([g], policy, period=period, mode="enforce")
             try:
                 time.sleep(4)
                 a, start = threads(w.pid()), time.time()
