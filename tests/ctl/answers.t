@@ -96,18 +96,19 @@ golden explain-unknown $ctl explain cpu-hgo
 printf '%s\n' '{"v":1,"event":{"seq":14,"time":"2026-11-23T05:42:00Z","sentence":"later"}}' '{"v":1,"lost":3}' >"$work/d/follow.jsonl"
 $ctl events -f -n 3 >"$work/out" 2>"$work/err" &
 f=$!
-for _ in $(seq 100); do grep -q lost "$work/err" && break; sleep 0.05; done
+until_ok grep -q lost "$work/err"
 is "-f: kept events, then new ones" "$(grep -o '#[0-9]*' "$work/out" | tr '\n' ' ')" "#11 #12 #13 #14 "
 has "-f: says what was lost" "$(cat "$work/err")" "3 events were lost"
 printf '%s\n' '{"v":1,"event":{"seq":15,"time":"2026-11-23T05:42:01Z","sentence":"after"}}' >"$work/d/follow.jsonl"
 touch "$work/d/drop"
-for _ in $(seq 100); do grep -q '#15' "$work/out" && break; sleep 0.05; done
+until_ok grep -q '#15' "$work/out"
 has "-f: connects again" "$(cat "$work/err")" "gpufasd is gone; retrying"
 is "-f: repeats nothing" "$(grep -c '#1[1-5]' "$work/out")" 5
 has "-f: asks for what it has not seen" "$(tail -1 "$work/d/log")" '"since_seq":14'
 printf '%s\n' '{"v":1,"ok":true,"data":{"pid":4343,"version":"0.1.0"}}' >"$work/d/ping.json"
 touch "$work/d/drop"
-for _ in $(seq 100); do [ "$(grep -c '#11' "$work/out")" = 2 ] && break; sleep 0.05; done
+twice() { [ "$(grep -c '#11' "$work/out")" = 2 ]; }
+until_ok twice
 is "-f: another daemon's numbers are new ones" "$(grep -c '#11' "$work/out")" 2
 kill $f
 plan

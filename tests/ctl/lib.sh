@@ -68,17 +68,26 @@ golden()
 	fi
 }
 
+# Waits until a command succeeds; a minute is for machines that stand still.
+until_ok()
+{
+	local _
+	for _ in $(seq 1200); do
+		"$@" && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
 # Starts a daemon that answers from a copy of data/ in $work/d, at $work/s.
 start_fake()
 {
 	mkdir -p "$work/d"
 	cp $here/data/*.json "$work/d/"
+	rm -f "$work/s" # the one of before says nothing of whether this one listens
 	"$BUILD/tests/helpers/fakesock" "$work/s" "$work/d" &
 	fake=$!
-	for _ in $(seq 100); do
-		[ -S "$work/s" ] && break
-		sleep 0.05
-	done
+	until_ok test -S "$work/s"
 	export GPUFAS_SOCKET=$work/s
 }
 

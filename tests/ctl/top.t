@@ -20,23 +20,24 @@ start()
 }
 screen() { $t capture-pane -p -t "$1"; }
 keys() { local s=$1; shift; $t send-keys -t "$s" "$@"; }
-# shows NAME SESSION PATTERN: the screen comes to hold the pattern (a glob) within 10 s
+# shows NAME SESSION PATTERN: the screen comes to hold the pattern (a glob)
+holds()
+{
+	s=$(screen "$1")
+	# shellcheck disable=SC2053
+	[[ $s == *$2* ]]
+}
 shows()
 {
 	local s=
-	for _ in $(seq 200); do
-		s=$(screen "$2")
-		# shellcheck disable=SC2053
-		[[ $s == *$3* ]] && { ok "$1"; return; }
-		sleep 0.05
-	done
+	until_ok holds "$2" "$3" && { ok "$1"; return; }
 	not_ok "$1"
 	echo "# lacks: $3"
 	sed 's/^/# /' <<<"$s"
 }
 # first COMM of the first task shown
 shows_first() { shows "$1" "$2" "THR*"$'\n'"*$3*"$'\n'"*"; }
-ended() { for _ in $(seq 200); do [ -s "$work/$1.rc" ] && break; sleep 0.05; done; cat "$work/$1.rc"; }
+ended() { until_ok test -s "$work/$1.rc"; cat "$work/$1.rc"; }
 
 start a 100 30 xterm-256color -d 0.2
 shows "the header" a "gpufas host by bpf  OBSERVING  every 100ms"
@@ -45,14 +46,15 @@ shows "a rule, how close, and what decides" a "low-memory             false   id
 shows "tasks, by CPU share at first" a "*Tasks (6, by CPU%)"
 line() { screen a | sed -n "$(($(screen a | grep -n ' PID USER' | cut -d: -f1) + 1))p"; }
 # the task on top comes to be $2
+first_is()
+{
+	l=$(line)
+	[[ $l == *" $1 "* ]]
+}
 top_is()
 {
 	local l=
-	for _ in $(seq 200); do
-		l=$(line)
-		[[ $l == *" $2 "* ]] && { ok "$1"; return; }
-		sleep 0.05
-	done
+	until_ok first_is "$2" && { ok "$1"; return; }
 	not_ok "$1"
 	sed 's/^/# /' <<<"$l"
 }
@@ -81,7 +83,8 @@ keys a Space
 
 $t resize-window -t a -x 80 -y 24
 shows "80x24: the state instead of truth and phase" a "RULE             STATE    CLOSENESS      FIRED    LAST"
-is "80x24: the last line is the keys" "$(screen a | tail -1 | grep -c 'q quit')" 1
+last_line() { screen a | tail -1 | grep -q 'q quit'; }
+until_ok last_line; is "80x24: the last line is the keys" $? 0
 $t resize-window -t a -x 40 -y 8
 shows "too small: says so" a "40x8, and 60x14 is needed."
 $t resize-window -t a -x 140 -y 40
@@ -99,7 +102,7 @@ keys a h; shows "keys work while the daemon stalls" a "What the columns of rules
 rm "$work/d/ps.stall"
 keys a q
 is "q: exit 0" "$(ended a)" 0
-for _ in $(seq 100); do [ -s "$work/a.after" ] && break; sleep 0.05; done
+until_ok test -s "$work/a.after"
 is "q: the terminal is as it was" "$(cat "$work/a.after")" "$(cat "$work/a.before")"
 is "q: nothing on stderr" "$(cat "$work/a.err")" ""
 
@@ -109,7 +112,7 @@ pid=$(pgrep -f "top -d 0.2" -u "$(id -u)" -P "$($t list-panes -t b -F '#{pane_pi
 # the shell in between may have become env, and env gpufasctl
 kill -TERM "${pid:-$($t list-panes -t b -F '#{pane_pid}')}"
 is "SIGTERM ends it as SIGTERM" "$(ended b)" 143
-for _ in $(seq 100); do [ -s "$work/b.after" ] && break; sleep 0.05; done
+until_ok test -s "$work/b.after"
 is "SIGTERM: the terminal is as it was" "$(cat "$work/b.after")" "$(cat "$work/b.before")"
 
 start c 80 24 dumb

@@ -25,6 +25,11 @@ has() { if [[ $2 == *"$3"* ]]; then ok "$1"; else not_ok "$1" "got: $2" "want in
 hasnt() { if [[ $2 != *"$3"* ]]; then ok "$1"; else not_ok "$1" "got: $2" "unwanted in it: $3"; fi; }
 # Waits until a command succeeds; a minute is for machines that stand still.
 until_ok() { for _ in $(seq ${GF_TRIES:-1200}); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
+# comes NAME WANT COMMAND...: what COMMAND prints comes to have WANT in it; it is in $got. What is logged and what is done is
+# to be asked for a moment later only: the reporter has a thread of its own.
+got=
+shows() { got=$("${@:2}"); [[ $got == *"$1"* ]]; }
+comes() { until_ok shows "${@:2}"; has "$1" "$got" "$2"; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 ask() { "$B/tests/helpers/sock" ask "$d/run/s" "$1"; }
 logged() { grep -q -- "$1" "$d/log"; }
@@ -47,12 +52,14 @@ start() { # daemon's options
 	until_ok ask '{"v":1,"cmd":"ping"}' || echo "# the daemon does not answer"
 }
 stop() { kill "$daemon"; wait "$daemon"; }
+# It has its name; or had it, and a rule has ended it already.
+named() { gone "$2" || grep -qx "$1" "/proc/$2/comm"; }
 # A process that sleeps under a name of its own; its pid in $sleeper.
 sleeper() { # name [command before]
 	[ -x "$d/$1" ] || cp "$(command -v sleep)" "$d/$1"
 	${2:-} "$d/$1" 300 &
 	sleeper=$!
 	pids+=("$sleeper")
-	until_ok grep -qx "$1" "/proc/$sleeper/comm"
+	until_ok named "$1" "$sleeper"
 }
 mkdir "$d/policy.d"

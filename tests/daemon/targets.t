@@ -48,7 +48,7 @@ until_ok gone "$victim"; is "the other acts" $? 0
 wait "$victim"; is "with its own policy" $? 143
 gone "$watched"; is "the first leaves alone what is the second's" $? 1
 until_ok logged "one: all: ${tag}v (pid $victim) gone"; is "and reports it" $? 0
-both=$(ask '{"v":1,"cmd":"events","last":1000}') second=$(ask '{"v":1,"cmd":"events","last":1000,"target":"two"}')
+until_ok shows '"target":"one","kind":"result"' ask '{"v":1,"cmd":"events","last":1000}'; both=$got second=$(ask '{"v":1,"cmd":"events","last":1000,"target":"two"}')
 has "events of all" "$both" '"target":"one","kind":"result"'
 hasnt "events of one are of that one" "$second" '"target":"one"'
 has "and all of that one" "$second" '"target":"two","kind":"action","rule":"mine"'
@@ -74,7 +74,7 @@ has "the second, too" "$(ask '{"v":1,"cmd":"rules","target":"two"}')" '"name":"f
 targets "- name: three"
 has "a new target waits for a restart" "$(ask '{"v":1,"cmd":"reload"}')" "changes of targets take effect only after a restart"
 targets; sed -i 's/mode: observe/mode: enforce/' "$d/gpufas.yaml"; ask '{"v":1,"cmd":"reload"}' >/dev/null
-has "a mode does not" "$(ask '{"v":1,"cmd":"events","last":3}')" "two: mode is enforce now"
+comes "a mode does not" "two: mode is enforce now" ask '{"v":1,"cmd":"events","last":3}'
 
 # ---- observe
 targets; ask '{"v":1,"cmd":"reload"}' >/dev/null
@@ -107,12 +107,12 @@ config "targets:
 "
 start
 t() { ask '{"v":1,"cmd":"status"}' | grep -o "{\"name\":\"$1\",\"kind.*" | sed 's/},{"name":.*//'; }
-has "a guest that is not there waits" "$(t away)" '"mode":"enforce","state":"waiting","release":""'
-has "and status says why" "$(t away)" "there is no QMP socket $d/no.qmp"
-has "so does one of a RAM file" "$(t file)" "$d/no.ram"
-has "an image without a kernel" "$(t zeros)" '"stale":true'
+comes "a guest that is not there waits" '"mode":"enforce","state":"waiting","release":""' t away
+comes "and status says why" "there is no QMP socket $d/no.qmp" t away
+comes "so does one of a RAM file" "$d/no.ram" t file
+comes "an image without a kernel" '"stale":true' t zeros
 has "is never acted on" "$(t zeros)" '"mode":"observe"'
-has "an image that is not there" "$(t core)" "$d/no.core: No such file"
+comes "an image that is not there" "$d/no.core: No such file" t core
 ticks() { t "$1" | grep -o '"ticks":[0-9]*'; }
 for k in here away core; do
 	before=$(ticks $k)

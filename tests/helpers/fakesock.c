@@ -126,7 +126,7 @@ int main(int argc, char **argv)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int s;
 
-	if (argc != 3 || strlen(argv[1]) >= sizeof a.sun_path) {
+	if (argc != 3 || strlen(argv[1]) >= sizeof a.sun_path - 1) {
 		fprintf(stderr, "usage: fakesock SOCKET DIR\n");
 		return 2;
 	}
@@ -134,9 +134,11 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGCHLD, SIG_IGN);
 	memcpy(a.sun_path, argv[1], strlen(argv[1]) + 1);
-	unlink(argv[1]);
+	/* Under its name it is to be seen only when it listens. */
+	strcat(a.sun_path, "+");
+	unlink(a.sun_path);
 	s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof a) || listen(s, 16)) {
+	if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof a) || listen(s, 16) || rename(a.sun_path, argv[1])) {
 		perror("fakesock");
 		return 1;
 	}

@@ -26,6 +26,7 @@ struct hog {
 	const char *comm;
 	uint64_t limit;   /* MiB, descriptors or children: what the hog's usage says */
 	uint64_t rate;    /* the same a second */
+	uint64_t leave;   /* memhog: KiB that it leaves to the others; 0: it does not look */
 	unsigned seconds; /* lifetime */
 	bool deaf;        /* ignores SIGTERM */
 };
@@ -44,14 +45,15 @@ static inline uint64_t hog_number(const char *what, const char *text, uint64_t m
 	return v;
 }
 
-/* Parses --comm --limit --rate --seconds --deaf into h (which holds the defaults),
+/* Parses --comm --limit --leave --rate --seconds --deaf into h (which holds the defaults),
  * sets the name, the alarm and the end with the parent. */
 static inline void hog_start(struct hog *h, int argc, char **argv, uint64_t max_limit)
 {
 	static const struct option opts[] = {
 		{ "comm", required_argument, NULL, 'c' },    { "limit", required_argument, NULL, 'l' },
 		{ "rate", required_argument, NULL, 'r' },    { "seconds", required_argument, NULL, 's' },
-		{ "deaf", no_argument, NULL, 'd' },          { NULL, 0, NULL, 0 },
+		{ "leave", required_argument, NULL, 'a' },   { "deaf", no_argument, NULL, 'd' },
+		{ NULL, 0, NULL, 0 },
 	};
 	pid_t parent = getppid();
 	int o;
@@ -62,6 +64,7 @@ static inline void hog_start(struct hog *h, int argc, char **argv, uint64_t max_
 		case 'l': h->limit = hog_number("--limit", optarg, max_limit); break;
 		case 'r': h->rate = hog_number("--rate", optarg, max_limit); break;
 		case 's': h->seconds = (unsigned)hog_number("--seconds", optarg, HOG_MAX_SECONDS); break;
+		case 'a': h->leave = hog_number("--leave", optarg, UINT32_MAX); break;
 		case 'd': h->deaf = true; break;
 		default: exit(2);
 		}

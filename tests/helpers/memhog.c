@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Takes memory, --rate MiB a second up to --limit MiB, and keeps it.
+ * Takes memory, --rate MiB a second up to --limit MiB, and keeps it. With --leave KIB it takes none while no more than that is
+ * available on the machine, and goes on when more is.
  */
 #include "tests/helpers/hog.h"
 
@@ -8,6 +9,21 @@
 
 #define MIB (1u << 20)
 #define STEPS_PER_S 20u
+
+/* What may be taken, of n bytes. */
+static size_t may(size_t n, uint64_t leave_kib)
+{
+	char line[128];
+	unsigned long long kib = 0;
+	FILE *f = leave_kib ? fopen("/proc/meminfo", "re") : NULL;
+
+	if (!f)
+		return n;
+	while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %llu", &kib) != 1)
+		;
+	fclose(f);
+	return kib <= leave_kib ? 0 : (kib - leave_kib) * 1024 < n ? (size_t)(kib - leave_kib) * 1024 : n;
+}
 
 int main(int argc, char **argv)
 {
@@ -31,7 +47,7 @@ int main(int argc, char **argv)
 		step = 4096;
 	printf("ready %d\n", getpid());
 	while (have < size) {
-		size_t n = size - have < step ? size - have : step;
+		size_t n = may(size - have < step ? size - have : step, h.leave);
 		memset(p + have, 0x5a, n);
 		have += n;
 		hog_sleep_ns(1000000000u / STEPS_PER_S);

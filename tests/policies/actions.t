@@ -34,8 +34,8 @@ skip_rest() { while [ $n -lt $plan ]; do n=$((n + 1)); echo "ok $n - not tried #
 [ "$(id -u)" -eq 0 ] || skip_rest "needs root: hogs of another user are signalled"
 command -v setpriv >/dev/null 2>&1 || skip_rest "there is no setpriv"
 
-wait_for() { # wait_for COMMAND...: up to 20 s
-	for _ in $(seq 200); do
+wait_for() { # wait_for COMMAND...: up to a minute
+	for _ in $(seq 600); do
 		"$@" && return 0
 		sleep 0.1
 	done

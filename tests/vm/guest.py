@@ -78,6 +78,13 @@ class GuestError(Exception):
     pass
 
 
+# What comes is waited for. These are for machines that stand still: on a busy one a guest may not run for many seconds.
+SOON = 60.0
+LATE = 240.0
+STATES = dict.fromkeys(("sleep", "poll", "futex", "block", "ignore", "traced", "mem", "sleepers"), "S") | {
+    "vfork": "D", "stopped": "T", "zombie": "Z", "spin": "R", "nice": "R"}
+
+
 class Guest:
     """Boots; `ram` is its RAM file, `qmp` its monitor's socket."""
 
@@ -109,7 +116,7 @@ class Guest:
             raise
 
     def connect(self):
-        end = time.time() + 120
+        end = time.time() + LATE
         while time.time() < end and self.proc.poll() is None:
             try:
                 self.chan = socket.socket(socket.AF_UNIX)
@@ -118,7 +125,7 @@ class Guest:
             except OSError:
                 self.chan.close()
                 time.sleep(0.05)
-        if not self.want(r"^ready$", 120):
+        if not self.want(r"^ready$", LATE):
             raise GuestError("the guest did not come up: " + self.last_words())
 
     def last_words(self):
@@ -139,7 +146,7 @@ class Guest:
         *lines, self.buf = self.buf.split(b"\n")
         self.log += [l.decode(errors="replace").rstrip("\r") for l in lines]
 
-    def want(self, regex, wait=5.0):
+    def want(self, regex, wait=SOON):
         """The first line that matches, taken out of what was said; None when the time is up."""
         end = time.time() + wait
         while True:
@@ -158,7 +165,7 @@ class Guest:
         self.pump(0)
         self.log = [l for l in self.log if not re.match(r"(sig|killed|exited|stopped|continued|cont|eagain) %d " % pid, l)]
 
-    def ask(self, line, wait=30.0):
+    def ask(self, line, wait=LATE):
         """A command; (the lines of its answer, its numbers)."""
         self.chan.sendall(line.encode() + b"\n")
         end = time.time() + wait
@@ -173,7 +180,7 @@ class Guest:
 
     def spawn(self, kind, cgroup=""):
         self.chan.sendall(("spawn %s %s" % (kind, cgroup)).strip().encode() + b"\n")
-        m = self.want(r"^pid (-?\d+)$", 30)
+        m = self.want(r"^pid (-?\d+)$", LATE)
         if not m or int(m[1]) < 0:
             raise GuestError("cannot spawn %s: %s" % (kind, self.last_words()))
         return int(m[1])
@@ -181,7 +188,7 @@ class Guest:
     def kill(self, pid, sig=9):
         return self.ask("kill %d %d" % (pid, sig))[1][0]
 
-    def gone(self, pid, sig=None, wait=10.0):
+    def gone(self, pid, sig=None, wait=SOON):
         return self.want(r"^(killed|exited) %d %s$" % (pid, r"\d+" if sig is None else sig), wait)
 
     def clean(self, pid):
@@ -196,10 +203,29 @@ class Guest:
     def write(self, path, text):
         return self.ask("write %s %s" % (path, text))[1][0]
 
-    def table(self):
+    def settled(self, kind, cgroup=""):
+        """Spawns, and waits until the guest's own /proc says that the process has become what it is to be."""
+        pid = self.spawn(kind, cgroup)
+        base, _, n = kind.removeprefix("h-").partition(":")
+        if base == "fifo":  # nothing that the guest says would come while it runs
+            time.sleep(0.3)
+            return pid
+        if base == "sleepers" and not self.want(r"^ready %d " % pid, LATE):
+            raise GuestError("%s are not all there" % kind)
+        end = time.time() + LATE
+        while time.time() < end:
+            r = self.table(pid).get(pid, {})
+            if (r.get("comm") == "t-" + base and r["state"] in STATES.get(base, "RSD") and
+                    (base not in ("spin", "nice", "sleep", "block", "ignore", "traced") or r["threads"] == int(n or 1)) and
+                    (base not in ("mem", "pages") or r["rss"] >= int(n) << 20)):
+                return pid
+            time.sleep(0.02)
+        raise GuestError("%s has not become one: %s" % (kind, r))
+
+    def table(self, pid=""):
         """{pid: row} as the guest's own /proc has it."""
         t = {}
-        for l in self.ask("table")[0]:
+        for l in self.ask(("table %s" % pid).strip())[0]:
             pid, ppid, state, threads, start, utime, stime, rss, euid, comm = l.split(" ", 9)
             t[int(pid)] = dict(ppid=int(ppid), state=state, threads=int(threads), start=int(start), utime=int(utime), stime=int(stime),
                                rss=int(rss) * 4096, uid=int(euid), comm=comm)
@@ -228,7 +254,7 @@ class Guest:
             self.stop_acting()
         self.pseudo_as = taken, device
         if not self.pseudo:
-            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", "5000", *(["--taken"] if taken else []),
+            self.pseudo = subprocess.Popen([BUILD + "/tests/helpers/pseudo", "--wait", "60000", *(["--taken"] if taken else []),
                                             *(["--" + device] if device else []), "--kick-qtest",
                                             self.dir + "/qtest", self.ram, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pseudo.stdin.write("%d %s\n" % (pid, what))
@@ -261,13 +287,13 @@ class Guest:
             pass
 
 
-def ctl(*args, wait=60):
+def ctl(*args, wait=LATE):
     """gpufasctl; (exit status, what it printed, its complaints)."""
     p = subprocess.run([BUILD + "/gpufasctl", *args], capture_output=True, text=True, timeout=wait)
     return p.returncode, p.stdout, p.stderr
 
 
-def ctl_json(*args, wait=60):
+def ctl_json(*args, wait=LATE):
     rc, out, err = ctl("--json", *args, wait=wait)
     if rc:
         raise GuestError("gpufasctl %s: exit status %d: %s" % (" ".join(args), rc, err))

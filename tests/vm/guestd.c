@@ -4,11 +4,11 @@
  * command, so that tests outside can compare what they see with what the guest's own
  * kernel says. Static; shares no code with what is tested.
  *
- *   spawn KIND[:N] [CGROUP]   "pid P"; KIND below; N threads (mem: MiB; forks, sleepers: processes); h-KIND: every
- *                             signal has a handler
+ *   spawn KIND[:N] [CGROUP]   "pid P"; KIND below; N threads (mem, grow, pages: MiB; forks, sleepers: processes);
+ *                             h-KIND: every signal has a handler
  *   kill PID SIGNAL           "ok 0"
  *   reap 0|1                  whether the dead are waited for
- *   table                     "| pid ppid state threads start utime stime rss euid comm" a process, then "ok N"
+ *   table [PID]               "| pid ppid state threads start utime stime rss euid comm" a process, then "ok N"
  *   symbols                   "ok COUNT SUM": of /proc/kallsyms without modules (see fnv() and add_symbol())
  *   read PATH                 "| line"..., then "ok 0"
  *   write PATH TEXT           "ok 0" or "ok -errno"
@@ -17,7 +17,7 @@
  *   off                       switches the machine off
  *
  * Unasked: "sig PID N" (a handler ran), "killed P N", "exited P N", "stopped P N", "continued P 0", "cont P",
- * "eagain P" (fork was refused).
+ * "eagain P" (fork was refused), "ready P N" (sleepers: all are there).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -180,15 +180,63 @@ static void k_traced(int n)
 
 static void k_zombie(int n) { _exit(n); }
 
+static void touch_mib(void)
+{
+	char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p != MAP_FAILED)
+		memset(p, 1, 1 << 20);
+}
+
 static void k_mem(int mib)
 {
 	for (int i = 0; i < mib; i++) {
-		char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p != MAP_FAILED)
-			memset(p, 1, 1 << 20);
+		touch_mib();
 		usleep(5000);
 	}
 	doze(NULL);
+}
+
+static unsigned long available_percent(void)
+{
+	char line[128];
+	unsigned long total = 1, free = 0, v;
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "MemTotal: %lu", &v) == 1)
+			total = v;
+		if (sscanf(line, "MemAvailable: %lu", &v) == 1)
+			free = v;
+	}
+	if (f)
+		fclose(f);
+	return free * 100 / total;
+}
+
+/* As mem, but where a quarter of the machine's memory is left it goes on by 4 MiB a second: whoever watches has the time. */
+static void k_grow(int mib)
+{
+	for (int i = 0; i < mib; i++) {
+		touch_mib();
+		usleep(i % 4 || available_percent() > 25 ? 5000 : 1000000);
+	}
+	doze(NULL);
+}
+
+/* Has so many, and takes a page and gives it back, for ever. */
+static void k_pages(int mib)
+{
+	for (int i = 0; i < mib; i++)
+		touch_mib();
+	for (;;) {
+		char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p != MAP_FAILED) {
+			*p = 1;
+			munmap(p, 4096);
+		}
+		usleep(5000);
+	}
 }
 
 /* n at a time, which end at once; "eagain" when the kernel refuses. */
@@ -222,6 +270,7 @@ static void k_sleepers(int n)
 	for (int i = 1; i < n; i++)
 		if (!fork())
 			doze(NULL);
+	tell("ready", n);
 	doze(NULL);
 }
 
@@ -231,7 +280,7 @@ static const struct kind {
 } kinds[] = {
 	{ "spin", k_spin }, { "nice", k_nice }, { "fifo", k_fifo }, { "sleep", k_sleep }, { "poll", k_poll }, { "futex", k_futex },
 	{ "vfork", k_vfork }, { "stopped", k_stopped }, { "block", k_block }, { "ignore", k_ignore }, { "traced", k_traced },
-	{ "zombie", k_zombie }, { "mem", k_mem }, { "forks", k_forks }, { "bomb", k_bomb }, { "sleepers", k_sleepers },
+	{ "zombie", k_zombie }, { "mem", k_mem }, { "grow", k_grow }, { "pages", k_pages }, { "forks", k_forks }, { "bomb", k_bomb }, { "sleepers", k_sleepers },
 };
 
 static void child(char *mode, const char *cgroup)
@@ -308,7 +357,9 @@ static void table(void)
 	for (struct dirent *e; d && (e = readdir(d));)
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9') {
 			one_process(e->d_name);
-			n++;
+			/* Nothing is above guestd: of thousands it leaves time to the guest, or RCU's own threads starve. */
+			if (++n % 32 == 0)
+				usleep(2000);
 		}
 	closedir(d);
 	answer("ok %d\n", n);
@@ -401,6 +452,11 @@ static void command(char *line, int *reap)
 		answer("ok %d\n", kill(pid, sig) ? -errno : 0);
 	} else if (sscanf(line, "reap %d", reap) == 1) {
 		answer("ok 0\n");
+	} else if (sscanf(line, "table %d", &pid) == 1) {
+		char name[16];
+		snprintf(name, sizeof name, "%d", pid);
+		one_process(name);
+		answer("ok 1\n");
 	} else if (!strcmp(line, "table")) {
 		table();
 	} else if (!strcmp(line, "symbols")) {

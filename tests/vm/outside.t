@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 900
+# timeout: 1800
 #
 # Guests watched and acted on from outside (outside.py), on the kernels that Debian 12 ships, without acceleration.
 #   VM_MATRIX=full   every kernel with every number of CPUs, size and page table depth (make vm-matrix)

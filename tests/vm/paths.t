@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 300
+# timeout: 600
 #
 # Kernel paths in real kernels: what they lead to is what the guest's own /proc says,
 # for members of every kind (through pointers, in arrays, negative ones, single bits), and a path that
@@ -31,12 +31,12 @@ P
 
 look() { # look NAME META: a guest, and everything that is to be seen of it
 	local name=$1 out
-	timeout -k 2 200 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 \
+	timeout -k 2 280 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 \
 		-machine q35,memory-backend=ram0 -object memory-backend-memfd,id=ram0,size=512M,share=on \
 		-nodefaults -display none -no-reboot -serial "file:$d/console" -qmp "unix:$d/qmp,server=on,wait=off" \
 		-kernel "$V/$2/vmlinuz" -initrd "$d/initrd" -append "console=ttyS0 panic=-1 quiet" </dev/null >"$d/qemu" 2>&1 &
 	qemu=$!
-	for _ in $(seq 900); do
+	for _ in $(seq 2400); do
 		grep -q '^GUEST READY' "$d/console" 2>/dev/null && break
 		kill -0 "$qemu" 2>/dev/null || break
 		sleep 0.1

@@ -6,17 +6,19 @@ peer.py qmp SOCKET COMMAND [JSON]     one QMP command; prints what it returns
 peer.py hmp SOCKET LINE               one line for the human monitor
 peer.py sh SOCKET COMMAND [SECONDS]   a command for the shell on a serial port; prints what it prints
 peer.py wait SOCKET WORDS [SECONDS]   until the guest has said WORDS on a serial port
-Exit status 1 when there is no answer in time (20 s unless told).
+Exit status 1 when there is no answer in time: a minute unless told, and two for a shell that is not there yet.
 """
 import json
-import re
+import os
+import select
 import socket
 import sys
 import time
 
 what, path, words = sys.argv[1:4]
 more = sys.argv[4] if len(sys.argv) > 4 else None
-end = time.monotonic() + (float(more) if more and what in ("sh", "wait") else 20)
+wait = float(more) if more and what in ("sh", "wait") else 60
+end = time.monotonic() + wait
 
 
 def dial():
@@ -69,9 +71,31 @@ elif what == "hmp":
 elif what == "wait":
     until(dial(), words.encode())
 else:
+    # Only what is between two marks is the answer: around it are the echo of the line, what the kernel says, the banner of
+    # a shell that has just come up, and its prompt, which may be cut anywhere. The shell puts the marks together, so that
+    # the echo of the line is not taken for one; and nobody else's are the same.
+    def say(word):
+        return f"echo {word[:2]}''{word[2:]}"
+
+    here, begin, done = (f"{w}{os.getpid()}x" for w in ("HERE", "BEGIN", "DONE"))
+    end = time.monotonic() + 120
     s = dial()
-    # The mark is put together by the shell, so that the echo of the line is not taken for it.
-    s.sendall(f"\n{words}; echo END''OF''IT\n".encode())
-    text = until(s, b"ENDOFIT\r\n").decode(errors="replace")
-    text = re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", text)  # the shell asks the terminal where its cursor is
-    print(text[text.index("END''OF''IT") + 11 :].replace("\r", "").replace("ENDOFIT\n", "").strip())
+    text, again = b"", 0.0
+    while here.encode() + b"\r\n" not in text:
+        now = time.monotonic()
+        if now > end:
+            sys.stderr.write(text.decode(errors="replace"))
+            sys.exit(f"{path}: no shell answers")
+        if now > again:  # what is typed before the shell has the port may be lost
+            s.sendall(f"\n{say(here)}\n".encode())
+            again = now + 2
+        if select.select([s], [], [], 0.5)[0]:
+            got = s.recv(65536)
+            if not got:
+                sys.exit(f"{path}: closed")
+            text += got
+    end = time.monotonic() + wait
+    s.sendall(f"{say(begin)}; {words}; {say(done)}\n".encode())
+    text = until(s, begin.encode() + b"\r\n").partition(begin.encode() + b"\r\n")[2]
+    text = until(s, done.encode() + b"\r\n", text).partition(done.encode() + b"\r\n")[0]
+    print(text.decode(errors="replace").replace("\r", "").strip())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from guest import BUILD, Guest, GuestError, Tap, ctl, initrd
+from guest import BUILD, LATE, SOON, Guest, GuestError, Tap, ctl, initrd
 
 tap = Tap()
 
@@ -30,7 +30,7 @@ rule realtime "a real-time process leaves nothing to the others"
 rule hog "a process computes without end"
   if policy == "other" and cpu > 35% and rate(rss, 1s) < 1MiB/s for 2s
   then SIGTERM it
-  then after 1s SIGKILL
+  then after 5s SIGKILL
 
 rule bomb "processes make processes"
   if count(where comm == "t-bomb") > 60 until count(where comm == "t-bomb") < 1
@@ -59,7 +59,7 @@ class Daemon:
         # the emulated device in the place of a GPU: RESCUE_DAEMON="tests/gpufasd-emu --engine gpu"
         daemon = os.environ.get("RESCUE_DAEMON", "gpufasd").split()
         self.proc = subprocess.Popen([BUILD + "/" + daemon[0]] + daemon[1:] + ["-c", dir + "/gpufas.yaml"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        end = time.time() + 20
+        end = time.time() + LATE
         while time.time() < end and self.ctl("status")[0]:
             if self.proc.poll() is not None:
                 raise GuestError("gpufasd ended: " + self.tail())
@@ -78,7 +78,7 @@ class Daemon:
     def target(self, name):
         return next((t for t in self.json("status").get("targets", []) if t["name"] == name), {})
 
-    def until(self, what, wait=30):
+    def until(self, what, wait=SOON):
         end = time.time() + wait
         while time.time() < end:
             if what():
@@ -106,13 +106,13 @@ def results(d, pid):
     return [m for e in d.events(kind="result") for m in e.get("members", []) if m.get("pid") == pid]
 
 
-def rescued(d, g, name, culprit, innocent, rule, wait=30, sig=9):
+def rescued(d, g, name, culprit, innocent, rule, wait=LATE, sig=9):
     """The culprit is ended by the rule from outside; who stands beside it lives."""
     gone = g.gone(culprit, None, wait)
     tap.ok(gone and int(gone[0].split()[2]) == sig, "%s: ended from outside" % name, d.tail(2500) + "\n".join(e["sentence"] for e in d.events()[-12:]))
     living = [p for p in innocent if g.table().get(p, {}).get("state", "Z") in "ZX"]
     tap.ok(not living, "%s: the others live" % name, living)
-    d.until(lambda: any(m.get("exit_us") is not None for m in results(d, culprit)), 5)
+    d.until(lambda: any(m.get("exit_us") is not None for m in results(d, culprit)))
     r = [m for m in results(d, culprit) if m.get("exit_us") is not None]
     tap.ok(r, "%s: its end was seen in the guest's memory" % name, results(d, culprit))
     if r:
@@ -123,29 +123,28 @@ def rescued(d, g, name, culprit, innocent, rule, wait=30, sig=9):
 
 
 def troubles(d, g, cpus):
-    innocent = [g.spawn("sleep:4"), g.spawn("sleepers:3")]
-    time.sleep(1)
+    innocent = [g.settled("sleep:4"), g.settled("sleepers:3")]
     rescued(d, g, "CPU hog", g.spawn("spin"), innocent, "hog", sig=15)
     h = g.spawn("h-spin")  # which takes no notice of SIGTERM
     rescued(d, g, "CPU hog that ignores SIGTERM", h, innocent, "hog")
-    rescued(d, g, "memory hog", g.spawn("mem:600"), innocent, "memory")
+    rescued(d, g, "memory hog", g.spawn("grow:600"), innocent, "memory")
     # with throttling off, and one on every CPU: nobody in the guest runs any more, guestd's serial port included
     fifo = [g.spawn("fifo") for _ in range(cpus)]
     start = time.time()
     for p in fifo:
-        rescued(d, g, "real-time hog on every CPU", p, innocent, "realtime", 60)
+        rescued(d, g, "real-time hog on every CPU", p, innocent, "realtime")
     tap.note("real-time hogs: the guest answers again after %.1f s (1 s for `cpu`, 1 s hold)" % (time.time() - start))
     b = g.spawn("bomb:128")
-    gone = g.gone(b, 9, 30)
-    left = d.until(lambda: not [p for p, r in g.table().items() if r["comm"] == "t-bomb" and r["state"] not in "ZX"], 20)
+    gone = g.gone(b, 9, LATE)
+    left = d.until(lambda: not [p for p, r in g.table().items() if r["comm"] == "t-bomb" and r["state"] not in "ZX"])
     tap.ok(gone and left, "fork bomb: all of it is ended", d.tail(1500))
     living = [p for p in innocent if g.table().get(p, {}).get("state", "Z") in "ZX"]
     tap.ok(not living, "fork bomb: the others live", living)
     f = g.spawn("futex")
-    frozen = d.until(lambda: any(m.get("became") == "delivered" for e in d.events(kind="result", rule="many-maps") for m in e["members"]), 20)
+    frozen = d.until(lambda: any(m.get("became") == "delivered" for e in d.events(kind="result", rule="many-maps") for m in e["members"]))
     tap.ok(frozen, "a rule on kernel paths freezes, by what the guest's own BTF says", [e["sentence"] for e in d.events()[-8:]])
-    thawed = d.until(lambda: len([1 for e in d.events(kind="result", rule="many-maps") for m in e["members"] if m.get("became") == "delivered"]) >= 2, 20)
-    tap.ok(thawed and g.table().get(f, {}).get("state") == "S", "and thaws", g.table().get(f))
+    thawed = d.until(lambda: len([1 for e in d.events(kind="result", rule="many-maps") for m in e["members"] if m.get("became") == "delivered"]) >= 2)
+    tap.ok(thawed and d.until(lambda: g.table().get(f, {}).get("state") == "S"), "and thaws", g.table().get(f))
     for p in innocent + [f]:
         g.clean(p)
     t = g.trouble()
@@ -153,10 +152,9 @@ def troubles(d, g, cpus):
 
 
 def by_hand(d, g):
-    p = g.spawn("h-sleep")
-    time.sleep(0.2)
+    p = g.settled("h-sleep")
     rc, out, err = d.ctl("signal", "one", str(p), "USR1")
-    tap.ok(rc == 0 and g.want(r"^sig %d %d$" % (p, signal.SIGUSR1), 5), "gpufasctl signal one PID USR1 reaches a sleeper", out + err)
+    tap.ok(rc == 0 and g.want(r"^sig %d %d$" % (p, signal.SIGUSR1)), "gpufasctl signal one PID USR1 reaches a sleeper", out + err)
     rc, out, err = d.ctl("signal", "one", "1", "KILL")
     tap.ok(rc == 1 and "init" in (out + err).lower() or "pid 1" in out + err, "and refuses pid 1, and says so", out + err)
     rc, out, err = d.ctl("ps", "--target", "one")
@@ -177,23 +175,22 @@ def main():
         g.trouble()
         targets = "".join("  - {name: %s, kind: vm, qmp: %s/%s/qmp, kick: {qtest: %s/%s/qtest}}\n" % (n, dir, n, dir, n) for n in ("one", "two"))
         d = Daemon(dir, targets, POLICY)
-        up = d.until(lambda: d.target("one").get("tasks", 0) > 20, 20)
+        up = d.until(lambda: d.target("one").get("tasks", 0) > 20, LATE)
         tap.ok(up, "a guest is found and sampled", json.dumps(d.target("one")) + d.tail())
         t = d.target("two")
         tap.ok(t and not t.get("tasks"), "a guest that is not there does not keep the other from it, and status says so", t)
         troubles(d, g, cpus)
         by_hand(d, g)
         h = Guest(dir, "two", other, rd, 1, 512)
-        tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20, 30), "a guest that starts later is found", json.dumps(d.target("two")) + d.tail(1500))
+        tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20, LATE), "a guest that starts later is found", json.dumps(d.target("two")) + d.tail(1500))
         p = h.spawn("spin")
         rescued(d, h, "the other guest's CPU hog", p, [], "hog", sig=15)
         ticks = d.target("one")["ticks"]
         h.close()
-        tap.ok(d.until(lambda: d.target("two").get("stale") or not d.target("two").get("attached", True), 15), "a guest that ends is noticed", d.target("two"))
-        time.sleep(1)
-        tap.ok(d.target("one")["ticks"] > ticks and not d.target("one").get("stale"), "and the other is watched on", d.target("one"))
+        tap.ok(d.until(lambda: d.target("two").get("stale") or not d.target("two").get("attached", True)), "a guest that ends is noticed", d.target("two"))
+        tap.ok(d.until(lambda: d.target("one")["ticks"] > ticks) and not d.target("one").get("stale"), "and the other is watched on", d.target("one"))
         h = Guest(dir, "two", kernel, rd, 1, 512)
-        tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20 and not d.target("two").get("stale"), 30), "another kernel in its place is found again",
+        tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20 and not d.target("two").get("stale"), LATE), "another kernel in its place is found again",
                json.dumps(d.target("two")) + d.tail(1500))
         p = h.spawn("spin")
         rescued(d, h, "its CPU hog", p, [], "hog", sig=15)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 400
+# timeout: 900
 #
 # gpufasd beside guests in trouble (rescue.py).
 . tests/vm/lib.sh
