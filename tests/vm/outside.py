@@ -368,7 +368,7 @@ def as_device(g, n, store_only=False):
         hows["%s %s" % (d.get("road"), d.get("by"))] += 1
         if d.get("exit_us", "-1") != "-1":
             times[d["road"]].append(int(d["exit_us"]))
-        if not g.gone(p, None, 10):
+        if not g.gone(p):
             bad.append("round %d, %s, %s: %s" % (i, kind, how, d))
             g.clean(p)
         for o in others:
@@ -381,20 +381,18 @@ def as_device(g, n, store_only=False):
     tap.note("%s: %s" % (g.name, dict(hows)))
     bad = []
     for kind in ("h-spin", "h-spin:4", "h-sleep:4"):
-        p = g.spawn(kind)
-        time.sleep(0.2)
+        p = g.settled(kind)
         for s in (15, 10, 1, 40):
             d = g.act(p, s, taken=True, device="device")
-            if not delivered(d) or not g.want(r"^sig %d %d$" % (p, s), 5):
+            if not delivered(d) or not g.want(r"^sig %d %d$" % (p, s)):
                 bad.append("%s, %d: %s" % (kind, s, d))
         g.clean(p)
     for kind in ("spin:4", "sleep:4"):
-        p = g.spawn(kind)
-        time.sleep(0.2)
+        p = g.settled(kind)
         d = g.act(p, signal.SIGSTOP, device="device")
-        stopped = g.want(r"^stopped %d \d+$" % p, 5)
+        stopped = g.want(r"^stopped %d \d+$" % p)
         e = g.act(p, signal.SIGCONT, device="device")
-        if not (stopped and delivered(d) and g.want(r"^continued %d \d+$" % p, 5) and delivered(e)):
+        if not (stopped and delivered(d) and g.want(r"^continued %d \d+$" % p) and delivered(e)):
             bad.append("%s, STOP and CONT: %s %s" % (kind, d, e))
         f = g.act(p, "freeze", device="device")
         k = g.act(p, 9, device="device")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 400
+# timeout: 900
 #
 # rescue.py with an emulated GPU, which samples the guests and stores into them by itself.
 . tests/vm/lib.sh
