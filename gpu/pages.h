@@ -91,11 +91,16 @@ GF_INLINE void gf_pages_renew(struct gf_pages *t, const struct gf_kmem *mem, uin
 	}
 }
 
+GF_INLINE uint32_t gf_pages_home(uint64_t va)
+{
+	return (uint32_t)((va >> 12) * 0x9e3779b97f4a7c15ull >> 40) & (GF_PAGES - GF_PAGES_WAYS);
+}
+
 /* As gf_tlb_at. */
 GF_INLINE const uint8_t *gf_pages_at(struct gf_pages *t, const struct gf_kmem *k, uint32_t pass, uint64_t va, uint32_t len)
 {
 	uint64_t page = va & ~4095ull, at;
-	uint32_t home = (uint32_t)((va >> 12) * 0x9e3779b97f4a7c15ull >> 40) & (GF_PAGES - GF_PAGES_WAYS);
+	uint32_t home = gf_pages_home(va);
 	struct gf_gva a = { va };
 
 	if (!(va >> 63))
@@ -127,6 +132,29 @@ GF_INLINE const uint8_t *gf_pages_at(struct gf_pages *t, const struct gf_kmem *k
 		}
 	}
 	return (const uint8_t *)(uintptr_t)at + (va - page);
+}
+
+/* The first place at which a page is looked for, of several addresses at once: their loads do not wait for one another. NULL: it is to be looked for by
+ * gf_pages_at. n at most GF_PAGES_DEEP. */
+#define GF_PAGES_DEEP 4u
+GF_INLINE void gf_pages_peek(struct gf_pages *t, const struct gf_kmem *k, uint32_t pass, const uint64_t *va, uint32_t len, const uint8_t **ret)
+{
+	uint64_t page[GF_PAGES_DEEP], at[GF_PAGES_DEEP];
+
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_PAGES_DEEP; i++) {
+		page[i] = gf_shared_get(&t->page[gf_pages_home(va[i])]);
+		at[i] = gf_shared_get(&t->at[gf_pages_home(va[i])]);
+	}
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_PAGES_DEEP; i++) {
+		uint32_t in = (uint32_t)(va[i] & 4095);
+		int there = va[i] >> 63 && page[i] == va[i] - in && at[i] && in + len <= 4096 && va[i] - k->page_offset >= k->direct_size;
+
+		ret[i] = there ? (const uint8_t *)(uintptr_t)at[i] + in : NULL;
+		if (there)
+			gf_shared_stamp(&t->used[gf_pages_home(va[i])], pass);
+	}
 }
 
 #endif

@@ -137,6 +137,7 @@ struct gf_sampler {
 	uint32_t *lead_at;     /* a row: the leader that is kept there */
 	uint32_t *slow;        /* leaders of the batch that must wait for memory */
 	uint32_t slow_n, host_due;
+	uint32_t fresh_n, gone_n;
 	struct gf_textpool pool;
 	char *slot[GF_SF_COUNT]; /* rows' own room for strings */
 	char *text;            /* texts of GF_TEXT_MAX bytes */
@@ -696,13 +697,16 @@ GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t 
 		uint64_t *to_w = v->words + (size_t)k * stride + first;
 		uint64_t w[GF_GATHER_DEEP];
 
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
 			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
 			w[j] = row == GF_NONE ? 0 : at[row];
 		}
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
 			if (w[j])
 				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
 			to_w[j] = w[j];
 	}
@@ -746,13 +750,16 @@ GF_OUTLINE void gf_sampler_twice(struct gf_sampler *v, uint32_t from, uint32_t t
 		const uint64_t *at = v->kept.at[g->of[k]], *was = v->words + (size_t)k * stride + first;
 		uint64_t mask = g->mask[i % n], w[GF_GATHER_DEEP];
 
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
 			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
 			w[j] = row == GF_NONE ? 0 : at[row];
 		}
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
 			if (w[j])
 				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
 			if ((w[j] ^ was[j]) & mask)
 				gf_team_flag_set(&v->changed[first + j], 1);
@@ -812,12 +819,14 @@ GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum
 		gf_team_add(&v->starved, 1);
 	}
 	l->row = t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
-	if (l->row == GF_NONE)
+	if (l->row == GF_NONE) {
 		gf_team_add(&v->fresh[(i - from) / 32], 1u << (i - from) % 32);
-	else if (t->seen[l->row] == t->pass)
+		gf_team_add(&v->fresh_n, 1);
+	} else if (t->seen[l->row] == t->pass) {
 		l->row = GF_NONE; /* a second time in one pass: no tree has that */
-	else
+	} else {
 		gf_team_max(&v->claim[l->row], ~i);
+	}
 }
 
 /* Teams: who can be read out of what was fetched. The others are put on a list. */
@@ -1054,11 +1063,12 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 
 		if (v->team && !v->plain)
 			gf_sampler_fetch(v, from, to);
-		v->slow_n = 0;
+		v->slow_n = v->fresh_n = 0;
 		gf_sampler_call(v, GF_SJ_READ, from, to, 0);
 		if (v->slow_n)
 			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
-		gf_sampler_place(v, from, to);
+		if (v->fresh_n)
+			gf_sampler_place(v, from, to);
 		v->need = 0;
 		gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
 		if (v->need)
@@ -1095,6 +1105,7 @@ GF_INLINE void gf_sampler_unseen(struct gf_sampler *v, uint32_t lane, uint32_t l
 				gf_string_forget(v, i, f);
 		gf_row_clear(s, i);
 		gf_team_add(&v->gone[i / 32], 1u << i % 32);
+		gf_team_add(&v->gone_n, 1);
 	}
 	if (live)
 		gf_team_add(&v->live, live);
@@ -1106,9 +1117,9 @@ GF_OUTLINE void gf_sampler_commit(struct gf_sampler *v)
 {
 	struct gf_sample *s = v->s;
 
-	v->live = v->last = 0;
+	v->live = v->last = v->gone_n = 0;
 	gf_sampler_call(v, GF_SJ_UNSEEN, 0, 0, 0);
-	for (uint32_t w = 0; w < (s->rows + 31) / 32; w++) {
+	for (uint32_t w = 0; v->gone_n && w < (s->rows + 31) / 32; w++) {
 		uint32_t bits = v->gone[w];
 
 		if (!bits)

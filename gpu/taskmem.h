@@ -63,7 +63,7 @@ GF_INLINE const uint8_t *gf_ctx_at(const struct gf_task_ctx *c, uint64_t va, uin
 	return c->pages ? gf_pages_at(c->pages, c->k, c->pass, va, len) : gf_tlb_at(c->k, c->tlb, va, len);
 }
 
-#define GF_PARTS_DEEP 4u /* CPUs whose parts are under way at a time */
+#define GF_PARTS_DEEP GF_PAGES_DEEP /* CPUs whose parts are under way at a time */
 
 /* Adds each CPU's part of counters at base[]: 0 or -1. Most often the four lie side by side: then they are two or three words. */
 GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, int64_t *sum)
@@ -76,13 +76,23 @@ GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, i
 	}
 	for (uint32_t cpu = 0; cpu < c->cpus->n; cpu += GF_PARTS_DEEP) {
 		const uint8_t *p[GF_PARTS_DEEP];
-		uint64_t w[GF_PARTS_DEEP][3];
+		uint64_t va[GF_PARTS_DEEP], w[GF_PARTS_DEEP][3];
 		uint32_t n = GF_MIN(c->cpus->n - cpu, GF_PARTS_DEEP);
 
+		GF_UNROLL
 		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++) {
-			uint64_t va = k < n ? base[0] + c->cpus->off[cpu + k] : 0;
-			p[k] = k < n && together && va % 4 == 0 ? gf_ctx_at(c, va, 4 + 64) : NULL;
+			va[k] = k < n ? base[0] + c->cpus->off[cpu + k] : 0;
+			p[k] = NULL;
 		}
+		if (c->pages)
+			gf_pages_peek(c->pages, c->k, c->pass, va, 4 + 64, p);
+		GF_UNROLL
+		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++)
+			if (k >= n || !together || va[k] % 4)
+				p[k] = NULL;
+			else if (!p[k])
+				p[k] = gf_ctx_at(c, va[k], 4 + 64);
+		GF_UNROLL
 		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++) {
 			uint32_t odd = (uint32_t)((uintptr_t)p[k] & 4);
 
@@ -94,9 +104,12 @@ GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, i
 			if (odd)
 				w[k][2] = gf_load(p[k] + 12, 4);
 		}
-		for (uint32_t k = 0; k < n; k++) {
+		GF_UNROLL
+		for (uint32_t k = 0; k < GF_PARTS_DEEP; k++) {
 			uint32_t odd = (uint32_t)((uintptr_t)p[k] & 4) * 8;
 
+			if (k >= n)
+				continue;
 			if (p[k] && row && !((uintptr_t)p[k] & 3)) {
 				sum[0] += (int32_t)(w[k][0] >> odd);
 				sum[1] += (int32_t)(odd ? w[k][1] : w[k][0] >> 32);

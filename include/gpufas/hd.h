@@ -31,6 +31,13 @@
 #define GF_OUTLINE static __attribute__((unused))
 #endif
 
+/* Before a loop whose loads are to be under way together. */
+#if defined(__CUDACC__)
+#define GF_UNROLL _Pragma("unroll")
+#else
+#define GF_UNROLL
+#endif
+
 /* Numbers that need not be aligned. The memory of a dump lies in its file wherever that may be; only CPUs read it. */
 #if defined(__CUDACC__)
 typedef uint16_t gf_u16_any;
