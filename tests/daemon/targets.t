@@ -30,7 +30,8 @@ rm "$d/own/c.policy"
 
 start
 s=$(ask '{"v":1,"cmd":"status"}')
-has "status has both" "$s" '"name":"two","kind":"host","road":"proc","mode":"observe","period_ns":70000000,"policy":{"files":["'"$d/own/b.policy"'"]'
+has "status has both" "$s" '"name":"two","kind":"host","road":"proc","mode":"observe","period_ns":70000000,"engine":{"kind":"cpu"'
+has "and each one's policy" "$s" '"policy":{"files":["'"$d/own/b.policy"'"]'
 has "the daemon as a whole acts" "$s" '"mode":"enforce","period_ns":50000000,"engine"'
 has "rules of the first" "$(ask '{"v":1,"cmd":"rules"}')" '"target":"one","rules":[{"name":"all"'
 has "rules of the second" "$(ask '{"v":1,"cmd":"rules","target":"two"}')" '"target":"two","rules":[{"name":"mine"'

@@ -486,5 +486,6 @@ int main(void)
 	};
 
 	gf_dev_backend = &GF_TEST_DEV;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
