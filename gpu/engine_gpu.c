@@ -210,6 +210,7 @@ int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t tic
 	if (!rc) {
 		h->launches++;
 		h->persistent = !ticks;
+		h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC); /* it has been resting: it has that long for its first beat */
 	}
 	return rc;
 }
@@ -362,15 +363,24 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	struct gf_gpu_host *h = e->gpu;
 	struct gf_err err;
 
-	gf_gpu_tell(&h->in->stop, h->launches); /* should it come back to life it acts no more */
+	/* Should it come back to life, or be launched once more by a neighbour whose guest goes away just now, it acts no more. */
+	gf_gpu_tell(&h->in->stop, UINT64_MAX);
+	bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < LIFE_NS;
+	pthread_mutex_lock(&h->lock);
+	h->persistent = false;
+	if (h->own)
+		lives = lives && !gf_gpu_ended(h, LIFE_NS / 5, &err);
+	pthread_mutex_unlock(&h->lock);
+	if (h->own && lives) {
+		/* What it had to say before it ended. */
+		while (!gf_gpu_collect(e, h))
+			gf_engine_flush(e);
+		gf_engine_flush(e);
+		gf_gpu_pass_results(h);
+	}
 	gf_gpu_connect(h, false);
 	/* A guest's memory is let go of if nothing reaches it any more. */
 	if (h->own) {
-		bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < LIFE_NS;
-		pthread_mutex_lock(&h->lock);
-		lives = lives && !gf_gpu_ended(h, LIFE_NS / 5, &err);
-		h->persistent = false;
-		pthread_mutex_unlock(&h->lock);
 		gf_gpu_guest_gone(h, !lives);
 		gf_target_sample(e->target, NULL);
 	}
@@ -707,13 +717,18 @@ static void host_free(struct gf_gpu_host *h)
 	/* What a kernel that does not end can reach has to stay. */
 	if (h->run) {
 		int rc;
+		pthread_mutex_lock(&h->lock);
 		h->persistent = false;
-		gf_gpu_tell(&h->in->stop, h->launches);
+		gf_gpu_tell(&h->in->stop, UINT64_MAX);
 		rc = gf_gpu_ended(h, SEC_NS / 10, &err);
-		if (rc && rc != -EIO)
-			return;
-		if (rc)
+		if (rc == -EIO) {
 			h->ops->forget(h->run); /* a device that has failed runs nothing */
+			h->run = NULL;
+			rc = 0;
+		}
+		pthread_mutex_unlock(&h->lock);
+		if (rc)
+			return;
 	}
 	gf_gpu_guest_gone(h, false);
 	gf_gpu_guest_memory(NULL, h, NULL, NULL);

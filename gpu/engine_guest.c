@@ -355,14 +355,15 @@ static void figures(struct gf_engine *e, struct gf_gpu_host *h)
 
 static void clocks(struct gf_gpu_host *h, uint64_t now)
 {
-	uint64_t heart = gf_gpu_read(&h->out->heart), offset;
+	uint64_t heart = gf_gpu_read(&h->out->heart), offset, theirs;
 
 	if (heart == h->heart)
 		return;
 	h->heart = heart;
 	h->heart_ns = now;
 	/* Its clock was read before ours: the least difference is the nearest. It is made larger by and by, for clocks drift. */
-	offset = gf_engine_clock(CLOCK_MONOTONIC) - h->out->clock_ns;
+	theirs = gf_gpu_read(&h->out->clock_ns);
+	offset = gf_engine_clock(CLOCK_MONOTONIC) - theirs;
 	if (!h->in->clock_offset || (int64_t)(offset - h->in->clock_offset) < 0 || offset - h->in->clock_offset > SEC_NS)
 		h->in->clock_offset = offset;
 	else
@@ -385,6 +386,7 @@ static void views(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now)
 
 static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struct gf_err *err)
 {
+	uint64_t beaten;
 	int rc = 0;
 
 	/* The driver is asked only when there is no other sign of life. Who holds the lock is launching it, or makes all rest for a
@@ -392,13 +394,17 @@ static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struc
 	if (!h->persistent || h->heart_ns == now || pthread_mutex_trylock(&h->lock))
 		return 0;
 	rc = h->run ? h->ops->poll(h->run, err) : 1;
+	now = gf_engine_clock(CLOCK_MONOTONIC);
+	if (gf_gpu_read(&h->out->heart) != h->heart)
+		h->heart_ns = now;
+	beaten = h->heart_ns; /* a launch moves it, under the lock */
 	pthread_mutex_unlock(&h->lock);
 	if (rc < 0)
 		return rc;
 	if (rc)
 		return gf_err_set(err, EIO, "its kernel has ended by itself");
-	if (now - h->heart_ns > gf_gpu_patience(e))
-		return gf_err_set(err, ETIMEDOUT, "its heart has not beaten for %.1f s", (double)(now - h->heart_ns) / 1e9);
+	if (now - beaten > gf_gpu_patience(e))
+		return gf_err_set(err, ETIMEDOUT, "its heart has not beaten for %.1f s", (double)(now - beaten) / 1e9);
 	return 0;
 }
 
@@ -427,6 +433,9 @@ int gf_gpu_gather(struct gf_engine *e)
 	int rc = 0;
 
 	h->in->observe = e->in.observe;
+	/* Stopped, or another one: nothing is stored until look() has sorted it out. */
+	const struct gf_vm *vm = (const struct gf_vm *)(const void *)e->target;
+	h->in->paused = atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest);
 	if (e->in.gap)
 		gf_gpu_tell(&h->in->gap, ++h->gap);
 	e->in.gap = 0;

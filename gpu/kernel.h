@@ -424,6 +424,10 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 		struct gf_verdict *v = &g->tick_out.verdicts[i];
 		if (!v->pid || v->action == GF_ACT_LOG || v->action == GF_ACT_NOTIFY || v->action == GF_ACT_RUN)
 			continue;
+		/* Many threads take long to judge: the heart beats on, and who has been given up stops at once. */
+		gf_gpu_answer(&g->out->heart, ++g->heart);
+		if (gf_gpu_number(&g->in->stop) > g->launches + 1)
+			break;
 		if (gf_deliver_begin(g->deliverer, &dg, storable, v, host_ns) != GF_BEGUN_FULL)
 			v->flags |= GF_VERDICT_DONE_BY_ENGINE;
 	}
@@ -511,9 +515,10 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	else
 		gf_tick_run(&g->tick);
 	stale = rc || g->st->stale_told;
-	/* A host that has taken over meanwhile acts: not both. */
-	if (gf_gpu_number(&g->in->stop) > g->launches)
-		g->tick_out.verdicts_n = g->tick_out.events_n = 0;
+	/* Given up meanwhile: the host goes on from what was kept last, as if this tick had not been. One that is only to rest, or to end,
+	 * ends after its tick. */
+	if (gf_gpu_number(&g->in->stop) > g->launches + 1)
+		return;
 	gf_gpu_deliver(g, host_ns, paused);
 	gf_gpu_flush(g, team);
 	gf_gpu_tell_results(g);
