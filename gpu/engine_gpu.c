@@ -732,7 +732,12 @@ static void host_free(struct gf_gpu_host *h)
 	}
 	gf_gpu_guest_gone(h, false);
 	gf_gpu_guest_memory(NULL, h, NULL, NULL);
-	if (h->mirror)
+	/* Its image may be gone by now, and with it the sizes: one that was given up stays until the process ends. */
+	static struct gf_state *volatile given_up[GF_GPU_DEVICES] __attribute__((used));
+	static uint32_t given;
+	if (h->mirror && gf_gpu_read(&h->in->stop) == UINT64_MAX)
+		given_up[given++ % GF_GPU_DEVICES] = h->mirror;
+	else if (h->mirror)
 		gf_state_destroy(h->mirror);
 	h->ops->free(h->dev, h->block);
 	h->ops->free(h->dev, h->fixed);
