@@ -122,6 +122,33 @@ static size_t round64(size_t n)
 	return (n + 63) / 64 * 64;
 }
 
+/* A mirror's sizes are its image's. It has one of its own: a device that does not end keeps its mirror, while the
+ * daemon loads other policies and frees those that it had. */
+static int mirror_make(struct gf_gpu_host *h, const struct gf_image_header *img, uint32_t cap, struct gf_state **ret)
+{
+	struct gf_image_header *own = malloc(img->size);
+	int rc;
+
+	if (!own)
+		return -ENOMEM;
+	memcpy(own, img, img->size);
+	rc = gf_state_create_at(own, cap, &h->place, ret, NULL);
+	if (rc)
+		free(own);
+	return rc;
+}
+
+static void mirror_drop(struct gf_state *mirror)
+{
+	const struct gf_image_header *own;
+
+	if (!mirror)
+		return;
+	own = mirror->img;
+	gf_state_destroy(mirror);
+	free((void *)(uintptr_t)own);
+}
+
 static void next_drop(struct gf_gpu_next *n)
 {
 	if (!n)
@@ -130,7 +157,7 @@ static void next_drop(struct gf_gpu_next *n)
 		free(n);
 		return;
 	}
-	gf_state_destroy(n->mirror);
+	mirror_drop(n->mirror);
 	n->host->ops->free(n->host->dev, n->block);
 	n->host->ops->free(n->host->dev, n->guest);
 	free(n);
@@ -148,7 +175,7 @@ static int next_make(struct gf_gpu_host *h, const struct gf_image_header *img, u
 		return gf_err_set(err, ENOMEM, "out of memory for the new policy");
 	n->host = h;
 	n->img = img;
-	rc = gf_state_create_at(img, cap, &h->place, &n->mirror, err);
+	rc = mirror_make(h, img, cap, &n->mirror);
 	if (rc) {
 		free(n);
 		return gf_err_set(err, -rc, "the GPU has no memory for the state of %u rules over %u tasks", img->sec[GF_SEC_RULE].count, cap);
@@ -732,13 +759,7 @@ static void host_free(struct gf_gpu_host *h)
 	}
 	gf_gpu_guest_gone(h, false);
 	gf_gpu_guest_memory(NULL, h, NULL, NULL);
-	/* Its image may be gone by now, and with it the sizes: one that was given up stays until the process ends. */
-	static struct gf_state *volatile given_up[GF_GPU_DEVICES] __attribute__((used));
-	static uint32_t given;
-	if (h->mirror && gf_gpu_read(&h->in->stop) == UINT64_MAX)
-		given_up[given++ % GF_GPU_DEVICES] = h->mirror;
-	else if (h->mirror)
-		gf_state_destroy(h->mirror);
+	mirror_drop(h->mirror);
 	h->ops->free(h->dev, h->block);
 	h->ops->free(h->dev, h->fixed);
 	if (h->pinned)
