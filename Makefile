@@ -30,7 +30,7 @@ ifdef SAN
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 endif
-LDLIBS += -lyaml -ljansson -lbpf -lelf -lz -lm -lpthread
+LDLIBS += -lyaml -ljansson -lbpf -lelf -lz -lzstd -lm -lpthread
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$(2))')

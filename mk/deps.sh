@@ -38,6 +38,7 @@ build_group() {
 	header bpf/libbpf.h bpf libbpf-dev
 	header libelf.h elf libelf-dev
 	header zlib.h z zlib1g-dev
+	header zstd.h zstd libzstd-dev
 	header curses.h ncursesw libncurses-dev
 }
 cmocka_lines='#include <stdarg.h>
