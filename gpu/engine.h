@@ -46,6 +46,8 @@ struct gf_engine_opts {
 	int rt_priority;         /* SCHED_FIFO, 0: ordinary */
 	bool mlock;
 	uint32_t target_index;   /* goes into events */
+	bool views_always;       /* ticks by hand: rule views are made in each, all of them, whatever the clock says */
+	uint64_t *event_seq;     /* where events of this engine alone are counted; NULL: with all of the process */
 };
 
 /* What one rule looks like now, for status and top. */

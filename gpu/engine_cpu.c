@@ -130,13 +130,13 @@ static void publish_views(struct gf_engine *e, struct gf_tick *t, uint64_t now)
 	struct engine_views *v = &e->views;
 
 	if (!v->next) {
-		if (!views_wanted(e, now))
+		if (!e->opts.views_always && !views_wanted(e, now))
 			return;
 		e->views_at = now;
 	}
 	while (v->next < v->n) {
 		view_rule(t, v->next, &v->work[v->next]);
-		if (++v->next < v->n && gf_engine_clock(CLOCK_MONOTONIC) - now > e->opts.period_ns / VIEWS_SHARE)
+		if (++v->next < v->n && !e->opts.views_always && gf_engine_clock(CLOCK_MONOTONIC) - now > e->opts.period_ns / VIEWS_SHARE)
 			return;
 	}
 	v->next = 0;

@@ -278,7 +278,7 @@ static int make_buffers(struct gf_engine *e)
 	e->out.verdicts = calloc(ENGINE_ACTS, sizeof *e->out.verdicts);
 	e->out.events_cap = ENGINE_STAGED;
 	e->out.verdicts_cap = ENGINE_ACTS;
-	e->out.seq = gf_engine_seq_word();
+	e->out.seq = e->opts.event_seq ? e->opts.event_seq : gf_engine_seq_word();
 	if (!e->out.events || !e->out.verdicts || gf_ring_init(&e->events, ENGINE_EVENTS, sizeof(struct gf_event)) ||
 	    gf_ring_init(&e->verdicts, ENGINE_VERDICTS, sizeof(struct gf_verdict)))
 		return -ENOMEM;
