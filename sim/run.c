@@ -11,7 +11,7 @@
 #define BUDGET_NS 60000000000ull
 
 struct gf_run {
-	struct gf_source *src;
+	struct gf_feed *src;
 	struct gf_target *target;
 	struct gf_engine *engine;
 	struct gf_run_opts opts;
@@ -26,7 +26,7 @@ struct gf_run {
 
 static int make_engine(struct gf_run *run, const struct gf_image_header *img, struct gf_err *err)
 {
-	const struct gf_source_info *in = &run->src->info;
+	const struct gf_feed_info *in = &run->src->info;
 	struct gf_engine_opts o = {
 		.kind = GF_ENGINE_CPU, .period_ns = run->opts.period_ns, .observe = run->opts.observe,
 		.max_tasks = run->src->sample.cap, .budget_n = run->opts.budget_n,
@@ -42,7 +42,7 @@ static int make_engine(struct gf_run *run, const struct gf_image_header *img, st
 	return gf_engine_create(run->target, img, &o, &run->engine, err);
 }
 
-int gf_run_create(struct gf_source *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
+int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
 		  struct gf_err *err)
 {
 	struct gf_run *run = calloc(1, sizeof *run);
@@ -59,7 +59,7 @@ int gf_run_create(struct gf_source *src, const struct gf_image_header *img, cons
 	if (!rc)
 		rc = make_engine(run, img, err);
 	if (!rc)
-		rc = gf_source_rewind(src, opts->from_ns, err);
+		rc = gf_feed_rewind(src, opts->from_ns, err);
 	if (rc) {
 		gf_run_destroy(run);
 		return rc;

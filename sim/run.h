@@ -8,7 +8,7 @@
 #define GPUFAS_SIM_RUN_H
 
 #include "gpu/engine.h"
-#include "sim/source.h"
+#include "sim/feed.h"
 
 struct gf_run;
 
@@ -39,7 +39,7 @@ struct gf_run_tick {
 };
 
 /* src and img (verified) are borrowed. Rewinds the source. */
-int gf_run_create(struct gf_source *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
+int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
 		  struct gf_err *err);
 /* One tick. 0; -ENODATA: the end; -EBADMSG: the source is damaged from here on, err says where; other -errno. */
 int gf_run_step(struct gf_run *run, struct gf_run_tick *ret, struct gf_err *err);

@@ -2,7 +2,7 @@
  *
  * A source as a target. Nobody acts on it: what becomes of verdicts is the source's own affair (sim/model.c).
  */
-#include "sim/source.h"
+#include "sim/feed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 struct trace {
 	struct gf_target t;
-	struct gf_source *src;
+	struct gf_feed *src;
 	bool taken; /* the source's sample has not been handed over yet */
 	int rc;     /* of the source's next() for it */
 	struct gf_err err;
@@ -22,7 +22,7 @@ int gf_trace_next(struct gf_target *target, struct gf_err *err)
 	struct trace *t = (struct trace *)target;
 
 	t->err.text[0] = 0;
-	t->rc = gf_source_next(t->src, &t->err);
+	t->rc = gf_feed_next(t->src, &t->err);
 	t->taken = true;
 	if (t->rc && err)
 		*err = t->err;
@@ -47,7 +47,7 @@ static int trace_sample(struct gf_target *target, struct gf_err *err)
 static int trace_set_fields(struct gf_target *target, const struct gf_fieldset *f, struct gf_err *err)
 {
 	struct trace *t = (struct trace *)target;
-	int rc = gf_source_set_fields(t->src, f, err);
+	int rc = gf_feed_set_fields(t->src, f, err);
 
 	t->t.sample = t->src->sample;
 	return rc;
@@ -55,7 +55,7 @@ static int trace_set_fields(struct gf_target *target, const struct gf_fieldset *
 
 static int trace_set_paths(struct gf_target *target, const char *const *path, size_t n, struct gf_err *err)
 {
-	return gf_source_set_paths(((struct trace *)target)->src, path, n, err);
+	return gf_feed_set_paths(((struct trace *)target)->src, path, n, err);
 }
 
 static void trace_destroy(struct gf_target *target)
@@ -63,7 +63,7 @@ static void trace_destroy(struct gf_target *target)
 	free(target);
 }
 
-int gf_trace_create(struct gf_source *src, struct gf_target **ret, struct gf_err *err)
+int gf_trace_create(struct gf_feed *src, struct gf_target **ret, struct gf_err *err)
 {
 	static const struct gf_target_ops ops = {
 		.kind = "trace", .sample = trace_sample, .set_fields = trace_set_fields, .set_paths = trace_set_paths,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A source: something that yields samples one after the other, as they were taken, made up or worked out: a
+ * A feed is a source of samples: something that yields samples one after the other, as they were taken, made up or worked out: a
  * recording, the series of a policy test, another source seen through a model of what actions do. Nobody waits: the
  * next sample is there when it is asked for.
  *
@@ -10,8 +10,8 @@
  * over a recording gives each task the row that it had when it was recorded: of two tasks that rank alike the one with the
  * lower row is taken. seq changes with every sample. One thread.
  */
-#ifndef GPUFAS_SIM_SOURCE_H
-#define GPUFAS_SIM_SOURCE_H
+#ifndef GPUFAS_SIM_FEED_H
+#define GPUFAS_SIM_FEED_H
 
 #include <errno.h>
 #include <stdbool.h>
@@ -21,9 +21,9 @@
 #include "gpufas/err.h"
 #include "gpufas/sample.h"
 
-struct gf_source;
+struct gf_feed;
 
-struct gf_source_info {
+struct gf_feed_info {
 	char name[64];        /* of the target: what events and reports call it */
 	char host[64];        /* machine that it was recorded on, "" not known */
 	char origin[256];     /* what a person calls the source: a file's name */
@@ -40,50 +40,50 @@ struct gf_source_info {
 	uint64_t budget_window_ns;
 };
 
-struct gf_source_ops {
+struct gf_feed_ops {
 	/* The next sample, into src->sample. 0; -ENODATA: there are no more; -EAGAIN: sampling failed at this time (only now_ns
 	 * and seq of the sample hold, err says why), go on; -EBADMSG: damage, err says where and what, all
 	 * before it was good and nothing comes after it; other -errno. */
-	int (*next)(struct gf_source *src, struct gf_err *err);
+	int (*next)(struct gf_feed *src, struct gf_err *err);
 	/* Back: the next sample is the first one at or after from_ns by the target's boot time; 0: the very first. */
-	int (*rewind)(struct gf_source *src, uint64_t from_ns, struct gf_err *err);
+	int (*rewind)(struct gf_feed *src, uint64_t from_ns, struct gf_err *err);
 	/* Which fields are wanted from now on; allocates columns (gf_sample_set_fields), also of those that it lacks. Kernel paths
 	 * are those of set_paths(). */
-	int (*set_fields)(struct gf_source *src, const struct gf_fieldset *f, struct gf_err *err);
+	int (*set_fields)(struct gf_feed *src, const struct gf_fieldset *f, struct gf_err *err);
 	/* What the kernel paths in columns GF_TF_COUNT.. are; before set_fields. NULL: the source has none, they stay unknown. */
-	int (*set_paths)(struct gf_source *src, const char *const *path, size_t n, struct gf_err *err);
-	void (*destroy)(struct gf_source *src);
+	int (*set_paths)(struct gf_feed *src, const char *const *path, size_t n, struct gf_err *err);
+	void (*destroy)(struct gf_feed *src);
 };
 
 /* Every source begins with this. */
-struct gf_source {
-	const struct gf_source_ops *ops;
-	struct gf_source_info info;
+struct gf_feed {
+	const struct gf_feed_ops *ops;
+	struct gf_feed_info info;
 	struct gf_sample sample;
 	uint64_t wall_ns; /* CLOCK_REALTIME of the sample; 0: not known */
 };
 
-static inline int gf_source_next(struct gf_source *src, struct gf_err *err)
+static inline int gf_feed_next(struct gf_feed *src, struct gf_err *err)
 {
 	return src->ops->next(src, err);
 }
 
-static inline int gf_source_rewind(struct gf_source *src, uint64_t from_ns, struct gf_err *err)
+static inline int gf_feed_rewind(struct gf_feed *src, uint64_t from_ns, struct gf_err *err)
 {
 	return src->ops->rewind(src, from_ns, err);
 }
 
-static inline int gf_source_set_fields(struct gf_source *src, const struct gf_fieldset *f, struct gf_err *err)
+static inline int gf_feed_set_fields(struct gf_feed *src, const struct gf_fieldset *f, struct gf_err *err)
 {
 	return src->ops->set_fields(src, f, err);
 }
 
-static inline int gf_source_set_paths(struct gf_source *src, const char *const *path, size_t n, struct gf_err *err)
+static inline int gf_feed_set_paths(struct gf_feed *src, const char *const *path, size_t n, struct gf_err *err)
 {
 	return src->ops->set_paths ? src->ops->set_paths(src, path, n, err) : 0;
 }
 
-static inline void gf_source_destroy(struct gf_source *src)
+static inline void gf_feed_destroy(struct gf_feed *src)
 {
 	if (src)
 		src->ops->destroy(src);
@@ -92,7 +92,7 @@ static inline void gf_source_destroy(struct gf_source *src)
 struct gf_target;
 
 /* A target over a source, which it borrows: an engine ticks over it by hand. Its sample is the source's. */
-int gf_trace_create(struct gf_source *src, struct gf_target **ret, struct gf_err *err);
+int gf_trace_create(struct gf_feed *src, struct gf_target **ret, struct gf_err *err);
 /* Takes the source's next sample, which the target's next sample() hands over (by itself sample() takes it).
  * 0; -EAGAIN: sample() will fail with it, as it did when it was recorded; -ENODATA, -EBADMSG: no more. */
 int gf_trace_next(struct gf_target *t, struct gf_err *err);
