@@ -5,7 +5,7 @@ FUZZ_TIME ?= 30
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 FUZZ_FLAGS := -std=gnu11 -O1 -g -w -fno-omit-frame-pointer -fno-strict-aliasing -fsanitize=fuzzer-no-link,address,undefined \
-	-fno-sanitize-recover=undefined
+	-fno-sanitize-recover=undefined -DGF_CHOOSE_INLINE
 FUZZ_OBJ := $(patsubst $(BUILD)/obj/%,$(BUILD)/fuzz/obj/%,$(LIB_OBJ) $(DAEMON_LIB_OBJ))
 
 $(BUILD)/fuzz/obj/%.o: %.c | $(GENERATED)

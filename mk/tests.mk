@@ -20,7 +20,7 @@ $(BUILD)/tests/helpers/team_race: tests/unit/test_team.c tests/unit/lanes.c $(LI
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)if echo 'int main(void){return 0;}' | $(CC) -fsanitize=thread -x c -o $@ - 2>/dev/null; then \
-		$(CC) $(CPPFLAGS) $(filter-out -fsanitize%,$(CFLAGS)) -O1 -fsanitize=thread -o $@ $^ $(LDLIBS) -lcmocka; \
+		$(CC) $(CPPFLAGS) $(filter-out -fsanitize%,$(CFLAGS)) -O1 -DGF_CHOOSE_INLINE -fsanitize=thread -o $@ $^ $(LDLIBS) -lcmocka; \
 	else rm -f $@; echo '  team_race is not built: no ThreadSanitizer'; fi
 ifndef SAN
 build-tests: $(BUILD)/tests/helpers/team_race

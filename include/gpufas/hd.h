@@ -25,7 +25,12 @@
 #define GF_OUTLINE static __host__ __device__ __noinline__ __attribute__((unused))
 #else
 #define GF_HD
+/* Sanitizers' checks in all of it make one function out of a tick that compilers work on for minutes: there they choose. */
+#if defined(__SANITIZE_ADDRESS__) || defined(GF_CHOOSE_INLINE)
+#define GF_INLINE static inline __attribute__((unused))
+#else
 #define GF_INLINE static inline __attribute__((always_inline, unused))
+#endif
 #define GF_SELDOM GF_INLINE
 #define GF_RESTRICT restrict
 #define GF_OUTLINE static __attribute__((unused))

@@ -122,7 +122,12 @@ layout() { # NAME MACHINE MIB ARGS...
 	check "$name: the kernel is found" 240 "$attached"
 	sampled "$name: its processes are there"
 	watch_off
-	if "$B/gpufasctl" probe "$d/qmp" >"$d/probe" 2>&1 && grep -q "6\.1\." "$d/probe"; then
+	# Processes are there before the boot is over, and probe answers "no" until it is.
+	local end=$((SECONDS + 120)) rc
+	while "$B/gpufasctl" probe "$d/qmp" >"$d/probe" 2>&1; rc=$?; [ $rc = 1 ] && grep -q "still booting" "$d/probe" && [ $SECONDS -lt $end ]; do
+		sleep 0.5
+	done
+	if [ $rc = 0 ] && grep -q "6\.1\." "$d/probe"; then
 		ok "$name: gpufasctl probe finds it"
 	else
 		not_ok "$name: gpufasctl probe finds it"
