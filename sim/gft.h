@@ -104,4 +104,8 @@ int gft_reader_set_paths(struct gft_reader *r, const char *const *path, size_t n
 /* As found by next: the wall clock's offset of the sample last read. */
 int64_t gft_reader_wall_off(const struct gft_reader *r);
 
+/* A recording as a feed (sim/feed.h), with rows enough for all that is in it. As gft_reader_open. */
+struct gf_feed;
+int gft_feed_open(const char *path, struct gf_feed **ret, struct gf_err *err);
+
 #endif
