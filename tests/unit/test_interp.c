@@ -261,7 +261,7 @@ static double ref_aggregate(struct ref *r, uint32_t number, int kind, int maybe)
 	case GF_AGG_COUNT: return trues;
 	case GF_AGG_SUM: return sum;
 	case GF_AGG_ANY: return top == 1 ? (double)NAN : (double)(top / 2);
-	default: return lost ? NAN : best;
+	default: return lost ? NAN : best + 0.0; /* tick.h: zero of either sign is zero */
 	}
 }
 
@@ -321,7 +321,7 @@ static void ref_tick(struct ref *r, const struct gf_state *st, uint64_t seed)
 		if (pr[k].sink == GF_SINK_AGG) {
 			r->agg[to] = ref_aggregate(r, k, GF_SEC(struct gf_agg, r->img, GF_SEC_AGG)[to].kind,
 						   GF_SEC(struct gf_agg, r->img, GF_SEC_AGG)[to].maybe);
-			if (!same_bits(r->agg[to], st->agg[to]) && !(r->agg[to] == 0 && st->agg[to] == 0))
+			if (!same_bits(r->agg[to], st->agg[to]))
 				fail_msg("seed %llu tick %llu aggregate %u: %a, reference %a", (unsigned long long)seed,
 					 (unsigned long long)r->tick, to, st->agg[to], r->agg[to]);
 			continue;
