@@ -193,7 +193,12 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		struct gf_event_member m;
 		struct victim *w;
 		if (gf_vm_deliver_is_qmp(v)) {
-			gf_vm_deliver_qmp(a->vm, v, &m);
+			uint8_t why = a->o.last_resort ? a->o.last_resort(a->o.last_arg, v) : (uint8_t)GF_REF_NOT_ALLOWED;
+			if (why)
+				m = (struct gf_event_member){ .error = gf_delivery_errno(why), .exit_us = GF_NONE, .how = GF_HOW_QMP,
+							      .became = GF_BECAME_REFUSED, .why = why };
+			else
+				gf_vm_deliver_qmp(a->vm, v, &m);
 			report(a, v, &m);
 			continue;
 		}
