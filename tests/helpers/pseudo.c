@@ -160,7 +160,7 @@ static void device_end(void)
 /* Until all is known, or the time is up; ret_host: the host has taken it. What was stored first took so long. */
 static uint64_t device_deliver(const struct gf_verdict *v, struct gf_delivery *d, bool *ret_host)
 {
-	struct gf_deliver_guest g = { &device.plain, 1, 0 };
+	struct gf_deliver_guest g = { .p = &device.plain, .boot = 1 };
 	static struct gf_deliver_result r;
 	struct gf_deliver_entry *e = NULL;
 	uint64_t start = now(), stored;
