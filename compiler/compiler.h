@@ -13,6 +13,21 @@
 #include "compiler/source.h"
 #include "gpufas/bytecode.h"
 
+/* For coverage: a condition or a part of one, and a program of the image that gives its truth. */
+enum gf_probe_of { GF_PROBE_RULE, GF_PROBE_UNTIL, GF_PROBE_WHERE, GF_PROBE_CLASS };
+enum gf_probe_part { GF_PROBE_TERM, GF_PROBE_AND, GF_PROBE_OR };
+struct gf_probe {
+	struct gf_span span;
+	uint32_t prog;
+	uint32_t owner; /* number of the rule, or of the class statement, in the image */
+	uint32_t depth; /* of and/or around it */
+	uint8_t of, part;
+};
+struct gf_probes {
+	struct gf_probe *v; /* free() it */
+	size_t n, cap;
+};
+
 struct gf_compile_opts {
 	enum gf_target_kind target;
 	uint64_t period_ns;        /* for lints on holds shorter than a period; 0: 100 ms */
@@ -24,6 +39,7 @@ struct gf_compile_opts {
 	 * part of the path it is about. NULL: there is no kernel yet, and paths are taken as they are. */
 	int (*path)(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err);
 	void *path_arg;
+	struct gf_probes *probes; /* NULL: none are made */
 };
 
 /* Compiles files as one policy, in the order given. Whatever is wrong goes to

@@ -96,7 +96,7 @@ static int write_image(struct lower *l, struct gf_image_header **ret, size_t *re
 int gf_lower(const struct gf_sema *s, const struct gf_compile_opts *opts, struct gf_diags *diags,
 	     struct gf_image_header **ret, size_t *ret_size)
 {
-	struct lower l = { .sema = s, .diags = diags, .rule_hold = GF_NONE };
+	struct lower l = { .sema = s, .diags = diags, .rule_hold = GF_NONE, .probes = opts->probes };
 	l.period_ns = opts->period_ns ? opts->period_ns : 100000000;
 	int r = init(&l);
 	if (r == 0) {
@@ -106,6 +106,8 @@ int gf_lower(const struct gf_sema *s, const struct gf_compile_opts *opts, struct
 			lw_class(&l, &s->klass[i]);
 		for (uint32_t i = 0; i < s->rules; i++)
 			lw_rule(&l, &s->rule[i]);
+		if (l.probes)
+			lw_probes(&l);
 		l.out.fp = gf_hash_mix(l.out.fp, opts->target);
 		r = l.failed ? -EINVAL : write_image(&l, ret, ret_size);
 	}

@@ -25,6 +25,7 @@ struct lower {
 	bool failed;             /* said in diags */
 	uint32_t vcols, pcols;
 	uint32_t rule_hold;      /* hold of the rule at hand, or GF_NONE */
+	struct gf_probes *probes;
 };
 
 /* ---- programs (lower_expr.c) */
@@ -73,6 +74,7 @@ uint64_t lw_unique_fp(struct lower *l, uint64_t fp);
 
 void lw_class(struct lower *l, const struct gf_sema_class *c);
 void lw_rule(struct lower *l, const struct gf_sema_rule *r);
+void lw_probes(struct lower *l); /* lower_probe.c */
 uint32_t lw_line(struct lower *l, struct gf_span span);
 const char *lw_file(const struct lower *l, struct gf_span span);
 

@@ -26,6 +26,7 @@ enum gf_ctl_option {
 	GF_O_TARGET, GF_O_RAM, GF_O_STRICT, GF_O_PERIOD, GF_O_OUTPUT, GF_O_OPCODES, GF_O_WRITE, GF_O_CHECK, GF_O_MAN,
 	GF_O_SORT, GF_O_COLUMNS, GF_O_LAST, GF_O_FOLLOW, GF_O_RULE, GF_O_DELAY, GF_O_ONCE,
 	GF_O_LAYOUT, GF_O_FOR,
+	GF_O_RUN, GF_O_JUNIT, GF_O_COVERAGE, GF_O_FAIL_UNDER,
 	GF_O_COUNT
 };
 
@@ -110,6 +111,8 @@ int gf_cmd_explain(struct gf_ctl *ctl);
 int gf_cmd_top(struct gf_ctl *ctl);
 /* Memory without a daemon: cmd_dryrun.c. */
 int gf_cmd_dry_run(struct gf_ctl *ctl);
+/* Policies over made-up machines: cmd_test.c. */
+int gf_cmd_test(struct gf_ctl *ctl);
 /* About itself: ctl.c. */
 int gf_cmd_help(struct gf_ctl *ctl);
 int gf_cmd_version(struct gf_ctl *ctl);

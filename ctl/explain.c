@@ -180,6 +180,12 @@ static void add_counts(const json_t *c, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "%s", buf);
 }
 
+void gf_explain_choice(const json_t *e, struct gf_lines *out)
+{
+	add_ranks(json_object_get(e, "ranks"), out);
+	add_counts(json_object_get(e, "counts"), out);
+}
+
 /* "; store, delivered, 2 tries": how it went into a target's memory. */
 static const char *delivery(const json_t *o, char *buf, size_t n)
 {
@@ -245,8 +251,7 @@ void gf_explain_event(const json_t *e, struct gf_lines *out)
 		gf_lines_add(out, GF_LOOK_HEAD, "What the rule saw");
 		add_terms(json_object_get(e, "terms"), out);
 	}
-	add_ranks(json_object_get(e, "ranks"), out);
-	add_counts(json_object_get(e, "counts"), out);
+	gf_explain_choice(e, out);
 	add_members(json_object_get(e, "members"), out);
 }
 

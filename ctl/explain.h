@@ -13,6 +13,8 @@
 void gf_explain_event_line(const json_t *event, struct gf_lines *out);
 /* An event in full: sentence, terms, candidates, members. */
 void gf_explain_event(const json_t *event, struct gf_lines *out);
+/* A part of that: who could have been chosen, and who was. */
+void gf_explain_choice(const json_t *event, struct gf_lines *out);
 /* A rule view in full. events: an array of its last events, or NULL. */
 void gf_explain_rule(const json_t *rule, const json_t *events, struct gf_lines *out);
 /* Status data. rules: array of rule views, or NULL. */

@@ -371,6 +371,8 @@ const char *gf_show_time(const char *s, bool date, char *buf, size_t n)
 	return buf;
 }
 
+bool gf_show_user_numbers;
+
 const char *gf_show_user(double uid, char *buf, size_t n)
 {
 	/* A name service may be slow: ask once a user. Direct-mapped; a clash asks again. */
@@ -382,6 +384,10 @@ const char *gf_show_user(double uid, char *buf, size_t n)
 		return buf;
 	}
 	u = (uint32_t)uid;
+	if (gf_show_user_numbers) {
+		snprintf(buf, n, "%u", u);
+		return buf;
+	}
 	if (!seen[u % 256].name[0] || seen[u % 256].uid != u) {
 		struct passwd *pw = getpwuid(u);
 		seen[u % 256].uid = u;

@@ -57,6 +57,7 @@ const char *gf_show_window(double seconds, char *buf, size_t n);
 const char *gf_show_time(const char *rfc3339, bool date, char *buf, size_t n);
 /* A user's name, or the number. Remembers what it looked up. */
 const char *gf_show_user(double uid, char *buf, size_t n);
+extern bool gf_show_user_numbers; /* always the number: of a machine whose users are not this one's */
 /* Value of field `name` in object o (a row of `ps`) as text. Returns buf. */
 const char *gf_show_field(const json_t *o, const char *name, char *buf, size_t n);
 

@@ -143,6 +143,10 @@ int gf_engine_event_fd(struct gf_engine *e);
 size_t gf_engine_verdicts(struct gf_engine *e, struct gf_verdict *buf, size_t n);
 int gf_engine_verdict_fd(struct gf_engine *e);
 
+/* For replay, between two ticks by hand on the CPU: what a program that gives a truth gives now over all rows that could be acted
+ * on (of host scope: once), as bits 1 << enum gf_tri. */
+uint8_t gf_engine_truths(struct gf_engine *e, uint32_t prog);
+
 void gf_engine_stats(const struct gf_engine *e, struct gf_engine_stats *ret);
 
 /* Rule views, as published by a tick at most 500 ms ago; asking keeps them being

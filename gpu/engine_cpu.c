@@ -327,3 +327,24 @@ void gf_engine_release(struct gf_engine *e, const struct gf_adoption *plan, uint
 	}
 	gf_engine_flush(e);
 }
+
+uint8_t gf_engine_truths(struct gf_engine *e, uint32_t prog)
+{
+	const struct gf_sample *s = &e->target->sample;
+	uint8_t seen = 0;
+	struct gf_tick t;
+	struct gf_result res;
+
+	tick_setup(e, &t);
+	if (t.c.prog[prog].scope == GF_SCOPE_HOST) {
+		gf_run_one(&t.c, prog, 0, t.regs, &res);
+		return (uint8_t)(1u << res.p[0]);
+	}
+	for (uint32_t base = 0; base < gf_rows_up(s) && seen != 7; base += GF_WIDTH) {
+		GF_RUN_CHUNK(&t.c, prog, base, t.regs, &res);
+		for (uint32_t i = 0; i < GF_WIDTH && base + i < s->rows; i++)
+			if (gf_guard_row(s, base + i) == GF_WHY_CHOSEN)
+				seen = (uint8_t)(seen | 1u << res.p[i]);
+	}
+	return seen;
+}

@@ -45,7 +45,18 @@ bool gf_lex_is_unit(const char *s)
 	return false;
 }
 
-static const char *nearest_unit(const char *unit)
+bool gf_lex_unit(const char *s, enum gf_unit *ret, double *ret_factor)
+{
+	for (size_t i = 0; i < UNITS; i++)
+		if (!strcmp(s, units[i].name)) {
+			*ret = units[i].unit;
+			*ret_factor = units[i].factor;
+			return true;
+		}
+	return false;
+}
+
+const char *gf_lex_near_unit(const char *unit)
 {
 	for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
 		if (!strcmp(unit, habits[i][0]))
@@ -67,7 +78,7 @@ static void bad_unit(struct gf_parser *p, const char *digits, const char *unit, 
 		gf_parser_error(p, "E011", at, hint, "\"m\" may mean minutes or megabytes");
 		return;
 	}
-	const char *near = nearest_unit(unit);
+	const char *near = gf_lex_near_unit(unit);
 	if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%.40s%s\"?", digits, near);
 	else

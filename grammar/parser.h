@@ -58,6 +58,9 @@ struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n);
 /* Says of the whole text what no token can: bad UTF-8, NULs. */
 void gf_lex_check_bytes(struct gf_parser *p);
 bool gf_lex_is_unit(const char *s);
+/* What a unit stands for; false: it is none. The nearest one to what is none, or NULL. */
+bool gf_lex_unit(const char *s, enum gf_unit *ret, double *ret_factor);
+const char *gf_lex_near_unit(const char *unit);
 
 struct gf_expr *gf_make_leaf(struct gf_parser *p, enum gf_expr_kind kind, struct gf_lexeme t, struct gf_span at);
 struct gf_expr *gf_make_op(struct gf_parser *p, enum gf_expr_kind kind, struct gf_span at, struct gf_span op,

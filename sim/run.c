@@ -68,6 +68,11 @@ int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const 
 	return 0;
 }
 
+struct gf_engine *gf_run_engine(struct gf_run *run)
+{
+	return run->engine;
+}
+
 void gf_run_destroy(struct gf_run *run)
 {
 	if (!run)

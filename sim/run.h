@@ -43,6 +43,8 @@ int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const 
 		  struct gf_err *err);
 /* One tick. 0; -ENODATA: the end; -EBADMSG: the source is damaged from here on, err says where; other -errno. */
 int gf_run_step(struct gf_run *run, struct gf_run_tick *ret, struct gf_err *err);
+/* The engine, to be looked into between two steps. */
+struct gf_engine *gf_run_engine(struct gf_run *run);
 void gf_run_destroy(struct gf_run *run);
 
 #endif

@@ -33,13 +33,13 @@ _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
 	local common='--help --color' daemon='--json --socket'
-	local commands='check compile disasm fmt fields probe dry-run reload status ps top events explain signal observe metrics help version'
+	local commands='check compile disasm fmt fields probe dry-run test reload status ps top events explain signal observe metrics help version'
 	local words=''
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--run|--junit|--fail-under|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -81,6 +81,8 @@ _gpufasctl()
 		fi ;;
 	--lines|-n|--delay|-d|--layout)
 		return ;;
+	--junit) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--fail-under|--run) return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
 
@@ -97,6 +99,7 @@ _gpufasctl()
 		fields) words="$common $daemon --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
 		dry-run) words="$common --json --ram --layout --for --period" ;;
+		test) words="$common --json --run --junit --coverage --fail-under" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target --ram --layout" ;;
@@ -114,6 +117,9 @@ _gpufasctl()
 	disasm)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.@(policy|gfb)' -- "$cur") $(compgen -d -- "$cur")) ;;
+	test)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$cur") $(compgen -d -- "$cur")) ;;
 	probe) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	explain) ((args == 0)) && COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")) ;;
 	observe) ((args == 0)) && COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;
