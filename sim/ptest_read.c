@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "grammar/parser.h"
 
@@ -258,6 +259,8 @@ static void take_recording(struct gf_cfg *x, const struct gf_ynode *n)
 	free(r->c->recording);
 	r->c->recording = resolve(r, s);
 	x->nomem |= !r->c->recording;
+	if (r->c->recording && access(r->c->recording, R_OK))
+		gf_cfg_error(x, n, "paths are relative to the test file", "there is no recording %s", r->c->recording);
 }
 
 static void take_expect(struct gf_cfg *x, const struct gf_ynode *n)

@@ -8,6 +8,7 @@
 
 #include "daemon/eventjson.h"
 #include "gpu/state.h"
+#include "sim/gft.h"
 #include "sim/ptest_world.h"
 #include "sim/run.h"
 
@@ -342,7 +343,7 @@ static int steps(struct bench *b, struct gf_run *run, const struct gf_probes *pr
 static int make_feed(struct bench *b, struct gf_feed **ret, struct gf_err *err)
 {
 	if (b->c->recording)
-		return gf_err_set(err, ENOTSUP, "recordings cannot be read yet");
+		return gft_feed_open(b->c->recording, ret, err);
 	b->first_ns = gf_ptest_world_start(b->c);
 	return gf_ptest_world_create(b->c, ret, err);
 }
@@ -358,6 +359,8 @@ static int run_case(struct bench *b, const struct gf_probes *probes, uint8_t *se
 	int r = make_feed(b, &feed, err);
 
 	opts.act_arg = feed;
+	if (b->c->recording)
+		opts.act = NULL; /* what was recorded went on as it did */
 	if (!r)
 		r = gf_run_create(feed, b->img, &opts, &run, err);
 	if (!r)
