@@ -27,6 +27,8 @@ enum gf_ctl_option {
 	GF_O_SORT, GF_O_COLUMNS, GF_O_LAST, GF_O_FOLLOW, GF_O_RULE, GF_O_DELAY, GF_O_ONCE,
 	GF_O_LAYOUT, GF_O_FOR,
 	GF_O_RUN, GF_O_JUNIT, GF_O_COVERAGE, GF_O_FAIL_UNDER,
+	GF_O_TRACE, GF_O_AGAINST, GF_O_AS_RECORDED, GF_O_COUNTERFACTUAL, GF_O_WHAT_IF, GF_O_ASSUME, GF_O_FROM, GF_O_TO, GF_O_SPEED,
+	GF_O_SWEEP, GF_O_NUMBERS, GF_O_PRESSURE, GF_O_HTML, GF_O_SVG, GF_O_CHART, GF_O_EXPLAIN, GF_O_BUDGET,
 	GF_O_COUNT
 };
 
@@ -53,9 +55,14 @@ struct gf_ctl_cmd {
 	int (*run)(struct gf_ctl *ctl);
 };
 
+#define GF_CTL_GIVEN 64
+
 struct gf_ctl {
 	const struct gf_ctl_cmd *cmd;
 	const char *val[GF_O_COUNT]; /* an option's argument, "" for one without, NULL when not given */
+	/* All options with an argument, in the order given: for those that may be given more than once. */
+	struct { enum gf_ctl_option id; const char *val; } given[GF_CTL_GIVEN];
+	size_t givens;
 	char **arg;
 	int args;
 	bool json, colour;
@@ -113,6 +120,8 @@ int gf_cmd_top(struct gf_ctl *ctl);
 int gf_cmd_dry_run(struct gf_ctl *ctl);
 /* Policies over made-up machines: cmd_test.c. */
 int gf_cmd_test(struct gf_ctl *ctl);
+/* Recordings: sim.c. */
+int gf_cmd_simulate(struct gf_ctl *ctl);
 /* About itself: ctl.c. */
 int gf_cmd_help(struct gf_ctl *ctl);
 int gf_cmd_version(struct gf_ctl *ctl);

@@ -32,8 +32,7 @@ const char *gf_explain_bar(double share, int width, char *buf, size_t n)
 	return buf;
 }
 
-/* The one comparison in a term's text: its place and the operator's length; NULL when there is none or more than one. */
-static const char *operator_in(const char *text, size_t *ret_len)
+const char *gf_explain_operator(const char *text, size_t *ret_len)
 {
 	static const char *const ops[] = { " <= ", " >= ", " == ", " != ", " < ", " > " };
 	const char *found = NULL;
@@ -54,7 +53,7 @@ const char *gf_explain_term(const json_t *t, char *buf, size_t n)
 {
 	const char *text = gf_js_str(t, "text"), *l = gf_js_str(t, "left_text"), *r = gf_js_str(t, "right_text");
 	size_t op_len = 0;
-	const char *op = operator_in(text, &op_len);
+	const char *op = gf_explain_operator(text, &op_len);
 
 	if (!*l && !*r)
 		snprintf(buf, n, "%s", text);

@@ -28,6 +28,8 @@ const json_t *gf_explain_decisive(const json_t *rule);
 const char *gf_explain_term(const json_t *term, char *buf, size_t n);
 /* "#####     " of width characters for share 0..1 (unknown: dots). buf of n > width. Returns buf. */
 const char *gf_explain_bar(double share, int width, char *buf, size_t n);
+/* The one comparison in a term's text: its place (" < ") and length; NULL when there is none or more than one. */
+const char *gf_explain_operator(const char *text, size_t *ret_len);
 enum gf_look gf_explain_truth_look(const char *truth);
 
 #endif

@@ -7,7 +7,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#define MAX_OPTS 16
+#define MAX_OPTS 32
 
 /* A command's own options and those common ones that it takes. */
 static size_t collect(const struct gf_ctl_cmd *cmd, const struct gf_ctl_opt *list[MAX_OPTS])
@@ -90,6 +90,12 @@ int gf_ctl_parse(struct gf_ctl *ctl, int argc, char **argv)
 		if (!o)
 			return complain(ctl, c, argv, list, n);
 		ctl->val[o->id] = o->arg ? optarg : "";
+		if (!o->arg)
+			continue;
+		if (ctl->givens == GF_CTL_GIVEN)
+			return gf_ctl_misuse(ctl, "more than %d options", GF_CTL_GIVEN);
+		ctl->given[ctl->givens].id = o->id;
+		ctl->given[ctl->givens++].val = optarg;
 	}
 	ctl->arg = argv + optind;
 	ctl->args = argc - optind;

@@ -42,6 +42,16 @@ static int make_engine(struct gf_run *run, const struct gf_image_header *img, st
 	return gf_engine_create(run->target, img, &o, &run->engine, err);
 }
 
+static int also(struct gf_run *run, const struct gf_image_header *img, struct gf_err *err)
+{
+	struct gf_fieldset all = img->fields;
+
+	all.host |= run->opts.also.host;
+	all.task |= run->opts.also.task;
+	all.str |= run->opts.also.str;
+	return gf_target_set_fields(run->target, &all, err);
+}
+
 int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
 		  struct gf_err *err)
 {
@@ -58,6 +68,8 @@ int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const 
 	rc = run->view ? gf_trace_create(src, &run->target, err) : gf_err_set(err, ENOMEM, "out of memory for a run");
 	if (!rc)
 		rc = make_engine(run, img, err);
+	if (!rc && (opts->also.host | opts->also.task | opts->also.str))
+		rc = also(run, img, err);
 	if (!rc)
 		rc = gf_feed_rewind(src, opts->from_ns, err);
 	if (rc) {

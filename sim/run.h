@@ -19,6 +19,7 @@ struct gf_run_opts {
 	uint32_t budget_n;    /* with a window of 0: as recorded, else the daemon's own default */
 	uint64_t budget_window_ns;
 	uint64_t from_ns, to_ns; /* of the target's boot time; 0: from the first, to the last */
+	struct gf_fieldset also; /* fields that are wanted beside the policy's (no kernel paths) */
 	/* Told of each verdict that is not merely observed, after the tick that reached it: the model behind the source. */
 	void (*act)(void *arg, const struct gf_verdict *v);
 	void *act_arg;

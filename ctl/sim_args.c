@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * simulate's options, as the run wants them.
+ */
+#include "ctl/sim.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TERM_NS 1000000000ull
+
+int sim_time_text(const char *text, uint64_t *ret_ns)
+{
+	static const struct { const char *unit; double ns; } units[] = {
+		{ "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 },
+	};
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || !(v >= 0))
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+		if (!strcmp(end, units[i].unit) && v * units[i].ns <= (double)GF_MAX_NS) {
+			*ret_ns = (uint64_t)llround(v * units[i].ns);
+			return 0;
+		}
+	if (strcmp(text, "0"))
+		return -EINVAL;
+	*ret_ns = 0;
+	return 0;
+}
+
+static int assume(struct sim *s, const char *text)
+{
+	static const char *const keys[] = { "kill", "term", "children", "psi" };
+	struct gf_model_opts *m = &s->opts.model;
+	const char *eq = strchr(text, '='), *how = eq ? eq + 1 : "", *near;
+	char key[32];
+
+	snprintf(key, sizeof key, "%.*s", eq ? (int)(eq - text) : 31, text);
+	if (!strcmp(key, "kill") && !sim_time_text(how, &m->kill_ns))
+		return 0;
+	if (!strcmp(key, "term")) {
+		m->term_never = !strcmp(how, "never");
+		if (m->term_never || !sim_time_text(how, &m->term_ns))
+			return 0;
+		return gf_ctl_misuse(s->ctl, "--assume term= is a time such as 5s, or never, not `%s`", how);
+	}
+	if (!strcmp(key, "children") && (!strcmp(how, "stay") || !strcmp(how, "go"))) {
+		m->children_stay = *how == 's';
+		return 0;
+	}
+	if (!strcmp(key, "psi") && (!strcmp(how, "recorded") || !strcmp(how, "unknown"))) {
+		m->psi_unknown = *how == 'u';
+		return 0;
+	}
+	near = gf_nearest(key, keys, 4);
+	return gf_ctl_misuse(s->ctl, "--assume %s: it is kill=TIME, term=TIME|never, children=go|stay or psi=recorded|unknown%s%s%s", text,
+			     near && strcmp(near, key) ? "; did you mean " : "", near && strcmp(near, key) ? near : "",
+			     near && strcmp(near, key) ? "?" : "");
+}
+
+static int budget(struct sim *s, const char *text)
+{
+	struct gf_run_opts *r = &s->opts.run;
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (end == text || *end != '/' || n > GF_BUDGET_MAX || sim_time_text(end + 1, &r->budget_window_ns) || !r->budget_window_ns)
+		return gf_ctl_misuse(s->ctl, "--budget is a number of actions and a time, such as 10/1min, not `%s`", text);
+	r->budget_n = (uint32_t)n;
+	return 0;
+}
+
+static int what_if(struct sim *s, const char *text)
+{
+	struct gf_model_opts *m = &s->opts.model;
+	struct gf_err err = { "" };
+
+	if (m->what_ifs == SIM_WHAT_IFS)
+		return gf_ctl_misuse(s->ctl, "more than %d --what-if", SIM_WHAT_IFS);
+	if (gf_what_if_parse(text, &s->what_if[m->what_ifs], &err))
+		return gf_ctl_misuse(s->ctl, "--what-if: %s", err.text);
+	m->what_if = s->what_if;
+	m->what_ifs++;
+	return 0;
+}
+
+static bool is_recording(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 4 && !strcmp(name + n - 4, ".gft");
+}
+
+/* Recordings among the arguments go to the recordings, the others stay. */
+static void sort_arguments(struct sim *s)
+{
+	struct gf_ctl *ctl = s->ctl;
+	int n = 0;
+
+	for (int i = 0; i < ctl->args; i++) {
+		if (is_recording(ctl->arg[i]) && s->traces < GF_CTL_GIVEN)
+			s->trace[s->traces++] = ctl->arg[i];
+		else
+			ctl->arg[n++] = ctl->arg[i];
+	}
+	ctl->args = n;
+}
+
+int sim_args(struct sim *s)
+{
+	struct gf_ctl *ctl = s->ctl;
+	double speed = 0;
+	int rc = 0;
+
+	s->opts.model.term_ns = TERM_NS;
+	s->opts.model.acts = !ctl->val[GF_O_AS_RECORDED];
+	if (ctl->val[GF_O_AS_RECORDED] && ctl->val[GF_O_COUNTERFACTUAL])
+		return gf_ctl_misuse(ctl, "--counterfactual and --as-recorded exclude each other");
+	for (size_t i = 0; i < ctl->givens && !rc; i++) {
+		const char *v = ctl->given[i].val;
+		if (ctl->given[i].id == GF_O_TRACE && s->traces < GF_CTL_GIVEN)
+			s->trace[s->traces++] = v;
+		else if (ctl->given[i].id == GF_O_ASSUME)
+			rc = assume(s, v);
+		else if (ctl->given[i].id == GF_O_WHAT_IF)
+			rc = what_if(s, v);
+		else if (ctl->given[i].id == GF_O_BUDGET)
+			rc = budget(s, v);
+	}
+	if (!rc && ctl->val[GF_O_SPEED] && (!gf_ctl_number(ctl->val[GF_O_SPEED], 0.01, 1e6, &speed)))
+		rc = gf_ctl_misuse(ctl, "--speed is a number from 0.01 to 1000000, not `%s`", ctl->val[GF_O_SPEED]);
+	s->speed = speed;
+	sort_arguments(s);
+	if (!rc && !ctl->args)
+		rc = gf_ctl_misuse(ctl, "simulate needs a policy");
+	if (!rc && !s->traces && !ctl->val[GF_O_NUMBERS])
+		rc = gf_ctl_misuse(ctl, "simulate needs a recording: --trace FILE (`gpufasctl record` makes one)");
+	return rc;
+}
+
+/* "90s" into it, "-5min" before its end, or a time on the clock ("2026-11-23 05:41", "05:41:30", of the recording's day). */
+static int moment(struct sim *s, enum gf_ctl_option id, uint64_t *ret)
+{
+	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%H:%M:%S", "%H:%M" };
+	const char *text = s->ctl->val[id];
+	const struct gf_feed_info *in = s->info;
+	time_t first = (time_t)(((int64_t)in->first_ns + in->wall_ns) / 1000000000), at;
+	uint64_t ns;
+
+	if (!text)
+		return 0;
+	if (!sim_time_text(*text == '-' || *text == '+' ? text + 1 : text, &ns)) {
+		if (*text == '-')
+			*ret = in->last_ns > ns ? in->last_ns - ns : in->first_ns;
+		else
+			*ret = in->first_ns + ns;
+		*ret = GF_MAX(*ret, 1u);
+		return 0;
+	}
+	for (size_t i = 0; in->wall_ns && i < sizeof formats / sizeof *formats; i++) {
+		struct tm tm;
+		const char *end;
+		localtime_r(&first, &tm);
+		if (i < 4 || strchr(formats[i], 'S') == NULL)
+			tm.tm_sec = 0;
+		end = strptime(text, formats[i], &tm);
+		if (!end || (*end && strcmp(end, "Z")))
+			continue;
+		tm.tm_isdst = -1;
+		at = *end ? timegm(&tm) : mktime(&tm);
+		if (i >= 4 && at < first) /* past midnight */
+			at += 86400;
+		*ret = (uint64_t)GF_MAX((int64_t)at * 1000000000 - in->wall_ns, 1);
+		return 0;
+	}
+	return gf_ctl_misuse(s->ctl, "--%s is a time into the recording such as 90s or 10min, before its end such as -5min, or on the clock such as 05:41 or \"2026-11-23 05:41\", not `%s`",
+			     id == GF_O_FROM ? "from" : "to", text);
+}
+
+int sim_args_times(struct sim *s)
+{
+	struct gf_run_opts *r = &s->opts.run;
+	int rc = moment(s, GF_O_FROM, &r->from_ns);
+
+	if (!rc)
+		rc = moment(s, GF_O_TO, &r->to_ns);
+	if (!rc && r->to_ns && r->to_ns < GF_MAX(r->from_ns, s->info->first_ns))
+		rc = gf_ctl_misuse(s->ctl, "--to %s is before %s", s->ctl->val[GF_O_TO],
+				   r->from_ns > s->info->first_ns ? "--from" : "the recording begins");
+	if (!rc && s->info->last_ns && r->from_ns > s->info->last_ns)
+		rc = gf_ctl_misuse(s->ctl, "--from %s is after the recording ends", s->ctl->val[GF_O_FROM]);
+	return rc;
+}
+
+int sim_compile(struct sim *s, const struct gf_source *src, size_t n, bool quiet, struct gf_image_header **ret)
+{
+	struct gf_compile_opts opts = { .target = s->kind, .period_ns = s->info ? s->info->interval_ns : 0, .warnings_off = quiet };
+	struct gf_diags diags = { .limit = 100 };
+	size_t size;
+	int r = gf_compile(src, n, &opts, &diags, ret, &size);
+
+	if (!quiet || r)
+		gf_diags_print(&diags, src, n, stderr, s->ctl->colour && isatty(STDERR_FILENO));
+	gf_diags_deinit(&diags);
+	if (r == -ENOMEM)
+		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
+	return r ? GF_EXIT_NO : GF_EXIT_OK;
+}
