@@ -234,6 +234,18 @@ static void set_near(json_t *j, const struct gf_ptest_case *c, const struct gf_p
 		json_object_set_new(j, "rule", view_json(m, img));
 }
 
+static json_t *spans_json(const struct gf_ptest_outcome *o, const struct gf_image_header *img)
+{
+	const struct gf_rule *rule = GF_SEC(struct gf_rule, img, GF_SEC_RULE);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < o->spans; i++)
+		json_array_append_new(a, json_pack("{s:s, s:f, s:f, s:I}", "rule", gf_image_str(img, rule[o->span[i].rule].name), "from_s",
+						   (double)o->span[i].from_ns / 1e9, "to_s", (double)o->span[i].to_ns / 1e9, "rows",
+						   (json_int_t)o->span[i].rows));
+	return a;
+}
+
 json_t *gf_test_json(const struct gf_source *src, const struct gf_ptest_case *c, const struct gf_ptest_outcome *o,
 		     const struct gf_image_header *img, const struct gf_lines *report)
 {
@@ -259,6 +271,6 @@ json_t *gf_test_json(const struct gf_source *src, const struct gf_ptest_case *c,
 			json_object_set_new(j, "event", event_json(&g->ev, img));
 		json_array_append_new(done, j);
 	}
-	return json_pack("{s:s, s:I, s:b, s:f, s:I, s:o, s:o, s:o}", "name", c->name, "line", (json_int_t)line_of(src, c->span), "ok", !o->failed,
-			 "seconds", o->seconds, "samples", (json_int_t)o->ticks, "missing", miss, "actions", done, "report", report_text(report));
+	return json_pack("{s:s, s:I, s:b, s:f, s:I, s:o, s:o, s:o, s:o}", "name", c->name, "line", (json_int_t)line_of(src, c->span), "ok", !o->failed,
+			 "seconds", o->seconds, "samples", (json_int_t)o->ticks, "missing", miss, "actions", done, "true", spans_json(o, img), "report", report_text(report));
 }

@@ -152,6 +152,7 @@ struct bench {
 	const struct gf_image_header *img;
 	struct gf_ptest_outcome *o;
 	uint64_t first_ns;
+	size_t *open; /* [rules] number of its span under way + 1; 0: none */
 	int8_t *held; /* [rules] enum gf_held_back that it is held by since it is true; -1: no victim; 0: not */
 };
 
@@ -299,6 +300,35 @@ static int look(struct bench *b, const struct gf_run_tick *t, struct gf_ptest_ex
 	return 0;
 }
 
+/* When each rule is true, and for how many. */
+static int spans(struct bench *b, const struct gf_run_tick *t)
+{
+	uint64_t at = t->now_ns - b->first_ns;
+	struct gf_ptest_outcome *o = b->o;
+
+	for (uint32_t i = 0; i < t->rules; i++) {
+		const struct gf_rule_view *v = &t->view[i];
+		struct gf_ptest_span *s = b->open[i] ? &o->span[b->open[i] - 1] : NULL;
+		o->rule_seen[i] |= (uint8_t)(1u << v->truth);
+		if (s && v->truth == GF_TRUE && s->rows == v->true_rows) {
+			s->to_ns = at;
+			continue;
+		}
+		b->open[i] = 0;
+		if (v->truth != GF_TRUE)
+			continue;
+		if ((o->spans & (o->spans - 1)) == 0) {
+			s = realloc(o->span, (o->spans ? 2 * o->spans : 1) * sizeof *s);
+			if (!s)
+				return -ENOMEM;
+			o->span = s;
+		}
+		o->span[o->spans++] = (struct gf_ptest_span){ .from_ns = at, .to_ns = at, .rule = i, .rows = v->true_rows };
+		b->open[i] = o->spans;
+	}
+	return 0;
+}
+
 static int look_all(struct bench *b, const struct gf_run_tick *t)
 {
 	int r = 0;
@@ -308,9 +338,7 @@ static int look_all(struct bench *b, const struct gf_run_tick *t)
 	for (size_t i = 0; i < b->c->nones && !r; i++)
 		if (b->c->none[i].want != GF_WANT_ACTION)
 			r = look(b, t, &b->c->none[i], true);
-	for (size_t i = 0; i < t->rules && t->view; i++)
-		b->o->rule_seen[i] |= (uint8_t)(1u << t->view[i].truth);
-	return r;
+	return r ? r : spans(b, t);
 }
 
 static void probe(struct gf_run *run, const struct gf_probes *p, uint8_t *seen)
@@ -386,11 +414,13 @@ int gf_ptest_run(struct gf_ptest_case *c, const struct gf_image_header *img, con
 	for (size_t i = 0; i < c->nones; i++)
 		c->none[i].met = false;
 	b.held = calloc(rules + 1, sizeof *b.held);
+	b.open = calloc(rules + 1, sizeof *b.open);
 	ret->rule_seen = calloc(rules + 1, sizeof *ret->rule_seen);
 	ret->step_taken = calloc(img->sec[GF_SEC_STEP].count + 1, sizeof *ret->step_taken);
-	if (b.held && ret->rule_seen && ret->step_taken)
+	if (b.held && b.open && ret->rule_seen && ret->step_taken)
 		r = run_case(&b, probes, probe_seen, &err);
 	free(b.held);
+	free(b.open);
 	if (r && r != -ENOMEM)
 		snprintf(ret->error, sizeof ret->error, "%s", err.text[0] ? err.text : strerror(-r));
 	if (r != -ENOMEM)
@@ -406,6 +436,7 @@ void gf_ptest_outcome_deinit(struct gf_ptest_outcome *o)
 {
 	free(o->got);
 	free(o->miss);
+	free(o->span);
 	free(o->rule_seen);
 	free(o->step_taken);
 	memset(o, 0, sizeof *o);

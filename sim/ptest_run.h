@@ -31,11 +31,19 @@ struct gf_ptest_miss {
 	uint32_t processes;    /* reached, where it says how many and that is all that is wrong; else 0 */
 };
 
+/* A rule was true in all samples of a time, for so many processes (of the host: 1). */
+struct gf_ptest_span {
+	uint64_t from_ns, to_ns; /* both count */
+	uint32_t rule, rows;
+};
+
 struct gf_ptest_outcome {
 	struct gf_ptest_got *got;
 	size_t gots;
 	struct gf_ptest_miss *miss;
 	size_t misses;
+	struct gf_ptest_span *span; /* in the order of their beginnings */
+	size_t spans;
 	uint64_t ticks;
 	double seconds;
 	uint8_t *rule_seen;    /* [rules] 1 << enum gf_tri of the rule; 8: it acted */

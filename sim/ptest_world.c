@@ -18,7 +18,7 @@ struct proc {
 	int32_t pid;
 	uint64_t starts_ns, ends_ns; /* of the test; ends moves when it is killed */
 	double cputime;              /* ns, where cpu is given */
-	double freed;                /* bytes that it had when it was killed: the host has them since */
+	double freed, unswapped;     /* bytes that it had when it was killed: the host has them since */
 	double nice;                 /* by renice */
 	uint64_t stopped_ns;         /* since when; GF_PTEST_NEVER: it runs */
 	uint32_t row;
@@ -251,6 +251,16 @@ static void fill(double *v, double by)
 		*v = by;
 }
 
+/* What has come back; not more than there is, and of what is not known nothing. */
+static void give(double *v, double by, double most)
+{
+	*v += by;
+	if (*v > most)
+		*v = most;
+	if (*v < 0)
+		*v = 0;
+}
+
 /* What follows from the others, and what is counted. */
 static void host_rest(struct world *w)
 {
@@ -281,7 +291,7 @@ static void host_rest(struct world *w)
 static void host(struct world *w)
 {
 	struct gf_sample *s = &w->src.sample;
-	double freed = 0;
+	double freed = 0, swap = 0;
 
 	for (uint32_t f = 0; f < GF_HF_COUNT; f++)
 		s->host[f] = gf_unknown();
@@ -291,12 +301,14 @@ static void host(struct world *w)
 		s->host[f] = host_value(w, f);
 	fill(&s->host[GF_HF_CPU_COUNT], 1);
 	for (size_t i = 0; i < w->procs; i++)
-		if (w->proc[i].killed && w->proc[i].ends_ns <= s->now_ns - gf_ptest_world_start(w->c))
+		if (w->proc[i].killed && w->proc[i].ends_ns <= s->now_ns - gf_ptest_world_start(w->c)) {
 			freed += w->proc[i].freed;
-	s->host[GF_HF_MEM_AVAILABLE] = GF_MIN(s->host[GF_HF_MEM_AVAILABLE] + freed,
-					      s->host[GF_HF_MEM_TOTAL] == s->host[GF_HF_MEM_TOTAL] ? s->host[GF_HF_MEM_TOTAL] : 1e300);
-	s->host[GF_HF_MEM_FREE] = GF_MIN(s->host[GF_HF_MEM_FREE] + freed,
-					 s->host[GF_HF_MEM_TOTAL] == s->host[GF_HF_MEM_TOTAL] ? s->host[GF_HF_MEM_TOTAL] : 1e300);
+			swap += w->proc[i].unswapped;
+		}
+	give(&s->host[GF_HF_MEM_AVAILABLE], freed, s->host[GF_HF_MEM_TOTAL]);
+	give(&s->host[GF_HF_MEM_FREE], freed, s->host[GF_HF_MEM_TOTAL]);
+	give(&s->host[GF_HF_SWAP_FREE], swap, s->host[GF_HF_SWAP_TOTAL]);
+	give(&s->host[GF_HF_SWAP_USED], -swap, s->host[GF_HF_SWAP_TOTAL]);
 	fill(&s->host[GF_HF_SWAP_USED], s->host[GF_HF_SWAP_TOTAL] - s->host[GF_HF_SWAP_FREE]);
 	fill(&s->host[GF_HF_SWAP_FREE], s->host[GF_HF_SWAP_TOTAL] - s->host[GF_HF_SWAP_USED]);
 	derived_fields(w);
@@ -469,13 +481,14 @@ static void stop(struct world *w, struct proc *p, uint64_t now)
 static void kill_proc(struct world *w, struct proc *p, uint64_t now)
 {
 	uint64_t i = index_of(w, p, now);
-	double anon = task_value(w, p, GF_TF_ANON, i), shmem = task_value(w, p, GF_TF_SHMEM, i);
+	double anon = task_value(w, p, GF_TF_ANON, i), swap = task_value(w, p, GF_TF_SWAP, i);
 
 	if (p->killed)
 		return;
 	p->killed = true;
 	p->ends_ns = GF_MIN(p->ends_ns, now + GF_MAX(p->t->dies_ns, 1u));
-	p->freed = (anon == anon ? anon : 0) + (shmem == shmem ? 0 * shmem : 0);
+	p->freed = anon == anon ? anon : 0; /* what is shared, or a file's, stays */
+	p->unswapped = swap == swap ? swap : 0;
 }
 
 static bool ends_it(int sig)
