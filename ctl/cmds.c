@@ -15,6 +15,8 @@
 #define OPT_PERIOD OPT(GF_O_PERIOD, "period", 0, "TIME", "the period to warn about too short holds for (default 100ms)")
 #define OPT_RAM_FILE OPT(GF_O_RAM, "ram", 0, "FILE", "without a daemon: the memory in this file (a raw RAM file, or an ELF core)")
 #define OPT_LAYOUT OPT(GF_O_LAYOUT, "layout", 'l', "GPA:SIZE@OFFSET,...", "where the pieces of a RAM file are in the guest (default: found out)")
+#define OPT_FORCE OPT(GF_O_FORCE, "force", 0, NULL, "write over a file that is there already")
+#define OPT_RECORDING OPT(GF_O_OUTPUT, "output", 'o', "FILE.gft", "the recording to write")
 #define OPT_STRICT OPT(GF_O_STRICT, "strict", 0, NULL, "warnings count as errors")
 
 const struct gf_ctl_opt gf_ctl_common[] = {
@@ -97,6 +99,26 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	       OPT(GF_O_HTML, "html", 0, "FILE", "a report to look at, in one page"),
 	       OPT(GF_O_SVG, "svg", 0, "FILE", "one chart"),
 	       OPT(GF_O_CHART, "chart", 0, "NAME", "which chart --svg is of (default: the first)"), OPT_TARGET_KIND) },
+	{ .name = "record", .args = "-o FILE.gft", .run = gf_cmd_record, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	  .summary = "record samples, to try policies on later",
+	  .help = "Of this machine, without the daemon; with --target of one of the daemon's targets;\n"
+		  "with --ram of a guest. Ends after --for, or at Ctrl-C; what has been recorded is in\n"
+		  "the file at any time, whatever happens. `trace FILE` shows what is in it.\n",
+	  OPTS(OPT_RECORDING, OPT(GF_O_FOR, "for", 0, "TIME", "for so long (default: until Ctrl-C)"),
+	       OPT(GF_O_INTERVAL, "interval", 'i', "TIME", "between two samples (default 1s)"),
+	       OPT(GF_O_FIELDS, "fields", 0, "F,F,...", "only these fields, or groups such as psi (default: all)"),
+	       OPT(GF_O_TARGET, "target", 't', "NAME", "this target of the daemon's"),
+	       OPT(GF_O_RAM, "ram", 0, "FILE|QMP", "a guest: its QMP socket or its RAM file"), OPT_LAYOUT, OPT_FORCE) },
+	{ .name = "import", .args = "--from KIND -o FILE.gft FILE|-", .run = gf_cmd_import, .min_args = 0, .max_args = 1, .json = true,
+	  .summary = "make a recording of what another tool has written",
+	  .help = "Lines that cannot be read are named (file:line: why) and left out; then it exits 1.\n"
+		  "--list shows the kinds, and which fields each can give.\n",
+	  OPTS(OPT(GF_O_FROM, "from", 0, "KIND", "atop, pidstat, node-exporter, csv or jsonl"), OPT_RECORDING, OPT_FORCE,
+	       OPT(GF_O_TARGET, "target", 't', "NAME", "what the machine is called in the recording (default this-machine)"),
+	       OPT(GF_O_LIST, "list", 0, NULL, "show the kinds, and the fields of each")) },
+	{ .name = "trace", .args = "FILE.gft...", .run = gf_cmd_trace, .min_args = 1, .max_args = -1, .json = true,
+	  .summary = "show what is in recordings, and whether they are whole",
+	  .help = "Reads them from end to end. Exits 1 when one is damaged.\n" },
 	{ .name = "reload", .args = "", .run = gf_cmd_reload, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
 	  .summary = "have the daemon read its policies again",
 	  .help = "On any error the policy in force stays in force, and the errors are shown.\n" },

@@ -29,6 +29,7 @@ enum gf_ctl_option {
 	GF_O_RUN, GF_O_JUNIT, GF_O_COVERAGE, GF_O_FAIL_UNDER,
 	GF_O_TRACE, GF_O_AGAINST, GF_O_AS_RECORDED, GF_O_COUNTERFACTUAL, GF_O_WHAT_IF, GF_O_ASSUME, GF_O_FROM, GF_O_TO, GF_O_SPEED,
 	GF_O_SWEEP, GF_O_NUMBERS, GF_O_PRESSURE, GF_O_HTML, GF_O_SVG, GF_O_CHART, GF_O_EXPLAIN, GF_O_BUDGET,
+	GF_O_INTERVAL, GF_O_FIELDS, GF_O_FORCE, GF_O_LIST,
 	GF_O_COUNT
 };
 
@@ -122,6 +123,10 @@ int gf_cmd_dry_run(struct gf_ctl *ctl);
 int gf_cmd_test(struct gf_ctl *ctl);
 /* Recordings: sim.c. */
 int gf_cmd_simulate(struct gf_ctl *ctl);
+/* Recordings: cmd_record.c, cmd_trace.c, cmd_import.c. */
+int gf_cmd_record(struct gf_ctl *ctl);
+int gf_cmd_trace(struct gf_ctl *ctl);
+int gf_cmd_import(struct gf_ctl *ctl);
 /* About itself: ctl.c. */
 int gf_cmd_help(struct gf_ctl *ctl);
 int gf_cmd_version(struct gf_ctl *ctl);

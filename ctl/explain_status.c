@@ -150,6 +150,29 @@ static void add_rules(const json_t *rules, bool many, struct gf_lines *out)
 	}
 }
 
+/* Where the last hours are, and how far back they go. */
+static void add_recorder(const json_t *r, struct gf_lines *out)
+{
+	const char *bad = "", *oldest = NULL;
+	double bytes = 0;
+	char a[32], b[32], t[64];
+	const json_t *v;
+	size_t i;
+
+	if (!*gf_js_str(r, "directory"))
+		return;
+	json_array_foreach(json_object_get(r, "targets"), i, v) {
+		const char *o = gf_js_str(v, "oldest");
+		bytes += gf_js_num(v, "bytes");
+		bad = *bad ? bad : gf_js_str(v, "error");
+		if (*o && (!oldest || strcmp(o, oldest) < 0))
+			oldest = o;
+	}
+	gf_lines_add(out, *bad ? GF_LOOK_BAD : GF_LOOK_PLAIN, "  %-9s%s of %s in %s%s%s%s%s", "recorder", gf_show_size(bytes, a, sizeof a),
+		     gf_show_size(gf_js_num(r, "size"), b, sizeof b), gf_js_str(r, "directory"), oldest ? ", since " : "",
+		     oldest ? gf_show_time(oldest, true, t, sizeof t) : "", *bad ? ": " : "", bad);
+}
+
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)
 {
 	const json_t *budget = json_object_get(s, "budget");
@@ -180,6 +203,7 @@ void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *ou
 			     "  %-9s%lld kept, %lld lost; audit file %s%s%s", "events", gf_js_int(events, "queued"),
 			     gf_js_int(events, "lost"), *audit ? audit : "none", *bad ? ": " : "", bad);
 	}
+	add_recorder(json_object_get(s, "recorder"), out);
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "memory", gf_show_size(gf_js_num(s, "rss_bytes"), b, sizeof b));
 	add_rules(rules, many, out);
 }

@@ -9,10 +9,10 @@
 
 #define MAX_TASKS 65536u
 
-int gf_ctl_time(const struct gf_ctl *ctl, enum gf_ctl_option id, uint64_t *ret_ns)
+static int read_time(const struct gf_ctl *ctl, enum gf_ctl_option id, double most_ns, const char *most, uint64_t *ret_ns)
 {
 	static const struct { const char *unit; double ns; } units[] = {
-		{ "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 }, { "h", 3600e9 },
+		{ "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 }, { "m", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 },
 	};
 	const char *s = ctl->val[id], *name = "";
 	char *end;
@@ -24,11 +24,21 @@ int gf_ctl_time(const struct gf_ctl *ctl, enum gf_ctl_option id, uint64_t *ret_n
 			name = o->name;
 	double v = strtod(s, &end);
 	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (end != s && !strcmp(end, units[i].unit) && v * units[i].ns >= 1e6 && v * units[i].ns <= 3600e9) {
+		if (end != s && !strcmp(end, units[i].unit) && v * units[i].ns >= 1e6 && v * units[i].ns <= most_ns) {
 			*ret_ns = (uint64_t)(v * units[i].ns);
 			return 0;
 		}
-	return gf_ctl_misuse(ctl, "--%s is a time such as 100ms or 60s, from 1ms to 1h, not `%s`", name, s);
+	return gf_ctl_misuse(ctl, "--%s is a time such as 100ms or 60s, from 1ms to %s, not `%s`", name, most, s);
+}
+
+int gf_ctl_time(const struct gf_ctl *ctl, enum gf_ctl_option id, uint64_t *ret_ns)
+{
+	return read_time(ctl, id, 3600e9, "1h", ret_ns);
+}
+
+int gf_ctl_long_time(const struct gf_ctl *ctl, enum gf_ctl_option id, uint64_t *ret_ns)
+{
+	return read_time(ctl, id, 365 * 86400e9, "365d", ret_ns);
 }
 
 /* "0x80000000", "2147483648", "2G", "2GiB"; -1: none of that. Moves *s behind it. */

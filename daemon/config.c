@@ -406,9 +406,30 @@ static void take_hooks(struct gf_cfg *x, const struct gf_ynode *n)
 		take_hook(x, k);
 }
 
+bool gf_cfg_none(const struct gf_ynode *n)
+{
+	return n->kind == GF_Y_NULL || (n->kind == GF_Y_SCALAR && (!*n->text || (n->plain && !strcmp(n->text, "no"))));
+}
+
+void gf_cfg_size(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi, const char *range, uint64_t *ret)
+{
+	const char *s = gf_cfg_text(x, n, what);
+	struct gf_err err;
+	uint64_t v;
+
+	if (!s)
+		return;
+	if (gf_config_size(s, &v, &err))
+		gf_cfg_error(x, n, NULL, "%s: %s", what, err.text);
+	else if (v < lo || v > hi)
+		gf_cfg_error(x, n, NULL, "%s must be %s", what, range);
+	else
+		*ret = v;
+}
+
 static void take_audit_path(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	if (n->kind == GF_Y_NULL || (n->kind == GF_Y_SCALAR && (!*n->text || (n->plain && !strcmp(n->text, "no")))))
+	if (gf_cfg_none(n))
 		gf_cfg_set(x, &x->c->audit_path, "");
 	else
 		gf_cfg_path(x, n, "audit.path", &x->c->audit_path);
@@ -416,18 +437,7 @@ static void take_audit_path(struct gf_cfg *x, const struct gf_ynode *n)
 
 static void take_max_size(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	const char *s = gf_cfg_text(x, n, "audit.max-size");
-	struct gf_err err;
-	uint64_t v;
-
-	if (!s)
-		return;
-	if (gf_config_size(s, &v, &err))
-		gf_cfg_error(x, n, NULL, "audit.max-size: %s", err.text);
-	else if (v < (64u << 10) || v > (1ull << 40))
-		gf_cfg_error(x, n, NULL, "audit.max-size must be from 64KiB to 1TiB");
-	else
-		x->c->audit_max_size = v;
+	gf_cfg_size(x, n, "audit.max-size", 64u << 10, 1ull << 40, "from 64KiB to 1TiB", &x->c->audit_max_size);
 }
 
 static void take_keep(struct gf_cfg *x, const struct gf_ynode *n)
@@ -523,12 +533,16 @@ int gf_config_default(struct gf_config **ret)
 	c->audit_path = strdup(GF_CONFIG_AUDIT);
 	c->audit_max_size = 16u << 20;
 	c->audit_keep = 4;
+	c->recorder_dir = strdup("");
+	c->recorder_size = 256u << 20;
+	c->recorder_keep_ns = 86400000000000ull;
+	c->recorder_interval_ns = 1000000000u;
 	c->socket = strdup(GF_CTL_SOCKET);
 	c->group = strdup(GF_CTL_GROUP);
 	c->socket_mode = 0660;
 	c->log_level = LOG_INFO;
 	c->builtin = true;
-	if (!c->target || !c->target->name || !c->audit_path || !c->socket || !c->group || gf_strlist_add(&c->dirs, GF_CONFIG_POLICY_DIR)) {
+	if (!c->target || !c->target->name || !c->audit_path || !c->recorder_dir || !c->socket || !c->group || gf_strlist_add(&c->dirs, GF_CONFIG_POLICY_DIR)) {
 		gf_config_free(c);
 		return -ENOMEM;
 	}
@@ -551,6 +565,7 @@ void gf_config_free(struct gf_config *c)
 		gf_cfg_target_deinit(&c->target[i]);
 	free(c->target);
 	free(c->audit_path);
+	free(c->recorder_dir);
 	free(c->socket);
 	free(c->group);
 	free(c);
@@ -562,6 +577,7 @@ int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct 
 		{ "period", take_period }, { "mode", take_mode }, { "engine", take_engine },
 		{ "targets", gf_cfg_targets }, { "policy", take_policy }, { "budget", take_budget },
 		{ "hooks", take_hooks }, { "audit", take_audit }, { "control", take_control }, { "log", take_log },
+		{ "recorder", gf_cfg_recorder },
 	};
 	struct gf_cfg x = { .diags = diags };
 	struct gf_ynode *root;
@@ -593,6 +609,8 @@ void gf_config_restart_needed(const struct gf_config *now, const struct gf_confi
 		{ now->budget_n != next->budget_n || now->budget_window_ns != next->budget_window_ns, "budget" },
 		{ strcmp(now->audit_path, next->audit_path) || now->audit_max_size != next->audit_max_size ||
 			  now->audit_keep != next->audit_keep, "audit" },
+		{ strcmp(now->recorder_dir, next->recorder_dir) || now->recorder_size != next->recorder_size ||
+			  now->recorder_keep_ns != next->recorder_keep_ns || now->recorder_interval_ns != next->recorder_interval_ns, "recorder" },
 		{ strcmp(now->socket, next->socket) || strcmp(now->group, next->group) ||
 			  now->socket_mode != next->socket_mode, "control" },
 		{ now->journal != next->journal, "log.journal" },

@@ -18,6 +18,7 @@
 #define GF_CONFIG_PATH "/etc/gpufas/gpufas.yaml"
 #define GF_CONFIG_POLICY_DIR "/etc/gpufas/policy.d"
 #define GF_CONFIG_AUDIT "/var/log/gpufas/audit.jsonl"
+#define GF_CONFIG_RECORDER "/var/lib/gpufas/recorder"
 #define GF_CONFIG_RT_PRIORITY 50
 #define GF_CONFIG_MAX_HOOKS 64
 #define GF_CONFIG_MAX_ARGV 64
@@ -69,6 +70,8 @@ struct gf_config {
 	char *audit_path; /* "": no audit file */
 	uint64_t audit_max_size;
 	uint32_t audit_keep;
+	char *recorder_dir; /* "": nothing is recorded */
+	uint64_t recorder_size, recorder_keep_ns, recorder_interval_ns;
 	char *socket, *group;
 	mode_t socket_mode;
 	int log_level;

@@ -24,6 +24,9 @@ __attribute__((format(printf, 4, 5)))
 void gf_cfg_error(struct gf_cfg *x, const struct gf_ynode *n, const char *hint, const char *fmt, ...);
 /* A copy of s in place of *where. */
 void gf_cfg_set(struct gf_cfg *x, char **where, const char *s);
+/* "no", or nothing at all: what a path or a directory may be instead. */
+bool gf_cfg_none(const struct gf_ynode *n);
+void gf_cfg_size(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi, const char *range, uint64_t *ret);
 /* A map: every key is one that we know. NULL (a section left empty) is a map without keys. */
 void gf_cfg_walk(struct gf_cfg *x, const struct gf_ynode *n, const char *what, const struct gf_cfg_key *keys, size_t count);
 #define GF_CFG_WALK(x, n, what, keys) gf_cfg_walk(x, n, what, keys, sizeof(keys) / sizeof *(keys))
@@ -44,6 +47,9 @@ void gf_cfg_socket(struct gf_cfg *x, const struct gf_ynode *n, const char *what,
 /* engine.gpu. config_gpu.c */
 void gf_cfg_gpu(struct gf_cfg *x, const struct gf_ynode *n);
 bool gf_cfg_gpu_differs(const struct gf_gpu_opts *a, const struct gf_gpu_opts *b);
+
+/* recorder. config_recorder.c */
+void gf_cfg_recorder(struct gf_cfg *x, const struct gf_ynode *n);
 
 /* The list of targets in place of the one that is built in. config_target.c */
 void gf_cfg_targets(struct gf_cfg *x, const struct gf_ynode *n);

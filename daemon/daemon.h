@@ -14,6 +14,7 @@
 #include "daemon/hooks.h"
 #include "daemon/job.h"
 #include "daemon/policy.h"
+#include "daemon/recorder.h"
 #include "daemon/reporter.h"
 #include "daemon/sdnotify.h"
 #include "gpu/engine.h"
@@ -90,6 +91,7 @@ struct gf_daemon {
 	struct gf_reporter *reporter;
 	struct gf_audit *audit;
 	struct gf_hooks *hooks;
+	struct gf_recorder *recorder; /* NULL: nothing is recorded */
 	struct gf_control *control;
 	struct gf_notify notify;
 	int ps_fd;                /* eventfd: some view or worker has an answer */

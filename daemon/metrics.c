@@ -241,6 +241,22 @@ static void targets(struct gf_daemon *d, const struct gf_engine_stats *all, stru
 	EACH(d, b, "gpufas_rules", "gauge", "Rules in force.", w->policy->rules);
 }
 
+static void recorder(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
+{
+	struct gf_recorder_stats s;
+
+	if (!d->recorder)
+		return;
+	EACH(d, b, "gpufas_recorder_bytes", "gauge", "Size of the recorder's files.", (gf_recorder_stats(d->recorder, i_, &s), s.ring.bytes));
+	EACH(d, b, "gpufas_recorder_samples_total", "counter", "Samples that were recorded.",
+	     (gf_recorder_stats(d->recorder, i_, &s), s.ring.samples));
+	EACH(d, b, "gpufas_recorder_failed_total", "counter", "Samples that could not be taken or written.",
+	     (gf_recorder_stats(d->recorder, i_, &s), s.failed));
+	EACH(d, b, "gpufas_recorder_oldest_seconds", "gauge", "When the oldest recording that is kept was begun, seconds since 1970; 0: none.",
+	     (gf_recorder_stats(d->recorder, i_, &s), (double)s.ring.oldest_ns / 1e9));
+	simple(b, "gpufas_recorder_limit_bytes", "gauge", "Size that the recorder's files together may have.", (double)d->config->recorder_size);
+}
+
 static void engines(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
 {
 	char text[512];
@@ -292,6 +308,7 @@ void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b)
 	engines(d, all, b);
 	rules(d, b);
 	events(d, all, b);
+	recorder(d, all, b);
 	EACH(d, b, "gpufas_budget_used", "gauge", "Actions inside the budget's window.", st->budget_used);
 	EACH(d, b, "gpufas_budget_limit", "gauge", "Actions that the budget allows in its window.", st->budget_n);
 	head(b, "gpufas_reloads_total", "counter", "Reloads, by result.");

@@ -212,6 +212,8 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 		r = gf_watches_start(d, err);
 	if (!r && d->engine_kind != GF_ENGINE_CPU)
 		r = gf_gpus_create(d, &d->gpus, err);
+	if (!r)
+		r = gf_recorder_create(d, &d->recorder, err);
 	d->running = !r;
 	if (!r)
 		say_started(d);
@@ -227,6 +229,8 @@ void gf_daemon_stop(struct gf_daemon *d)
 		gf_watches_end_jobs(d);
 	gf_gpus_destroy(d->gpus);
 	gf_control_destroy(d->control);
+	gf_recorder_destroy(d->recorder);
+	d->recorder = NULL;
 	gf_watches_stop(d);
 	if (d->running)
 		gf_reporter_say(d->reporter, "gpufasd stopped");

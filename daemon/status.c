@@ -206,6 +206,7 @@ void gf_daemon_status_json(struct gf_daemon *d, struct gf_jbuf *b)
 		target_json(&d->watch[i], &st[i], b);
 	gf_jbuf_close(b, ']');
 	events_json(d, st, b);
+	gf_recorder_json(d, b);
 	gf_jbuf_kuint(b, "rss_bytes", gf_daemon_rss());
 	gf_jbuf_close(b, '}');
 	free(st);

@@ -62,6 +62,7 @@ static void task(const struct gf_sample *s, uint32_t i, const double *cpu, struc
 	gf_jbuf_kint(b, "uid", s->uid[i]);
 	gf_jbuf_knum(b, "cpu", cpu ? cpu[i] : gf_unknown());
 	gf_jbuf_kbool(b, "kthread", s->flags[i] & GF_ROW_KTHREAD);
+	gf_jbuf_kuint(b, "flags", s->flags[i]);
 	numbers(s, i, b);
 	for (int k = 0; k < GF_SF_COUNT; k++) {
 		const struct gf_strref *r = s->str[k] ? &s->str[k][i] : NULL;
@@ -82,6 +83,7 @@ void gf_sample_json(const struct gf_sample *s, const char *target, const double 
 	gf_jbuf_kstr(b, "target", target);
 	gf_jbuf_kuint(b, "now_ns", s->now_ns);
 	gf_jbuf_kuint(b, "dropped", s->dropped);
+	gf_jbuf_kuint(b, "epoch", s->epoch);
 	gf_jbuf_key(b, "host");
 	gf_host_json(s->host, b);
 	gf_jbuf_key(b, "tasks");

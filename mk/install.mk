@@ -3,6 +3,7 @@
 INSTALL ?= install
 policydir ?= $(datadir)/gpufas/policies
 confdir ?= $(sysconfdir)/gpufas
+recorderdir ?= /var/lib/gpufas/recorder
 bashcompdir ?= $(datadir)/bash-completion/completions
 zshcompdir ?= $(datadir)/zsh/vendor-completions
 docdir ?= $(datadir)/doc/gpufas
@@ -14,13 +15,15 @@ $(BUILD)/dist/gpufasd.service: dist/gpufasd.service.in
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -e 's|@sbindir@|$(sbindir)|g' -e 's|@confdir@|$(confdir)|g' $< > $@.tmp && mv $@.tmp $@
 
-# dist/gpufas.yaml states the defaults. What is installed differs in one: nobody who
-# installs a package has asked for a kill yet.
+# dist/gpufas.yaml states the defaults. What is installed differs in two: nobody who
+# installs a package has asked for a kill yet; and it records, so that there is something
+# to try policies on.
 $(BUILD)/dist/gpufas.yaml: dist/gpufas.yaml
 	$(call say,GEN,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)grep -q '^mode: enforce$$' $< && sed -e 's/^mode: enforce$$/mode: observe/' \
-		-e 's/^# Configuration of gpufasd(8). Everything here states the default;/# Configuration of gpufasd(8). Everything but "mode" states the default;/' $< > $@.tmp && mv $@.tmp $@
+	$(Q)grep -q '^mode: enforce$$' $< && grep -q '^  directory: no$$' $< && sed -e 's/^mode: enforce$$/mode: observe/' \
+		-e 's|^  directory: no$$|  directory: $(recorderdir)|' \
+		-e 's/^# Configuration of gpufasd(8). Everything here states the default;/# Configuration of gpufasd(8). Everything but "mode" and\n# "recorder.directory" states the default;/' $< > $@.tmp && mv $@.tmp $@
 
 install: all $(BUILD)/dist/gpufasd.service $(BUILD)/dist/gpufas.yaml
 	$(INSTALL) -d $(D)$(sbindir) $(D)$(bindir) $(D)$(unitdir) $(D)$(sysusersdir) $(D)$(policydir) $(D)$(docdir)

@@ -36,6 +36,7 @@ struct gft_writer_opts {
 	uint32_t key_every;       /* samples; 0: GFT_KEY_EVERY */
 	int64_t wall_off_ns;      /* CLOCK_REALTIME - CLOCK_BOOTTIME of the target's; INT64_MIN: of this machine, as it is now */
 	bool drop_unknown;        /* host fields unknown in the first sample are left out of "has" */
+	bool drop_columns;        /* so are columns unknown for all processes of the first sample: of imports, where nothing comes later */
 	bool replace;             /* a file that is there already is written over, not an error */
 	bool sync;                /* to the disk at key blocks: for what is to outlive a power cut */
 };

@@ -163,6 +163,23 @@ static int put_out(struct gft_writer *w, struct gf_err *err)
 	return 0;
 }
 
+/* What the first sample does not know at all. */
+static void drop_columns(struct gf_fieldset *has, const struct gf_sample *s)
+{
+	for (unsigned c = 0; c < GF_TF_COUNT; c++) {
+		bool some = false;
+		for (uint32_t i = 0; s->col[c] && i < s->rows && !some; i++)
+			some = s->flags[i] && !gf_is_unknown(s->col[c][i]);
+		has->task &= some ? UINT64_MAX : ~GF_BIT(c);
+	}
+	for (unsigned f = 0; f < GF_SF_COUNT; f++) {
+		bool some = f == GF_SF_COMM && s->live;
+		for (uint32_t i = 0; s->str[f] && i < s->rows && !some; i++)
+			some = s->flags[i] && s->str[f][i].ver;
+		has->str &= some ? UINT32_MAX : ~(1u << f);
+	}
+}
+
 static int put_header(struct gft_writer *w, const struct gf_sample *s, struct gf_err *err)
 {
 	struct gft_buf meta = { 0 };
@@ -172,6 +189,8 @@ static int put_header(struct gft_writer *w, const struct gf_sample *s, struct gf
 	for (unsigned i = 0; w->opts.drop_unknown && i < GF_HF_COUNT; i++)
 		if (gf_is_unknown(s->host[i]))
 			w->opts.has.host &= ~GF_BIT(i);
+	if (w->opts.drop_columns)
+		drop_columns(&w->opts.has, s);
 	gft_cols_of(&w->opts, &w->cols);
 	gft_meta_write(&w->opts, &w->cols, &meta);
 	clock_gettime(CLOCK_REALTIME, &now);

@@ -33,13 +33,13 @@ _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
 	local common='--help --color' daemon='--json --socket'
-	local commands='check compile disasm fmt fields probe dry-run test reload status ps top events explain signal observe metrics help version'
+	local commands='check compile disasm fmt fields probe dry-run test record import trace reload status ps top events explain signal observe metrics help version'
 	local words=''
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--run|--junit|--fail-under|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--fail-under|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -55,7 +55,8 @@ _gpufasctl()
 	--target|-t)
 		case $cmd in
 		fields) words="host vm image trace kmod $(_gpufasctl_targets)" ;;
-		ps|top|events|explain|observe) words=$(_gpufasctl_targets) ;;
+		ps|top|events|explain|observe|record) words=$(_gpufasctl_targets) ;;
+		import) return ;;
 		*) words='host vm image trace' ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
@@ -83,6 +84,9 @@ _gpufasctl()
 		return ;;
 	--junit) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--fail-under|--run) return ;;
+	--interval|-i) COMPREPLY=($(compgen -W '100ms 1s 10s' -- "$cur")); return ;;
+	--from) COMPREPLY=($(compgen -W 'atop pidstat node-exporter csv jsonl' -- "$cur")); return ;;
+	--fields) _gpufasctl_columns "$cur"; return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
 
@@ -100,6 +104,9 @@ _gpufasctl()
 		probe) words="$common --json --layout" ;;
 		dry-run) words="$common --json --ram --layout --for --period" ;;
 		test) words="$common --json --run --junit --coverage --fail-under" ;;
+		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;
+		import) words="$common --json --from --output --force --target --list" ;;
+		trace) words="$common --json" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target --ram --layout" ;;
@@ -120,6 +127,10 @@ _gpufasctl()
 	test)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$cur") $(compgen -d -- "$cur")) ;;
+	trace)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.gft' -- "$cur") $(compgen -d -- "$cur")) ;;
+	import) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	probe) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	explain) ((args == 0)) && COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")) ;;
 	observe) ((args == 0)) && COMPREPLY=($(compgen -W 'on off' -- "$cur")) ;;

@@ -15,7 +15,8 @@
  * ping      -                             {"pid":,"version":}
  * status    -                             see below
  * rules     "target"                      {"target":,"rules":[rule view]}
- * ps        "target"                      {"target":,"now_ns":,"host":{name:value},"tasks":[{field:value}]}
+ * ps        "target"                      {"target":,"now_ns":,"epoch":,"host":{name:value},"tasks":[{field:value}]}
+ *                                         (epoch: which boot of a guest; a task also has "start_ns" and "flags", enum gf_row_flags)
  * events    "last":N (20), "follow":bool,
  *           "rule":"name", "since_seq":N,
  *           "target" (all)                {"events":[event]}; with follow, then
@@ -41,6 +42,8 @@
  *      "ticks":N,"missed":N,"late":N,"overruns":N,"stale":bool,"sample_errors":N,"sample_error":"",
  *      "sample_us":x,"eval_us":x,"total_us":x,"total_max_us":x,"host":{field:value}}],
  *   "events":{"queued":N,"lost":N,"audit":"path or empty","audit_error":""},
+ *   "recorder":{"directory" ("": nothing is recorded),"interval_s","size","keep_s","targets":[{"name","bytes","files","samples","failed",
+ *      "oldest":"RFC 3339","error":""}]},
  *   "rss_bytes":N}
  *   mode: observe where all targets are.
  *

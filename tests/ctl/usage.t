@@ -20,7 +20,7 @@ refuse()
 }
 refuse "Usage"
 refuse 'did you mean `status`' stauts
-refuse 'there is no command `record`' record x
+refuse 'there is no command `rewind`' rewind x
 refuse 'probe needs' probe
 refuse '--layout is' probe --layout 0:2G x
 refuse 'there is no command `simulate`' simulate

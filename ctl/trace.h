@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What commands that write and show recordings share.
+ */
+#ifndef GPUFAS_CTL_TRACE_H
+#define GPUFAS_CTL_TRACE_H
+
+#include "ctl/ctl.h"
+#include "sim/gft.h"
+#include "sim/rows.h"
+
+/* "rss,psi,mem.free" of an option: names of fields, or of groups of them ("psi" is psi.*). Of those that all names. 0 or
+ * GF_EXIT_USAGE. */
+int gf_ctl_fieldset(const struct gf_ctl *ctl, const char *list, const struct gf_fieldset *all, struct gf_fieldset *ret);
+/* One line of what was written. */
+void gf_ctl_trace_say(const char *path, const struct gft_writer_stats *st, FILE *out);
+json_t *gf_ctl_trace_json(const char *path, const struct gft_writer_stats *st);
+/* Names of fields, host first; cut where it would be too long. */
+void gf_ctl_field_names(const struct gf_fieldset *f, char *buf, size_t n);
+/* An answer of `ps` as a sample. */
+int gf_ctl_ps_rows(const json_t *answer, struct gf_rows *rows, struct gf_err *err);
+
+#endif

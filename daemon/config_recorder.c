@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gpufas.yaml: the recorder.
+ */
+#include "daemon/config_int.h"
+
+#include "sim/gft_ring.h"
+
+static void take_directory(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	if (gf_cfg_none(n))
+		gf_cfg_set(x, &x->c->recorder_dir, "");
+	else
+		gf_cfg_path(x, n, "recorder.directory", &x->c->recorder_dir);
+}
+
+static void take_size(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_size(x, n, "recorder.size", GFT_RING_LEAST, 1ull << 44, "from 4MiB to 16TiB", &x->c->recorder_size);
+}
+
+static void take_keep(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_duration(x, n, "recorder.keep", 60000000000ull, 365 * 86400000000000ull, "from 1min to 365d", &x->c->recorder_keep_ns);
+}
+
+static void take_interval(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_duration(x, n, "recorder.interval", 10000000u, 3600000000000ull, "from 10ms to 1h", &x->c->recorder_interval_ns);
+}
+
+void gf_cfg_recorder(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const struct gf_cfg_key keys[] = {
+		{ "directory", take_directory }, { "size", take_size }, { "keep", take_keep }, { "interval", take_interval },
+	};
+
+	GF_CFG_WALK(x, n, "recorder", keys);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/recorder.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/eventjson.h"
+#include "daemon/outbox.h"
+#include "daemon/taskjson.h"
+#include "targets/vm.h"
+
+#define SLACK 1024u              /* rows beyond those that the engine has */
+#define RETRY_NS 10000000000ull  /* after an error of the disk */
+#define STOP_NS 2000000000ull
+
+/* One target. */
+struct rec {
+	const struct gf_watch *watch;
+	struct gf_target *target; /* the sampler; NULL: to be made */
+	struct gft_ring *ring;
+	uint64_t retry_ns;        /* CLOCK_MONOTONIC; 0: nothing is wrong with the disk */
+	bool said;                /* of the failure that goes on */
+	struct gf_recorder_stats now;   /* the thread's */
+	struct gf_recorder_stats shown; /* under the lock */
+};
+
+struct gf_recorder {
+	struct gf_daemon *daemon;
+	uint64_t interval_ns;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool stop, ended;         /* under the lock */
+	struct rec *rec;
+	size_t recs;
+};
+
+/* ---- the thread ------------------------------------------------------------------ */
+
+static int make(struct rec *c, struct gf_err *err)
+{
+	const struct gf_watch *w = c->watch;
+	struct gf_fieldset f = gf_fields_of(w->config->kind);
+	struct gf_engine_stats st;
+
+	gf_engine_stats(w->engine, &st);
+	uint32_t rows = st.live + st.dropped;
+	struct gf_host_opts o = { .sampler = w->config->sampler, .max_tasks = GF_MIN(rows + rows / 4 + SLACK, w->config->max_tasks) };
+	int rc = w->config->kind == GF_TARGET_HOST ? gf_host_create(&o, &c->target, err) :
+		gf_vm_create_view(w->target, o.max_tasks, &c->target, err);
+	if (!rc)
+		rc = gf_target_set_fields(c->target, &f, err);
+	if (!rc)
+		rc = gft_ring_set(c->ring, &f, NULL, c->target->road);
+	if (rc) {
+		gf_target_destroy(c->target);
+		c->target = NULL;
+	}
+	return rc;
+}
+
+static void trouble(struct rec *c, int rc, const struct gf_err *err)
+{
+	c->now.failed++;
+	snprintf(c->now.error, sizeof c->now.error, "%.250s", err->text[0] ? err->text : strerror(-rc));
+}
+
+/* Once when it begins, and once when it is over. */
+static void disk_trouble(struct rec *c, int rc, const struct gf_err *err)
+{
+	struct gf_reporter *rep = c->watch->daemon->reporter;
+
+	trouble(c, rc, err);
+	if (!c->retry_ns)
+		gf_reporter_say_of(rep, c->watch->index, LOG_WARNING, "nothing is recorded for now: %s", c->now.error);
+	c->retry_ns = gf_daemon_clock(CLOCK_MONOTONIC) + RETRY_NS;
+}
+
+static void sample(struct rec *c)
+{
+	struct gf_err err = { "" };
+	int rc = c->target ? 0 : make(c, &err);
+
+	if (!rc)
+		rc = gf_target_sample(c->target, &err);
+	if (rc) {
+		if (!c->said && c->target)
+			gft_ring_failed(c->ring, c->target->sample.now_ns, c->target->sample.seq, err.text, NULL);
+		c->said = true;
+		trouble(c, rc, &err);
+		return;
+	}
+	c->said = false;
+	rc = gft_ring_append(c->ring, &c->target->sample, &err);
+	if (rc) {
+		disk_trouble(c, rc, &err);
+		return;
+	}
+	if (c->retry_ns)
+		gf_reporter_say_of(c->watch->daemon->reporter, c->watch->index, LOG_NOTICE, "recording goes on");
+	c->retry_ns = 0;
+	c->now.error[0] = 0;
+	if (c->target->sample.dropped && c->target->sample.cap < c->watch->config->max_tasks) {
+		gf_target_destroy(c->target); /* it has become too small */
+		c->target = NULL;
+	}
+}
+
+static void show(struct gf_recorder *r, struct rec *c, uint64_t cost)
+{
+	gft_ring_stats(c->ring, &c->now.ring);
+	c->now.cost_ns = cost;
+	pthread_mutex_lock(&r->lock);
+	c->shown = c->now;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void release(struct gf_recorder *r)
+{
+	for (size_t i = 0; i < r->recs; i++) {
+		gft_ring_destroy(r->rec[i].ring);
+		gf_target_destroy(r->rec[i].target);
+	}
+	pthread_mutex_destroy(&r->lock);
+	pthread_cond_destroy(&r->cond);
+	free(r->rec);
+	free(r);
+}
+
+static bool wait_until(struct gf_recorder *r, uint64_t at)
+{
+	struct timespec t = { (time_t)(at / 1000000000u), (long)(at % 1000000000u) };
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->stop && pthread_cond_timedwait(&r->cond, &r->lock, &t) != ETIMEDOUT)
+		;
+	bool go_on = !r->stop;
+	pthread_mutex_unlock(&r->lock);
+	return go_on;
+}
+
+static void *recorder_thread(void *arg)
+{
+	struct gf_recorder *r = arg;
+	uint64_t next = gf_daemon_clock(CLOCK_MONOTONIC);
+
+	while (wait_until(r, next)) {
+		for (size_t i = 0; i < r->recs; i++) {
+			struct rec *c = &r->rec[i];
+			if (c->ring && (!c->retry_ns || gf_daemon_clock(CLOCK_MONOTONIC) >= c->retry_ns)) {
+				sample(c);
+				show(r, c, gf_daemon_clock(CLOCK_THREAD_CPUTIME_ID));
+			}
+		}
+		next += r->interval_ns;
+		next = GF_MAX(next, gf_daemon_clock(CLOCK_MONOTONIC)); /* what was missed is not made up for */
+	}
+	for (size_t i = 0; i < r->recs; i++) {
+		gft_ring_destroy(r->rec[i].ring); /* with its index */
+		r->rec[i].ring = NULL;
+	}
+	pthread_mutex_lock(&r->lock);
+	r->ended = true;
+	pthread_cond_broadcast(&r->cond);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* ---- the daemon's side ---------------------------------------------------------------- */
+
+static int make_ring(struct gf_recorder *r, struct rec *c, struct gf_err *err)
+{
+	const struct gf_config *cf = r->daemon->config;
+	struct gft_ring_opts o = {
+		.dir = cf->recorder_dir, .keep_ns = cf->recorder_keep_ns, .max_bytes = cf->recorder_size / r->recs,
+		.writer = {
+			.target = c->watch->name, .kind = c->watch->config->kind, .interval_ns = r->interval_ns, .wall_off_ns = INT64_MIN,
+			.hostname = c->watch->config->kind == GF_TARGET_HOST ? NULL : "", .drop_unknown = true, .sync = true,
+			.budget_n = cf->budget_n, .budget_window_ns = cf->budget_window_ns,
+		},
+	};
+
+	c->now.recorded = c->shown.recorded = true;
+	return gft_ring_create(&o, &c->ring, err);
+}
+
+int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_err *err)
+{
+	struct gf_recorder *r;
+	pthread_condattr_t attr;
+	size_t n = 0;
+	int rc = 0;
+
+	*ret = NULL;
+	for (size_t i = 0; i < d->watches; i++)
+		n += d->watch[i].config->kind != GF_TARGET_IMAGE; /* nothing changes in an image */
+	if (!*d->config->recorder_dir || !n)
+		return 0;
+	if (d->config->recorder_size / n < GFT_RING_LEAST)
+		return gf_err_set(err, EINVAL, "recorder.size is too small for %zu targets: use %zuMiB or more", n, n * (GFT_RING_LEAST >> 20));
+	r = calloc(1, sizeof *r);
+	if (!r || !(r->rec = calloc(n, sizeof *r->rec))) {
+		free(r);
+		return gf_err_set(err, ENOMEM, "out of memory");
+	}
+	r->daemon = d;
+	r->interval_ns = d->config->recorder_interval_ns;
+	r->recs = n;
+	n = 0;
+	for (size_t i = 0; i < d->watches && !rc; i++)
+		if (d->watch[i].config->kind != GF_TARGET_IMAGE) {
+			r->rec[n].watch = &d->watch[i];
+			rc = make_ring(r, &r->rec[n++], err);
+		}
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	if (!rc)
+		rc = gf_thread_start(&r->thread, "gpufasd-record", recorder_thread, r, err);
+	if (rc)
+		release(r);
+	else
+		*ret = r;
+	return rc;
+}
+
+void gf_recorder_destroy(struct gf_recorder *r)
+{
+	struct timespec t;
+
+	if (!r)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(STOP_NS / 1000000000u);
+	pthread_mutex_lock(&r->lock);
+	r->stop = true;
+	pthread_cond_broadcast(&r->cond);
+	while (!r->ended && pthread_cond_timedwait(&r->cond, &r->lock, &t) != ETIMEDOUT)
+		;
+	bool ended = r->ended;
+	pthread_mutex_unlock(&r->lock);
+	if (!ended)
+		gf_log(LOG_WARNING, "the recorder's disk does not answer: its last samples are not waited for");
+	pthread_join(r->thread, NULL);
+	release(r);
+}
+
+void gf_recorder_stats(struct gf_recorder *r, size_t i, struct gf_recorder_stats *ret)
+{
+	*ret = (struct gf_recorder_stats){ 0 };
+	for (size_t k = 0; r && k < r->recs; k++) {
+		if (r->rec[k].watch->index != i)
+			continue;
+		pthread_mutex_lock(&r->lock);
+		*ret = r->rec[k].shown;
+		pthread_mutex_unlock(&r->lock);
+	}
+}
+
+void gf_recorder_json(struct gf_daemon *d, struct gf_jbuf *b)
+{
+	const struct gf_config *c = d->config;
+	struct gf_recorder_stats s;
+	char t[64];
+
+	gf_jbuf_key(b, "recorder");
+	gf_jbuf_open(b, '{');
+	gf_jbuf_kstr(b, "directory", d->recorder ? c->recorder_dir : "");
+	gf_jbuf_knum(b, "interval_s", (double)c->recorder_interval_ns / 1e9);
+	gf_jbuf_kuint(b, "size", c->recorder_size);
+	gf_jbuf_knum(b, "keep_s", (double)c->recorder_keep_ns / 1e9);
+	gf_jbuf_key(b, "targets");
+	gf_jbuf_open(b, '[');
+	for (size_t i = 0; i < d->watches; i++) {
+		gf_recorder_stats(d->recorder, i, &s);
+		if (!s.recorded)
+			continue;
+		gf_jbuf_open(b, '{');
+		gf_jbuf_kstr(b, "name", d->watch[i].name);
+		gf_jbuf_kuint(b, "bytes", s.ring.bytes);
+		gf_jbuf_kuint(b, "files", s.ring.files);
+		gf_jbuf_kuint(b, "samples", s.ring.samples);
+		gf_jbuf_kuint(b, "failed", s.failed);
+		gf_jbuf_kstr(b, "oldest", s.ring.oldest_ns ? gf_time_text(s.ring.oldest_ns, t, sizeof t) : "");
+		gf_jbuf_kstr(b, "error", s.error);
+		gf_jbuf_close(b, '}');
+	}
+	gf_jbuf_close(b, ']');
+	gf_jbuf_close(b, '}');
+}

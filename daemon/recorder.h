@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The black box: the last hours of every target, in a bounded directory. A thread of its own looks at the targets with samplers
+ * of its own, with all fields (a policy that is tried later may want others than today's), and writes: no tick ever waits for
+ * it, nor for a disk.
+ */
+#ifndef GPUFAS_DAEMON_RECORDER_H
+#define GPUFAS_DAEMON_RECORDER_H
+
+#include <stddef.h>
+
+#include "daemon/jbuf.h"
+#include "gpufas/err.h"
+#include "sim/gft_ring.h"
+
+struct gf_daemon;
+struct gf_recorder;
+
+struct gf_recorder_stats {
+	struct gft_ring_stats ring;
+	uint64_t failed;   /* samples that could not be taken or written */
+	uint64_t cost_ns;  /* CPU time of the recorder's thread, for all targets together */
+	bool recorded;     /* images are not */
+	char error[256];   /* why the last one could not be taken or written, "" */
+};
+
+/* Targets must be there, and stay until it is destroyed. *ret NULL where nothing is to be recorded. */
+int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_err *err);
+void gf_recorder_destroy(struct gf_recorder *r); /* waits for a write under way */
+/* Of target i. */
+void gf_recorder_stats(struct gf_recorder *r, size_t i, struct gf_recorder_stats *ret);
+/* "recorder":{...} of status. r may be NULL. */
+void gf_recorder_json(struct gf_daemon *d, struct gf_jbuf *b);
+
+#endif
