@@ -49,6 +49,7 @@ include mk/install.mk
 include mk/demo.mk
 include mk/fuzz.mk
 include mk/gpu.mk
+include mk/kmod.mk
 
 all: programs docs
 

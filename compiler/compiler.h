@@ -34,6 +34,7 @@ struct gf_compile_opts {
 	const char *const *hooks;  /* names that `run` may use; NULL: any (check without a configuration) */
 	size_t hook_count;
 	bool warnings_off;
+	bool no_module;            /* a host that is never sampled by the kernel module */
 	/* Resolves a kernel path in the kernel at hand, as gf_btf_path() does: 0, or -errno with a sentence, and which
 	 * part of the path it is about. NULL: there is no kernel yet, and paths are taken as they are. */
 	int (*path)(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err);

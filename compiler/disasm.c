@@ -236,7 +236,8 @@ static void put_limit(const struct dis *d, const struct gf_step *s)
 /* What a step does, from its numbers and not from its text: both can be compared. */
 static void put_step(const struct dis *d, const struct gf_step *s)
 {
-	static const char *const actions[GF_ACT_COUNT] = { "signal", "renice", "log", "notify", "run", "freeze", "thaw", "limit", "reset", "nmi" };
+	static const char *const actions[GF_ACT_COUNT] = { "signal", "renice", "log", "notify", "run", "freeze", "thaw", "limit", "reset", "nmi",
+							    "panic", "restart" };
 	static const char *const picks[] = { "same", "each", "largest", "smallest", "oldest", "newest", "none" };
 	static const char *const groups[] = { "one", "tree", "pgrp", "session", "cgroup", "user" };
 	fprintf(d->out, "  step %s: %s", str(d, s->shown), actions[s->action]);

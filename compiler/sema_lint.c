@@ -50,6 +50,52 @@ static void lint_kill(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 		}
 }
 
+/* Whether a number is made of the time that the target's clock has stood for. */
+static bool of_stalled(const struct gf_node *n)
+{
+	return n && ((n->kind == GF_N_HOST && n->id == GF_HF_OS_STALLED) || of_stalled(n->kid[0]) || of_stalled(n->kid[1]));
+}
+
+/* Does every way to true ask whether the system stands? */
+static bool asks_stalled(const struct gf_node *n)
+{
+	switch (n->kind) {
+	case GF_N_AND:
+		return asks_stalled(n->kid[0]) || asks_stalled(n->kid[1]);
+	case GF_N_OR:
+		return asks_stalled(n->kid[0]) && asks_stalled(n->kid[1]);
+	case GF_N_HELD:
+		return asks_stalled(n->kid[0]);
+	case GF_N_GT:
+	case GF_N_GE:
+		return of_stalled(n->kid[0]);
+	case GF_N_LT:
+	case GF_N_LE:
+		return of_stalled(n->kid[1]);
+	default:
+		return false;
+	}
+}
+
+/* The whole of a machine for less than its standing still. */
+static void lint_last_resort(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	for (uint32_t i = 0; i < r->steps; i++) {
+		const struct gf_sema_step *s = &r->step[i];
+		const char *what = s->action == GF_ACT_PANIC ? "panic" : s->action == GF_ACT_RESTART ? "restart" :
+				   s->action == GF_ACT_RESET ? "reset" : "nmi";
+
+		if (!gf_action_last_resort(s->action) || asks_stalled(r->cond))
+			continue;
+		gf_sema_warn(c, "W015", s->ast->action_span, "such as: if os.stalled > 30s and ...; or end a process instead",
+			     "%s may end all that runs, and the condition does not ask whether the system still runs (os.stalled)", what);
+		if (r->hold == GF_FOR_NONE && !holds(r->cond) && !r->observe)
+			gf_sema_warn(c, "W016", s->ast->action_span, "such as: if ... for 1min then ...",
+				     "one sample is enough for this %s: the rule has no hold time", what);
+		return;
+	}
+}
+
 static void lint_until(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
 	struct gf_diag *d = NULL;
@@ -112,6 +158,7 @@ void gf_sema_lint_rule(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 	lint_terms(c, r);
 	lint_until(c, r);
 	lint_restore(c, r);
+	lint_last_resort(c, r);
 }
 
 /* a is true no later than b, if their conditions begin to be true together. */

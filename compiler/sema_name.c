@@ -13,22 +13,22 @@
 /* Longest expression that explanations show with its lets written out. */
 #define EXPAND_MAX 100u
 
-static const char *target_letters(enum gf_target_kind t)
+static const char *target_letters(const struct gf_compile_opts *o)
 {
-	switch (t) {
+	switch (o->target) {
 	case GF_TARGET_VM:
 	case GF_TARGET_IMAGE:
 		return "V";
 	case GF_TARGET_TRACE:
 		return "T";
 	default:
-		return "BP";
+		return o->no_module ? "BP" : "BPK";
 	}
 }
 
 bool gf_sema_has_field(const struct gf_sema_ctx *c, const struct gf_field_info *f)
 {
-	return strpbrk(f->sources, target_letters(c->opts->target)) != NULL;
+	return strpbrk(f->sources, target_letters(c->opts)) != NULL;
 }
 
 struct gf_let *gf_sema_let(struct gf_sema_ctx *c, const char *name)
@@ -197,8 +197,8 @@ struct gf_node *gf_sema_finish(struct gf_sema_ctx *c, struct gf_node *n, const s
 		const char *hint;
 
 		if (strcmp(f[b].name, "os.stalled") == 0 && c->opts->target == GF_TARGET_HOST)
-			hint = "it needs the kernel module or a vm target; a policy for several targets guards it: "
-			       "available(os.stalled) and ...";
+			hint = "it needs the kernel module, which this target's \"sampler\" in gpufas.yaml rules out; a policy for several targets "
+			       "guards it: available(os.stalled) and ...";
 		else
 			hint = gf_sema_printf(c, "guard it: available(%s) and ...", f[b].name);
 		struct gf_diag *d = gf_sema_error(c, "E077", leaf->span, hint, "%s is not to be had from a %s target",

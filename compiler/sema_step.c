@@ -15,7 +15,7 @@ static bool needs_victim(uint8_t action)
 static const char *action_text(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 {
 	static const char *const name[GF_ACT_COUNT] = { "this", "renice", "log", "notify", "run",
-							"freeze", "thaw", "limit", "reset", "nmi" };
+							"freeze", "thaw", "limit", "reset", "nmi", "panic", "restart" };
 
 	if (a->action == GF_ACT_LIMIT && a->restore)
 		return "restore";
@@ -51,6 +51,10 @@ static void check_target(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 	if (c->opts->target == GF_TARGET_VM && a->action == GF_ACT_RENICE)
 		gf_sema_error(c, "E093", a->action_span, "such as limit cpu.max 20%, or freeze",
 			      "renice is not possible from outside: what a nice value goes into is the guest's scheduler's own");
+	if (c->opts->target == GF_TARGET_VM && (a->action == GF_ACT_PANIC || a->action == GF_ACT_RESTART))
+		gf_sema_error(c, "E093", a->action_span,
+			      a->action == GF_ACT_PANIC ? "nmi makes a guest panic that has kernel.unknown_nmi_panic = 1" : "reset resets a guest",
+			      "%s is for the machine that gpufas runs on: only host targets have it, and this is a vm target", what);
 	if (c->opts->target != GF_TARGET_HOST)
 		return;
 	switch (a->action) {
@@ -68,7 +72,8 @@ static void check_target(struct gf_sema_ctx *c, const struct gf_step_ast *a)
 	case GF_ACT_RESET:
 	case GF_ACT_NMI:
 		gf_sema_error(c, "E093", a->action_span,
-			      a->action == GF_ACT_RESET ? "a hook can reboot (then run ...); a hardware watchdog does when nothing else can" : NULL,
+			      a->action == GF_ACT_RESET ? "restart restarts a host at once; a hook can reboot it in order (then run ...)" :
+						       "panic makes a host panic, so that kdump takes over",
 			      "%s is for a virtual machine: only vm targets have it, and this is a %s target", what, target);
 		break;
 	default:
@@ -198,7 +203,7 @@ static void check_step(struct gf_sema_ctx *c, struct gf_sema_rule *r, uint32_t i
 	if (a->has_selector) {
 		check_selector(c, r, &a->sel, s);
 		*chosen = true;
-	} else if (a->action == GF_ACT_RESET || a->action == GF_ACT_NMI) {
+	} else if (gf_action_last_resort(a->action)) {
 		s->pick = GF_PICK_NONE;
 	} else if (*chosen) {
 		s->pick = GF_PICK_SAME;

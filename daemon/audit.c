@@ -244,6 +244,11 @@ void gf_audit_put(struct gf_audit *a, const char *line, size_t n)
 	free(l);
 }
 
+bool gf_audit_settled(struct gf_audit *a)
+{
+	return gf_outbox_settled(a->box);
+}
+
 uint64_t gf_audit_lost(struct gf_audit *a)
 {
 	pthread_mutex_lock(&a->lock);

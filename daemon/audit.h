@@ -5,6 +5,7 @@
 #ifndef GPUFAS_DAEMON_AUDIT_H
 #define GPUFAS_DAEMON_AUDIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "gpufas/err.h"
@@ -30,6 +31,8 @@ int gf_audit_create(const struct gf_audit_opts *opts, struct gf_audit **ret, str
 void gf_audit_destroy(struct gf_audit *a);
 /* line: without newline. Never blocks. */
 void gf_audit_put(struct gf_audit *a, const char *line, size_t n);
+/* Whether all that was put so far has been written and synced, or counted as lost. */
+bool gf_audit_settled(struct gf_audit *a);
 uint64_t gf_audit_lost(struct gf_audit *a);
 /* The sentence about what is wrong, "" when nothing is. Returns buf. */
 const char *gf_audit_error(struct gf_audit *a, char *buf, size_t n);

@@ -354,6 +354,29 @@ static void take_budget(struct gf_cfg *x, const struct gf_ynode *n)
 	GF_CFG_WALK(x, n, "budget", keys);
 }
 
+void gf_cfg_last_resorts(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint32_t *ret)
+{
+	static const char *const words[] = { "panic", "restart", "nmi", "reset" };
+	static const enum gf_action actions[] = { GF_ACT_PANIC, GF_ACT_RESTART, GF_ACT_NMI, GF_ACT_RESET };
+	uint32_t set = 0;
+
+	if (n->kind != GF_Y_SEQ && n->kind != GF_Y_NULL) {
+		gf_cfg_error(x, n, "such as [nmi, reset]; [] for none", "%s must be a list", what);
+		return;
+	}
+	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
+		int i = gf_cfg_choice(x, k, what, words, 4);
+		if (i >= 0)
+			set |= 1u << actions[i];
+	}
+	*ret = set;
+}
+
+static void take_last_resorts(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_last_resorts(x, n, "last-resorts", &x->c->last_resorts);
+}
+
 static void take_hook(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	struct gf_config *c = x->c;
@@ -576,7 +599,7 @@ int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct 
 	static const struct gf_cfg_key keys[] = {
 		{ "period", take_period }, { "mode", take_mode }, { "engine", take_engine },
 		{ "targets", gf_cfg_targets }, { "policy", take_policy }, { "budget", take_budget },
-		{ "hooks", take_hooks }, { "audit", take_audit }, { "control", take_control }, { "log", take_log },
+		{ "last-resorts", take_last_resorts }, { "hooks", take_hooks }, { "audit", take_audit }, { "control", take_control }, { "log", take_log },
 		{ "recorder", gf_cfg_recorder },
 	};
 	struct gf_cfg x = { .diags = diags };

@@ -49,6 +49,8 @@ struct gf_config_target {
 	size_t pieces;               /* 0: found out */
 	enum gf_kick kick;           /* vm */
 	char *kick_path;
+	bool own_last;               /* last_resorts is its own */
+	uint32_t last_resorts;       /* 1 << enum gf_action: those that it may be subjected to */
 	bool own_policy;             /* dirs and files are its own: not those of all */
 	struct gf_strlist dirs, files;
 };
@@ -65,6 +67,7 @@ struct gf_config {
 	struct gf_strlist dirs, files;
 	uint32_t budget_n;
 	uint64_t budget_window_ns;
+	uint32_t last_resorts; /* 1 << enum gf_action; 0: none */
 	struct gf_config_hook *hook;
 	size_t hooks;
 	char *audit_path; /* "": no audit file */
@@ -92,6 +95,7 @@ const struct gf_config_target *gf_config_target(const struct gf_config *c, const
 /* Its period, and whether it is to observe only, with what holds for all. */
 uint64_t gf_config_target_period(const struct gf_config *c, const struct gf_config_target *t);
 bool gf_config_target_observe(const struct gf_config *c, const struct gf_config_target *t);
+uint32_t gf_config_target_last_resorts(const struct gf_config *c, const struct gf_config_target *t);
 /* "host", "vm", "image" */
 const char *gf_config_kind(enum gf_target_kind kind);
 

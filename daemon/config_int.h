@@ -41,6 +41,8 @@ bool gf_cfg_duration(struct gf_cfg *x, const struct gf_ynode *n, const char *wha
 		     const char *range, uint64_t *ret);
 void gf_cfg_path(struct gf_cfg *x, const struct gf_ynode *n, const char *what, char **ret);
 void gf_cfg_paths(struct gf_cfg *x, const struct gf_ynode *n, const char *what, struct gf_strlist *ret);
+/* A list of last resorts as a set of 1 << enum gf_action. */
+void gf_cfg_last_resorts(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint32_t *ret);
 /* A path that a Unix socket can have. */
 void gf_cfg_socket(struct gf_cfg *x, const struct gf_ynode *n, const char *what, char **ret);
 

@@ -237,6 +237,18 @@ static void take_kick(struct gf_cfg *x, const struct gf_ynode *n)
 	GF_CFG_WALK(x, n, "kick", keys);
 }
 
+static void take_last_resorts(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	const uint32_t host = 1u << GF_ACT_PANIC | 1u << GF_ACT_RESTART, vm = 1u << GF_ACT_NMI | 1u << GF_ACT_RESET;
+
+	gf_cfg_last_resorts(x, n, "the target's last-resorts", &x->t->last_resorts);
+	x->t->own_last = true;
+	if (x->t->kind == GF_TARGET_HOST && x->t->last_resorts & vm)
+		gf_cfg_error(x, n, "a host has panic and restart", "nmi and reset are for targets of kind vm");
+	if (x->t->kind == GF_TARGET_VM && x->t->last_resorts & host)
+		gf_cfg_error(x, n, "a vm has nmi and reset", "panic and restart are for targets of kind host");
+}
+
 /* ---- one target ------------------------------------------------------------------ */
 
 static const struct {
@@ -245,7 +257,7 @@ static const struct {
 	uint32_t kinds;
 } keys[] = {
 	{ "name", take_name, ALL }, { "kind", take_kind, ALL }, { "mode", take_mode, ALL }, { "period", take_period, ALL },
-	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "sampler", take_sampler, HOST },
+	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "last-resorts", take_last_resorts, HOST | VM }, { "sampler", take_sampler, HOST },
 	{ "qmp", take_qmp, VM }, { "ram", take_ram, VM }, { "kick", take_kick, VM },
 	{ "file", take_file, IMAGE }, { "layout", take_layout, IMAGE },
 };
@@ -265,7 +277,7 @@ static void take_key(struct gf_cfg *x, const struct gf_ynode *k)
 			keys[i].take(x, k);
 		else
 			gf_cfg_error(x, k->key, NULL, "a target of kind %s has no \"%s\"; one of kind %s has", kinds[x->t->kind], word,
-				     keys[i].kinds == HOST ? "host" : keys[i].kinds == VM ? "vm" : "image");
+				     keys[i].kinds == HOST ? "host" : keys[i].kinds & VM ? "vm" : "image");
 		return;
 	}
 	if (!strcmp(word, "libvirt"))
@@ -392,6 +404,11 @@ const struct gf_config_target *gf_config_target(const struct gf_config *c, const
 uint64_t gf_config_target_period(const struct gf_config *c, const struct gf_config_target *t)
 {
 	return t->period_ns ? t->period_ns : c->period_ns;
+}
+
+uint32_t gf_config_target_last_resorts(const struct gf_config *c, const struct gf_config_target *t)
+{
+	return t->own_last ? t->last_resorts : c->last_resorts;
 }
 
 bool gf_config_target_observe(const struct gf_config *c, const struct gf_config_target *t)

@@ -41,6 +41,7 @@ struct gf_watch {
 	const char *name;
 	uint64_t period_ns;
 	bool observe;
+	uint32_t last_resorts;    /* atomic: 1 << enum gf_action */
 	struct gf_policies *policies;
 	struct gf_policy *policy; /* in force */
 	struct gf_target *target;
@@ -155,6 +156,9 @@ int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err); /* its target a
 /* Requests; they answer themselves. path NULL: only what the target is. */
 void gf_watch_signal(struct gf_watch *w, struct gf_client *c, const struct gf_verdict *v, const char *name);
 void gf_watch_fields(struct gf_watch *w, struct gf_client *c, const char *path);
+
+/* lastresort.c: arg is a struct gf_watch; as gf_actuator_opts.last_resort. */
+uint8_t gf_watch_last_resort(void *arg, const struct gf_verdict *v);
 
 /* view.c: ps. */
 void gf_watch_ps(struct gf_watch *w, struct gf_client *c);

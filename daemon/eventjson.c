@@ -103,7 +103,7 @@ const char *gf_action_text(const struct gf_image_header *img, const struct gf_st
 	static const char *const names[GF_ACT_COUNT] = {
 		[GF_ACT_SIGNAL] = "signal", [GF_ACT_RENICE] = "renice", [GF_ACT_LOG] = "log", [GF_ACT_NOTIFY] = "notify",
 		[GF_ACT_RUN] = "run", [GF_ACT_FREEZE] = "freeze", [GF_ACT_THAW] = "thaw", [GF_ACT_LIMIT] = "limit",
-		[GF_ACT_RESET] = "reset", [GF_ACT_NMI] = "nmi",
+		[GF_ACT_RESET] = "reset", [GF_ACT_NMI] = "nmi", [GF_ACT_PANIC] = "panic", [GF_ACT_RESTART] = "restart",
 	};
 
 	if (s->action == GF_ACT_SIGNAL)
@@ -303,7 +303,7 @@ static void delivery_json(const struct gf_event_member *m, struct gf_jbuf *b)
 	static const char *const hows[] = {
 		[GF_HOW_CALL] = "call", [GF_HOW_STORE] = "store", [GF_HOW_IRQ_WORK] = "irq-work",
 		[GF_HOW_LIMIT] = "limit", [GF_HOW_QMP] = "qmp", [GF_HOW_GPU_STORE] = "gpu-store",
-		[GF_HOW_GPU_IRQ_WORK] = "gpu-irq-work",
+		[GF_HOW_GPU_IRQ_WORK] = "gpu-irq-work", [GF_HOW_MODULE] = "module", [GF_HOW_SYSRQ] = "sysrq",
 	};
 	static const char *const becames[] = {
 		[GF_BECAME_UNSEEN] = "unseen", [GF_BECAME_DELIVERED] = "delivered", [GF_BECAME_PENDING] = "pending",

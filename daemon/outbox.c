@@ -23,7 +23,7 @@ struct gf_outbox {
 	struct line *head, **tail;
 	size_t bytes;
 	uint64_t lines, lost;
-	bool stop;
+	bool stop, busy; /* busy: lines have been taken that idle() has not been told of */
 };
 
 /* Stacks are locked with everything else (mlockall by the engine): 8 MiB each,
@@ -59,6 +59,7 @@ static void *run(void *p)
 		bool wrote = false;
 		while (o->head) {
 			struct line *l = o->head;
+			o->busy = true;
 			o->head = l->next;
 			if (!o->head)
 				o->tail = &o->head;
@@ -74,8 +75,10 @@ static void *run(void *p)
 			pthread_mutex_unlock(&o->lock);
 			o->opts.idle(o->opts.arg);
 			pthread_mutex_lock(&o->lock);
+			o->busy = o->head != NULL;
 			continue; /* something may have come meanwhile */
 		}
+		o->busy = false;
 		if (o->stop)
 			break;
 		pthread_cond_wait(&o->more, &o->lock);
@@ -167,4 +170,12 @@ int gf_outbox_destroy(struct gf_outbox *o)
 	pthread_cond_destroy(&o->more);
 	free(o);
 	return 0;
+}
+
+bool gf_outbox_settled(struct gf_outbox *o)
+{
+	pthread_mutex_lock(&o->lock);
+	bool settled = !o->head && !o->busy;
+	pthread_mutex_unlock(&o->lock);
+	return settled;
 }

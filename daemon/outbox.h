@@ -6,6 +6,7 @@
 #ifndef GPUFAS_DAEMON_OUTBOX_H
 #define GPUFAS_DAEMON_OUTBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <pthread.h>
@@ -27,6 +28,8 @@ int gf_outbox_create(const struct gf_outbox_opts *opts, struct gf_outbox **ret, 
 int gf_outbox_put(struct gf_outbox *o, const char *line, size_t n);
 uint64_t gf_outbox_lost(struct gf_outbox *o);
 uint64_t gf_outbox_queued(struct gf_outbox *o);
+/* Nothing waits, nothing is being written, and idle() has been through since the last line. */
+bool gf_outbox_settled(struct gf_outbox *o);
 /* Gives the thread up to two seconds to write what waits. A thread that a disk
  * holds is left behind (and its memory with it): stopping must not hang. Returns
  * 0, or -ETIMEDOUT when it was left: `arg` must then stay valid. */

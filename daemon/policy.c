@@ -150,7 +150,7 @@ static int compile(const struct gf_config *c, struct gf_target *target, const st
 {
 	const char *hooks[GF_CONFIG_MAX_HOOKS] = { 0 };
 	struct gf_compile_opts opts = {
-		.target = p->kind, .period_ns = p->period_ns, .hooks = hooks, .hook_count = c->hooks,
+		.target = p->kind, .period_ns = p->period_ns, .hooks = hooks, .hook_count = c->hooks, .no_module = p->no_module,
 	};
 	struct gf_diags diags = { 0 };
 	char *text = NULL, *json = NULL;
@@ -201,6 +201,31 @@ static int regular(const char *path, struct gf_err *err)
 	return gf_err_set(err, EINVAL, "%s is not a regular file; the daemon reads its policies from nothing else", path);
 }
 
+/* Last resorts that rules ask for, and the configuration does not allow: said when they are loaded, not only in the hour of need. */
+static int not_allowed(const struct gf_config *c, const struct gf_config_target *t, const struct gf_policy *p, struct gf_policy_report *rep)
+{
+	const struct gf_rule *rule = GF_SEC(struct gf_rule, p->img, GF_SEC_RULE);
+	const struct gf_step *step = GF_SEC(struct gf_step, p->img, GF_SEC_STEP);
+	uint32_t allowed = gf_config_target_last_resorts(c, t);
+	char text[400];
+	int r = 0;
+
+	if (t->kind != GF_TARGET_HOST && t->kind != GF_TARGET_VM)
+		return 0;
+	for (uint32_t i = 0; i < p->rules && !r; i++) {
+		for (uint32_t k = 0; k < rule[i].steps && !r; k++) {
+			const struct gf_step *s = &step[rule[i].step + k];
+			const char *what = gf_image_str(p->img, s->shown);
+			if (rule[i].flags & GF_RULE_OBSERVE || !gf_action_last_resort(s->action) || allowed >> s->action & 1)
+				continue;
+			snprintf(text, sizeof text, "rule %s of target %s has \"%s\", which gpufas.yaml does not allow: it will be refused "
+				 "(last-resorts: [...] allows it)", gf_image_str(p->img, rule[i].name), t->name, what);
+			r = gf_strlist_add(&rep->notes, text);
+		}
+	}
+	return r;
+}
+
 static int load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
 		struct gf_target *target, struct gf_policy *p, struct gf_policy_report *rep)
 {
@@ -229,7 +254,7 @@ static int load(const struct gf_config *c, const struct gf_config_target *t, con
 	clock_gettime(CLOCK_REALTIME, &now);
 	p->loaded_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	p->rules = p->img->sec[GF_SEC_RULE].count;
-	return 0;
+	return not_allowed(c, t, p, rep);
 }
 
 int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
@@ -242,6 +267,7 @@ int gf_policy_load(const struct gf_config *c, const struct gf_config_target *t, 
 	p->refs = 1;
 	p->kind = t->kind;
 	p->period_ns = gf_config_target_period(c, t);
+	p->no_module = t->kind == GF_TARGET_HOST && t->sampler != GF_SAMPLER_AUTO && t->sampler != GF_SAMPLER_KMOD;
 	int r = load(c, t, only, target, p, rep);
 	if (r) {
 		if (!rep->err.text[0])
@@ -266,6 +292,8 @@ static bool same_list(const struct gf_strlist *a, const struct gf_strlist *b)
 static bool share(const struct gf_config *c, const struct gf_config_target *a, const struct gf_config_target *b, bool only)
 {
 	if (a->kind != b->kind || gf_config_target_period(c, a) != gf_config_target_period(c, b))
+		return false;
+	if (gf_config_target_last_resorts(c, a) != gf_config_target_last_resorts(c, b) || a->sampler != b->sampler)
 		return false;
 	return only || (!a->own_policy && !b->own_policy) ||
 	       (a->own_policy && b->own_policy && same_list(&a->dirs, &b->dirs) && same_list(&a->files, &b->files));

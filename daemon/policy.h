@@ -18,6 +18,7 @@ struct gf_policy {
 	uint32_t rules;
 	enum gf_target_kind kind;     /* compiled for */
 	uint64_t period_ns;           /* that its warnings are about */
+	bool no_module;               /* compiled for a host without the kernel module */
 };
 
 /* What a load has to say, whether it worked or not. */

@@ -276,6 +276,9 @@ static void adopt_modes(struct gf_daemon *d, struct gf_config *n)
 			as_new.mode = next->mode;
 		bool is = gf_config_target_observe(n, &as_new);
 		now->mode = as_new.mode;
+		now->own_last = next ? next->own_last : now->own_last;
+		now->last_resorts = next ? next->last_resorts : now->last_resorts;
+		__atomic_store_n(&d->watch[i].last_resorts, gf_config_target_last_resorts(n, now), __ATOMIC_RELAXED);
 		if (is == was || d->options.observe || now->kind == GF_TARGET_IMAGE)
 			continue;
 		gf_watch_observe(&d->watch[i], is);
@@ -314,6 +317,7 @@ static void adopt_config(struct gf_daemon *d, struct gf_reload *r)
 	}
 	adopt_modes(d, n);
 	c->observe = n->observe;
+	c->last_resorts = n->last_resorts;
 	c->log_level = n->log_level;
 	gf_log_set_level(n->log_level);
 	struct gf_strlist dirs = c->dirs, files = c->files;

@@ -332,11 +332,12 @@ static void add_delivery(struct line *l, const struct gf_event *ev, const struct
 	bool signal = !s || s->action == GF_ACT_SIGNAL;
 	char t[64];
 
-	if (m->pid <= 0) { /* QEMU was asked */
+	if (m->pid <= 0) { /* a last resort */
 		if (m->error)
-			add(l, "%s failed: %s", act, strerror(-m->error));
+			add(l, "%s %s: %s", act, m->became == GF_BECAME_REFUSED ? "refused" : "failed", gf_member_error(m));
 		else
-			add(l, ev->observed ? "%s was only observed" : "%s has been asked of QEMU", act);
+			add(l, ev->observed ? "%s was only observed" : m->how == GF_HOW_QMP ? "%s has been asked of QEMU" :
+			    m->how == GF_HOW_SYSRQ ? "%s has been asked of the kernel, by SysRq" : "%s has been asked of the kernel module", act);
 		return;
 	}
 	if (ev->observed && m->became == GF_BECAME_UNSEEN) {
@@ -352,7 +353,7 @@ static void add_delivery(struct line *l, const struct gf_event *ev, const struct
 		return;
 	}
 	add_task(l, comm, m->pid);
-	if (m->became == GF_BECAME_UNSEEN && m->how >= GF_HOW_GPU_STORE) {
+	if (m->became == GF_BECAME_UNSEEN && (m->how == GF_HOW_GPU_STORE || m->how == GF_HOW_GPU_IRQ_WORK)) {
 		add(l, ": whether it has taken %s is not known, the GPU was lost; it is still there", act);
 		return;
 	}

@@ -136,6 +136,7 @@ int gf_watches_create(struct gf_daemon *d, struct gf_err *err)
 		d->watch[i] = (struct gf_watch){
 			.daemon = d, .index = (uint32_t)i, .config = t, .name = t->name, .period_ns = gf_config_target_period(c, t),
 			.observe = d->options.observe || gf_config_target_observe(c, t),
+			.last_resorts = gf_config_target_last_resorts(c, t),
 		};
 	}
 	r = load_policies(d, err);
@@ -151,6 +152,7 @@ static int start_actuator(struct gf_watch *w, struct gf_err *err)
 	struct gf_daemon *d = w->daemon;
 	struct gf_actuator_opts a = {
 		.rt_priority = d->config->rt_priority ? d->config->rt_priority - 1 : 0, .target_index = w->index,
+		.last_resort = gf_watch_last_resort, .last_arg = w,
 	};
 	int fd = gf_engine_verdict_fd(w->engine);
 	int r = 0;

@@ -83,7 +83,20 @@ struct gf_deliver_guest {
 	const struct gf_pseudo_plain *p; /* NULL: there is none */
 	uint64_t boot;                   /* which one it is: not two have the same number */
 	uint32_t paused;                 /* its CPUs do not run: nothing is stored */
+	const uint64_t *stop;            /* NULL, or a word of the host's: from stop_from on who delivers has been given up, and acts no more */
+	uint64_t stop_from;
 };
+
+GF_INLINE int gf_deliver_given_up(const struct gf_deliver_guest *g)
+{
+	if (!g->stop)
+		return 0;
+#if defined(__CUDA_ARCH__)
+	return *(const volatile uint64_t *)g->stop >= g->stop_from;
+#else
+	return __atomic_load_n(g->stop, __ATOMIC_ACQUIRE) >= g->stop_from;
+#endif
+}
 
 enum gf_deliver_begun {
 	GF_BEGUN,
@@ -401,6 +414,11 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 		seen++;
 		if (now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns) && !e->offered)
 			continue;
+		/* A look at a group of many threads is long: that it goes on is to be seen, and whether it may. */
+		if (g->p)
+			gf_pulse(g->p->pulse);
+		if (gf_deliver_given_up(g))
+			return;
 		looks++;
 		e->looked_ns = now_ns;
 		gf_deliver_follow_one(v, g, storable, e, now_ns);
@@ -408,6 +426,8 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 	v->turn = at;
 	for (uint32_t n = 0; v->waiting && v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS && n < GF_DELIVER_LOOKS; n++) {
 		struct gf_verdict next = v->wait[v->first_waiting];
+		if (gf_deliver_given_up(g))
+			return;
 		v->first_waiting = (v->first_waiting + 1) % GF_DELIVER_WAITING;
 		v->waiting--;
 		gf_deliver_begin(v, g, storable, &next, now_ns);

@@ -96,13 +96,15 @@ GF_APART int gf_delivery_errno(uint8_t why)
 	case GF_REF_NONE: return 0;
 	case GF_REF_GONE: case GF_REF_EXITING: case GF_REF_REBOOTED: return -ESRCH;
 	case GF_REF_IDENTITY: return -ESTALE;
-	case GF_REF_INIT: case GF_REF_KTHREAD: case GF_REF_TRACED: return -EPERM;
+	case GF_REF_INIT: case GF_REF_KTHREAD: case GF_REF_TRACED: case GF_REF_SELF: return -EPERM;
+	case GF_REF_NOT_ALLOWED: return -EACCES;
+	case GF_REF_LATE: return -ETIMEDOUT;
 	case GF_REF_READ_ONLY: return -EROFS;
 	case GF_REF_NO_ROAD: return -EOPNOTSUPP;
 	case GF_REF_NO_GUEST: return -ENODEV;
 	case GF_REF_TORN: return -EAGAIN;
 	case GF_REF_NO_ROOM: return -ENOSPC;
-	case GF_REF_NO_CPU: case GF_REF_PAUSED: return -EBUSY;
+	case GF_REF_NO_CPU: case GF_REF_PAUSED: case GF_REF_BUDGET: return -EBUSY;
 	default: return -EINVAL;
 	}
 }

@@ -7,9 +7,11 @@
 #define GF_WIDTH 1
 #include "gpu/dev_emu.h"
 #define GF_GPU_HOOK() emu_hook()
+#define GF_PULSE_HOOK() emu_pulse()
 
 /* What the leader does next: 0 goes on, 1 hangs, 2 dies. */
 static int emu_hook(void);
+static void emu_pulse(void);
 
 #include "gpu/kernel.h"
 
@@ -52,6 +54,21 @@ static int emu_hook(void)
 	return gf_emu.failed ? 2 : gf_emu.hung;
 }
 
+static void emu_pulse(void)
+{
+	__atomic_add_fetch(&gf_emu.pulses, 1, __ATOMIC_RELAXED);
+	if (gf_emu.pulse_us)
+		usleep(gf_emu.pulse_us);
+}
+
+/* The nth from which on it is refused. */
+static bool refused(uint32_t *count, uint32_t from)
+{
+	uint32_t n = __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+
+	return from && n >= from;
+}
+
 static int emu_count(struct gf_err *err)
 {
 	if (!gf_emu.devices)
@@ -72,6 +89,7 @@ static int emu_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->driver = ret->runtime = 13000;
 	ret->host_atomics = gf_emu.host_atomics;
 	ret->cooperative = true;
+	ret->slice = gf_emu.slice;
 	return 0;
 }
 
@@ -103,6 +121,8 @@ static void *emu_alloc(struct gf_dev *d, size_t size)
 {
 	struct head *h;
 
+	if (refused(&gf_emu.allocations, gf_emu.no_memory))
+		return NULL;
 	if (__atomic_add_fetch(&d->used, size, __ATOMIC_RELAXED) > gf_emu.memory ||
 	    !(h = aligned_alloc(64, (sizeof *h + size + 63) / 64 * 64))) {
 		__atomic_sub_fetch(&d->used, size, __ATOMIC_RELAXED);
@@ -128,7 +148,7 @@ static void emu_free(struct gf_dev *d, void *p)
 
 static void *emu_pin(struct gf_dev *d, size_t size, void **ret_device)
 {
-	void *p = aligned_alloc(64, (size + 63) / 64 * 64);
+	void *p = refused(&gf_emu.allocations, gf_emu.no_memory) ? NULL : aligned_alloc(64, (size + 63) / 64 * 64);
 
 	(void)d;
 	if (p)
@@ -147,8 +167,10 @@ static int emu_enroll(struct gf_dev *d, void *p, size_t size, void **ret_device,
 {
 	(void)d;
 	(void)size;
-	if (gf_emu.no_enroll)
-		return gf_err_set(err, EINVAL, "invalid argument");
+	if (gf_emu.enroll_us)
+		usleep(gf_emu.enroll_us);
+	if (refused(&gf_emu.enrollments, gf_emu.no_enroll))
+		return gf_err_set(err, EINVAL, "the memory cannot be registered: invalid argument");
 	__atomic_add_fetch(&gf_emu.enrolled, 1, __ATOMIC_RELAXED);
 	*ret_device = p;
 	return 0;

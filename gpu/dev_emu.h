@@ -12,14 +12,18 @@ struct gf_emu {
 	char why[128];      /* of devices 0 */
 	bool busy;
 	bool host_atomics;
-	bool no_enroll;     /* memory that is there already cannot be registered */
+	uint32_t no_enroll; /* registrations that are refused: from this one on, counted from 1; 0: none */
+	uint32_t no_memory; /* likewise: allocations, and pinned memory */
+	uint64_t slice;     /* bytes that are registered at a time; 0: as others */
+	uint32_t enroll_us, pulse_us; /* what a registration, a sign of life takes */
 	volatile bool failed; /* a sticky error: every call fails from now on, and nothing runs */
 	volatile bool hung; /* the leader does not look at anything any more */
 	uint64_t memory;    /* bytes that a device has */
 	uint32_t lanes;     /* at most; 0: 2 */
 	/* counted */
 	uint64_t used;
-	uint32_t enrolled;
+	uint32_t enrolled, enrollments, allocations;
+	uint64_t pulses;
 };
 
 extern struct gf_emu gf_emu;

@@ -112,6 +112,27 @@ static int attribute(cudaDeviceAttr a, int device)
 	return v;
 }
 
+/* Whether atomics to host memory may be used: the ones that gpu/pseudo.h uses, on words of 64 and 32 bits. The attribute alone says only that
+ * there is a link that could carry them; runtimes that can be asked for each kind have the last word. */
+static bool host_atomics(int device)
+{
+	if (!attribute(cudaDevAttrHostNativeAtomicSupported, device))
+		return false;
+#if CUDART_VERSION >= 13000
+	const enum cudaAtomicOperation ops[] = { cudaAtomicOperationOr, cudaAtomicOperationCAS };
+	const unsigned int need = cudaAtomicCapabilityScalar32 | cudaAtomicCapabilityScalar64 | cudaAtomicCapabilityUnsigned;
+	unsigned int can[2] = { 0, 0 };
+
+	if (cudaDeviceGetHostAtomicCapabilities(can, ops, 2, device) != cudaSuccess) {
+		cudaGetLastError();
+		return false;
+	}
+	return (can[0] & need) == need && (can[1] & need) == need;
+#else
+	return true;
+#endif
+}
+
 static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 {
 	struct cudaDeviceProp p;
@@ -138,7 +159,7 @@ static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->cooperative = p.cooperativeLaunch != 0;
 	ret->clusters = attribute(cudaDevAttrClusterLaunch, device) != 0;
 	ret->exclusive = attribute(cudaDevAttrComputeMode, device) == cudaComputeModeExclusiveProcess;
-	ret->host_atomics = attribute(cudaDevAttrHostNativeAtomicSupported, device) != 0;
+	ret->host_atomics = host_atomics(device);
 	return 0;
 }
 

@@ -32,6 +32,7 @@
 #define NAP_NS 20000
 #define LOOK_NS 5000000ull    /* after so long without an answer the device is asked whether it runs */
 #define START_NS (10 * SEC_NS)
+#define SLICE (256ull << 20)  /* a fifth of a second to register; between two of them others have their turn */
 
 const struct gf_dev_ops *gf_dev_backend;
 
@@ -66,7 +67,7 @@ static size_t mapped_layout(struct gf_gpu_host *h, uint32_t cap, void *base)
 	GF_GPU_TAKE(struct gf_event *, h->events, GF_GPU_EVENTS);
 	GF_GPU_TAKE(struct gf_verdict *, h->verdicts, GF_GPU_VERDICTS);
 	GF_GPU_TAKE(struct gf_rule_view *, h->views_at, h->rules_room);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		GF_GPU_TAKE(uint8_t *, p, kept);
 		h->kept[i] = (struct gf_gpu_kept *)(void *)p;
 	}
@@ -113,6 +114,7 @@ static void mapped_addresses(const struct gf_gpu_host *h, struct gf_gpu *g, uint
 	g->results = o.results;
 	g->kept[0] = o.kept[0];
 	g->kept[1] = o.kept[1];
+	g->kept[2] = o.kept[2];
 }
 
 /* ---- a policy on the device ------------------------------------------------------- */
@@ -242,16 +244,34 @@ int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t tic
 	return rc;
 }
 
-/* Waits for a kernel that ends by itself, or was told to. */
+bool gf_gpu_beats(struct gf_gpu_host *h, uint64_t now)
+{
+	uint64_t heart = h->out ? gf_gpu_read(&h->out->heart) : 0, pulse = h->out ? gf_gpu_read(&h->out->pulse) : 0;
+
+	if (heart == h->heart && pulse == h->pulse)
+		return false;
+	h->heart = heart;
+	h->pulse = pulse;
+	h->heart_ns = now;
+	return true;
+}
+
+/* Waits for a kernel that ends by itself, or was told to: for so long without a sign of life, or ten times as long. */
 int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
 {
-	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), since = begun, now;
+	bool late = false;
 	int rc = 0;
 
+	/* Whoever is stopped between a look and the clock looks once more. */
 	while (h->run && !(rc = h->ops->poll(h->run, err))) {
-		if (gf_engine_clock(CLOCK_MONOTONIC) - begun > patience)
+		if (late)
 			return gf_err_set(err, ETIMEDOUT, "its kernel does not end");
-		nap();
+		now = gf_engine_clock(CLOCK_MONOTONIC);
+		since = gf_gpu_beats(h, now) ? now : since;
+		late = now - since > patience || now - begun > 10 * patience;
+		if (!late)
+			nap();
 	}
 	if (rc < 0)
 		return rc;
@@ -264,7 +284,7 @@ int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err)
 /* Until the device has answered. */
 int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err)
 {
-	uint64_t begun = 0, looked = 0, now;
+	uint64_t begun = 0, looked = 0, since = 0, now;
 	int rc;
 
 	for (uint32_t i = 0; gf_gpu_read(p) != want; i++) {
@@ -273,6 +293,7 @@ int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uin
 		now = gf_engine_clock(CLOCK_MONOTONIC);
 		begun = begun ? begun : now;
 		looked = looked ? looked : now;
+		since = !since || gf_gpu_beats(h, now) ? now : since;
 		if (now - looked > LOOK_NS) {
 			looked = now;
 			rc = h->run ? h->ops->poll(h->run, err) : 1;
@@ -283,7 +304,8 @@ int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uin
 			if (rc)
 				return gf_err_set(err, EIO, "its kernel has ended by itself");
 		}
-		if (now - begun > patience)
+		/* Whoever is stopped between a look and the clock looks once more. */
+		if ((now - since > patience || now - begun > 10 * patience) && gf_gpu_read(p) != want)
 			return gf_err_set(err, ETIMEDOUT, "it has not answered for %.1f s", (double)(now - begun) / 1e9);
 		nap();
 	}
@@ -327,10 +349,11 @@ static uint32_t find_row(const struct gf_gpu_host *h, const struct gf_sample *s,
 	return GF_NONE;
 }
 
-static void import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept)
+/* kept: number of what is kept; 0: nothing is. which: of the buffers. */
+static void import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept, uint32_t which)
 {
 	const struct gf_sample *s = &e->target->sample;
-	const struct gf_gpu_kept *k = h->kept[kept & 1];
+	const struct gf_gpu_kept *k = h->kept[which];
 	struct gf_state *st = e->st;
 	uint32_t rules = st->img->sec[GF_SEC_RULE].count;
 
@@ -360,6 +383,12 @@ static void import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept)
 	st->now_ns = k->now_ns;
 }
 
+static void import_last(struct gf_engine *e, struct gf_gpu_host *h)
+{
+	uint64_t kept = gf_gpu_read(&h->out->kept);
+
+	import(e, h, kept, (uint32_t)kept & 1);
+}
 
 /* ---- giving it up ------------------------------------------------------------------- */
 
@@ -411,12 +440,12 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 		gf_gpu_guest_gone(h, !lives);
 		gf_target_sample(e->target, NULL);
 	}
-	import(e, h, gf_gpu_read(&h->out->kept));
+	import_last(e, h);
 	e->gpu_past = h;
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
 	e->now.takeovers++;
-	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.100s; restart gpufasd to use it again", why->text);
-	tell_event(e, "GPU %u (%.40s) was given up: %.90s. The CPU goes on; what holds \"for\" or \"over\" a time begins anew. Restart gpufasd to use the GPU again",
+	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.130s; restart gpufasd to use it again", why->text);
+	tell_event(e, "GPU %u (%.30s) was given up: %.110s. The CPU goes on; what holds \"for\" or \"over\" a time begins anew",
 		   e->now.gpu_device, e->now.gpu_name, why->text);
 }
 
@@ -626,7 +655,7 @@ static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next 
 	struct gf_gpu_next old = { .mirror = h->mirror, .block = h->block };
 	int rc = 0;
 
-	if (h->seat)
+	if (h->seat && h->seat->ready)
 		rc = gf_gpu_guest_block(h, h->seat->guest, n->img, &n->guest, err);
 	if (!rc)
 		rc = command(e, h, n, err);
@@ -661,7 +690,9 @@ int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next)
 	}
 	if (h->own)
 		gf_target_sample(e->target, NULL); /* for the rows of those that rules have stopped */
-	import(e, h, h->out->adopt_kept);
+	/* Ticks go on meanwhile: this buffer is written again only by the next adoption. */
+	if (gf_gpu_read(&h->out->adopt_kept) == h->adoptions)
+		import(e, h, h->adoptions, GF_GPU_KEPT_ADOPTED);
 	return 0;
 }
 
@@ -721,7 +752,7 @@ void gf_gpu_stop(struct gf_engine *e)
 	gf_gpu_guest_gone(h, false);
 	if (h->own)
 		gf_target_sample(e->target, NULL);
-	import(e, h, gf_gpu_read(&h->out->kept));
+	import_last(e, h);
 }
 
 /* Engines on each device; under the lock. */
@@ -821,6 +852,7 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 		int rc;
 		mapped_layout(&o, cap, device);
 		h->hand_device = o.hand;
+		h->pulse_device = &o.out->pulse;
 		rc = gf_gpu_guest_memory(e, h, &g, err);
 		if (rc)
 			return rc;
@@ -897,6 +929,7 @@ static int open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	if (rc)
 		return rc;
 	h->clusters = d.clusters;
+	h->slice = d.slice ? d.slice : SLICE;
 	h->atomics = d.host_atomics;
 	f->gpu_device = (uint32_t)h->device;
 	snprintf(f->gpu_name, sizeof f->gpu_name, "%.63s", d.name);

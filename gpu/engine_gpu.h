@@ -22,8 +22,12 @@ struct gf_gpu_seat {
 	struct gf_guest *guest;    /* referenced */
 	void *block;               /* struct gf_gpu_guest, the device's */
 	struct gf_pseudo_pool pool;
-	uint32_t slices;
-	struct { uint8_t *p; size_t size; } slice[4 * GF_RAM_SEGS];
+	uint8_t **slice;           /* [slices] registered */
+	uint32_t slices, room;
+	uint32_t seg;              /* what is registered next: piece, and how far in it */
+	uint8_t *next;             /* NULL: from its beginning */
+	bool ready;                /* all of it is, and the device has been told */
+	uint64_t allocated;        /* the most bytes that its files had memory for */
 };
 
 struct gf_gpu_host {
@@ -32,6 +36,7 @@ struct gf_gpu_host {
 	int device;
 	bool counted;              /* in spread */
 	bool clusters;
+	uint64_t slice;            /* bytes of a guest that are registered at a time */
 	struct gf_dev_run *run;
 	uint64_t launches;         /* kernels launched so far */
 	bool persistent;           /* the one that runs serves until it is stopped */
@@ -47,7 +52,7 @@ struct gf_gpu_host {
 	struct gf_event *events;
 	struct gf_verdict *verdicts;
 	struct gf_rule_view *views_at;
-	struct gf_gpu_kept *kept[2];
+	struct gf_gpu_kept *kept[3];
 	uint32_t rules_room;
 	/* device memory */
 	struct gf_gpu *gpu;
@@ -71,13 +76,14 @@ struct gf_gpu_host {
 	void *deliverer, *sampler_block; /* device memory */
 	struct gf_deliver_result *results;
 	struct gf_deliver_hand *hand, *hand_device;
+	uint64_t *pulse_device;    /* out->pulse */
 	const struct gf_image_header *img; /* in force on the device */
 	struct gf_ring told;       /* results, on their way to the actuator */
 	struct gf_vm_actuator *actuator; /* borrowed */
 	struct gf_gpu_seat *seat;  /* NULL: none */
 	uint64_t guests, refused_boot; /* numbers; of a guest that cannot be registered */
 	struct gf_engine *engine;
-	uint64_t looked_ns, heart, heart_ns, busy_ns, views, views_done, gap;
+	uint64_t looked_ns, heart, pulse, heart_ns, busy_ns, views, views_done, gap;
 	uint64_t device_ticks, device_missed;
 	struct gf_gpu_host *next;  /* of all that there are */
 	pthread_mutex_t lock;      /* whether its kernel runs */
@@ -97,6 +103,7 @@ struct gf_gpu_next {
 
 /* engine_gpu.c */
 uint64_t gf_gpu_patience(const struct gf_engine *e);
+bool gf_gpu_beats(struct gf_gpu_host *h, uint64_t now); /* whether it has shown since the last call that it lives */
 int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err);
 int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err);
 int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err);

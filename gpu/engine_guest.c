@@ -4,12 +4,13 @@
  * their kernel is copied to it. Ticks go on without this thread, which only passes on what they have said, and looks whether the
  * guest is another one.
  *
- * Giving registered memory back waits until every kernel of the process on the device has ended. So all are told to end, between two
+ * Memory is registered in pieces, some at each look. Giving it back waits until every kernel of the process on the device has ended. So all are told to end, between two
  * ticks each, and are launched again afterwards; their state is in the device's memory and stays.
  */
 #include "gpu/engine_gpu.h"
 
 #include "targets/pseudo_do.h"
+#include "targets/ramfile.h"
 #include "targets/vm_int.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@
 #define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
 #define BUSY_FOR_NS 100000000ull
 #define LOOK_NS 50000000ull   /* between two looks at who the guest is */
-#define SLICE (1ull << 30)    /* memory is registered in pieces, each a quarter of a second at the least */
+#define FILL_NS 100000000ull  /* for so long a look goes on registering pieces */
 #define VIEWS_EVERY_NS (SEC_NS / 2)
 
 static pthread_mutex_t fleet_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -133,31 +134,40 @@ static void release(struct gf_gpu_host *h, struct gf_gpu_seat *s)
 	pthread_mutex_lock(&fleet_lock);
 	if (device_rests(h))
 		while (s->slices)
-			h->ops->release(h->dev, s->slice[--s->slices].p, &err);
+			h->ops->release(h->dev, s->slice[--s->slices], &err);
 	device_goes_on(h);
 	pthread_mutex_unlock(&fleet_lock);
 }
 
-/* All of its memory, or none. The device's addresses are those of this process: what else would have to be said of every piece. */
-static int enroll(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err)
+/* The next piece of its memory: 0 there are more, 1 that was the last. The device's addresses are those of this process: what else would have
+ * to be said of every piece. */
+static int enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err)
 {
-	for (uint32_t i = 0; i < ram->n; i++) {
-		uint8_t *p = (uint8_t *)((uintptr_t)ram->seg[i].p & ~(uintptr_t)4095), *end = ram->seg[i].p + ram->seg[i].size;
-		end = (uint8_t *)(((uintptr_t)end + 4095) & ~(uintptr_t)4095);
-		for (size_t n; p < end; p += n) {
-			void *device = NULL;
-			n = GF_MIN((size_t)(end - p), SLICE);
-			if (s->slices == sizeof s->slice / sizeof *s->slice)
-				return gf_err_set(err, E2BIG, "its memory is in too many pieces");
-			if (h->ops->enroll(h->dev, p, n, &device, err))
-				return -EINVAL;
-			s->slice[s->slices].p = p;
-			s->slice[s->slices++].size = n;
-			if (device != p)
-				return gf_err_set(err, ENOTSUP, "the GPU has other addresses for it than the host");
-		}
+	const uintptr_t page = 4095;
+	uint8_t *p, *end;
+	void *device = NULL;
+	size_t n;
+
+	if (s->seg == ram->n)
+		return 1;
+	if (s->slices == s->room) {
+		uint8_t **more = realloc(s->slice, (s->room + 256) * sizeof *more);
+		if (!more)
+			return gf_err_set(err, ENOMEM, "out of memory");
+		s->slice = more;
+		s->room += 256;
 	}
-	return 0;
+	p = s->next ? s->next : (uint8_t *)((uintptr_t)ram->seg[s->seg].p & ~page);
+	end = (uint8_t *)(((uintptr_t)ram->seg[s->seg].p + ram->seg[s->seg].size + page) & ~page);
+	n = GF_MIN((size_t)(end - p), (size_t)h->slice);
+	if (h->ops->enroll(h->dev, p, n, &device, err))
+		return -EINVAL;
+	s->slice[s->slices++] = p;
+	if (device != p)
+		return gf_err_set(err, ENOTSUP, "the GPU has other addresses for it than the host");
+	s->next = p + n == end ? NULL : p + n;
+	s->seg += !s->next;
+	return s->seg == ram->n;
 }
 
 int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const struct gf_image_header *img, void **ret, struct gf_err *err)
@@ -179,6 +189,7 @@ int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const st
 			gf_pseudo_plain(g->pseudo, &x->plain);
 			x->plain.mem = &to->s.mem;
 			x->plain.atomics = h->atomics;
+			x->plain.pulse = h->pulse_device;
 			x->acts = 1;
 		}
 		if (h->seat)
@@ -221,27 +232,57 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 		gf_pseudo_give_back(s->guest->pseudo, &s->pool);
 	h->ops->free(h->dev, s->block);
 	gf_guest_put(s->guest);
+	free(s->slice);
 	free(s);
 	h->seat = NULL;
 }
 
-static int attach(struct gf_engine *e, struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
+static int sit(struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
 {
-	struct gf_gpu_seat *s = calloc(1, sizeof *s);
-	int rc;
-
-	if (!s)
+	h->seat = calloc(1, sizeof *h->seat);
+	if (!h->seat)
 		return gf_err_set(err, ENOMEM, "out of memory");
-	s->guest = gf_guest_get(g);
-	rc = enroll(h, s, &g->kernel->mem.ram, err);
-	h->seat = s;
-	if (!rc && g->pseudo && !h->atomics)
-		gf_pseudo_set_aside(g->pseudo, &s->pool);
+	h->seat->guest = gf_guest_get(g);
+	return 0;
+}
+
+/* Some more of its memory; at the end the device is told. A large guest takes a minute: between two looks it may end, the engine may be
+ * stopped, and a reload has its turn. */
+static int fill(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
+	struct gf_gpu_seat *s = h->seat;
+	int rc = 0;
+
+	while (!rc && !__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
+		rc = enroll_next(h, s, &s->guest->kernel->mem.ram, err);
+		if (gf_engine_clock(CLOCK_MONOTONIC) - begun > FILL_NS)
+			break;
+	}
+	if (rc <= 0)
+		return rc;
+	rc = 0;
+	if (s->guest->pseudo && !h->atomics)
+		gf_pseudo_set_aside(s->guest->pseudo, &s->pool);
 	if (!rc)
-		rc = gf_gpu_guest_block(h, g, e->st->img, &s->block, err);
+		rc = gf_gpu_guest_block(h, s->guest, e->st->img, &s->block, err);
 	if (!rc)
 		rc = publish(e, h, s->block, err);
+	s->ready = !rc;
 	return rc;
+}
+
+/* What QEMU gives back to the system of a guest's memory (a balloon, free page reporting, virtio-mem: it punches holes) is gone for
+ * everybody but the GPU, whose registration holds the page that was there. When the guest uses that address again it gets another page, and the
+ * GPU would go on seeing the old one, for ever and without a sign. */
+static int whole(struct gf_gpu_seat *s, struct gf_err *err)
+{
+	uint64_t n = s->guest->ram ? gf_ramfile_allocated(s->guest->ram) : 0;
+
+	if (n < s->allocated)
+		return gf_err_set(err, ENOTSUP, "the guest gives memory back to the host (balloon, page reporting, virtio-mem); a GPU cannot follow that");
+	s->allocated = n;
+	return 0;
 }
 
 /* Another guest, or none: what was there before is let go of first. */
@@ -255,15 +296,19 @@ static int look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	h->in->paused = atomic_load(&vm->paused);
 	if (boot != have) {
 		if (h->seat) {
-			rc = publish(e, h, NULL, err);
+			rc = h->seat->ready ? publish(e, h, NULL, err) : 0;
 			if (!rc)
 				gf_gpu_guest_gone(h, false);
 		}
-		if (!rc && g)
-			rc = attach(e, h, g, err);
+		if (!rc && g && !h->seat)
+			rc = sit(h, g, err);
 	}
 	if (g)
 		gf_guest_put(g);
+	if (!rc && h->seat && !h->seat->ready && h->seat->guest->boot == boot)
+		rc = fill(e, h, err);
+	if (!rc && h->seat && h->seat->ready)
+		rc = whole(h->seat, err);
 	return rc;
 }
 
@@ -355,12 +400,11 @@ static void figures(struct gf_engine *e, struct gf_gpu_host *h)
 
 static void clocks(struct gf_gpu_host *h, uint64_t now)
 {
-	uint64_t heart = gf_gpu_read(&h->out->heart), offset, theirs;
+	uint64_t heart = h->heart, offset, theirs;
 
-	if (heart == h->heart)
+	/* In the middle of something long the clock is not told anew. */
+	if (!gf_gpu_beats(h, now) || h->heart == heart)
 		return;
-	h->heart = heart;
-	h->heart_ns = now;
 	/* Its clock was read before ours: the least difference is the nearest. It is made larger by and by, for clocks drift. */
 	theirs = gf_gpu_read(&h->out->clock_ns);
 	offset = gf_engine_clock(CLOCK_MONOTONIC) - theirs;
@@ -395,8 +439,7 @@ static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struc
 		return 0;
 	rc = h->run ? h->ops->poll(h->run, err) : 1;
 	now = gf_engine_clock(CLOCK_MONOTONIC);
-	if (gf_gpu_read(&h->out->heart) != h->heart)
-		h->heart_ns = now;
+	gf_gpu_beats(h, now);
 	beaten = h->heart_ns; /* a launch moves it, under the lock */
 	pthread_mutex_unlock(&h->lock);
 	if (rc < 0)
@@ -422,13 +465,15 @@ uint64_t gf_gpu_pace(const struct gf_engine *e)
 {
 	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC);
 
+	if (e->gpu && e->gpu->seat && !e->gpu->seat->ready)
+		return BUSY_NS;
 	return e->gpu && now - e->gpu->busy_ns > BUSY_FOR_NS ? IDLE_NS : BUSY_NS;
 }
 
 int gf_gpu_gather(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
-	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said;
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took;
 	struct gf_err err = { "" };
 	int rc = 0;
 
@@ -463,10 +508,13 @@ int gf_gpu_gather(struct gf_engine *e)
 	views(e, h, now);
 	if (!rc)
 		rc = alive(e, h, now, &err);
-	if (!rc && now - h->looked_ns > LOOK_NS && (h->in->clock_offset || !h->persistent)) {
+	if (!rc && (now - h->looked_ns > LOOK_NS || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
 		h->looked_ns = now;
+		now = gf_engine_clock(CLOCK_MONOTONIC);
 		rc = look(e, h, &err);
-		h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC); /* registering takes long */
+		/* Registering takes long, and nobody listened; a launch meanwhile has set it already. */
+		took = gf_engine_clock(CLOCK_MONOTONIC) - now;
+		h->heart_ns = GF_MIN(h->heart_ns + took, now + took);
 	}
 	if (!rc)
 		return 0;

@@ -9,7 +9,8 @@
  *   - The reader reads the number past its caches, then, after a fence at system scope (an acquire), the data, past its caches
  *     as well (volatile). It answers with the same number in a word of its own.
  *   - The writer touches the data again only when the answer has come (struct gf_gpu_table, rings by head and tail), or it
- *     writes to one of two buffers, and the number says which is whole (struct gf_gpu_kept).
+ *     writes to one of two buffers, and the number says which is whole (struct gf_gpu_kept; its third buffer is written when a policy is
+ *     taken on, and again only when the next one is, which the host asks for).
  * On the device the leader alone reads and writes numbers. What other lanes read or write of the data is between two
  * barriers (gpu/team.h): the leader's fence comes before the first of them, or after the second; barriers pass on
  * what is before them, so the order holds for all lanes.
@@ -31,6 +32,8 @@
 #define GF_GPU_VICTIMS 16384u  /* of all rules together, that are kept for who takes over */
 #define GF_GPU_KILLED 4096u
 #define GF_GPU_RESULTS 1024u   /* ring */
+/* What rules knew when a new policy was taken on is in a buffer of its own: ticks go on and fill the other two before the host has read it. */
+#define GF_GPU_KEPT_ADOPTED 2u
 #define GF_GPU_COMMANDS_ONLY (~0ull) /* of launch's ticks: does what it is asked for, and ends */
 
 /* Commands. The host writes, each once its predecessor has been answered. */
@@ -56,6 +59,7 @@ struct gf_gpu_in {
 struct gf_gpu_out {
 	uint64_t heart;      /* grows while the leader lives, also between ticks */
 	uint64_t clock_ns;   /* the device's clock when it last did */
+	uint64_t pulse;      /* changes while something long goes on; any lane writes it (gpu/pulse.h) */
 	uint64_t table, adopt; /* answered */
 	uint64_t launches;   /* ended */
 	uint64_t events_head, verdicts_head;
@@ -66,7 +70,7 @@ struct gf_gpu_out {
 	uint32_t stale, budget_used;
 	/* of who samples by itself: counted since the start, or of the last tick */
 	uint64_t guest, views, results_head; /* answered */
-	uint64_t adopt_kept; /* number in kept[] of what rules knew when the last adoption was made */
+	uint64_t adopt_kept; /* number of the last adoption before which kept[GF_GPU_KEPT_ADOPTED] was written */
 	uint64_t ticks, missed, late, overruns, sample_errors, alone;
 	uint64_t sample_ns, total_ns, total_max_ns, now_ns, error, why; /* error: errno of the sampler, why: enum gf_sampler_why */
 	uint64_t rows, live, dropped;
@@ -142,7 +146,7 @@ struct gf_gpu {
 	struct gf_event *events;
 	struct gf_verdict *verdicts;
 	struct gf_rule_view *views;
-	struct gf_gpu_kept *kept[2];
+	struct gf_gpu_kept *kept[3];
 	struct gf_deliver_result *results;
 	/* the device's own */
 	struct gf_sample all;    /* every column */

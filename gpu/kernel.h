@@ -236,17 +236,13 @@ static GF_HD __attribute__((noinline)) void gf_gpu_set_fields(struct gf_gpu *g)
 }
 
 /* Whose victims they are: few, and seldom. */
-static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct gf_team *team)
+static GF_HD __attribute__((noinline)) void gf_gpu_keep_in(struct gf_gpu *g, struct gf_team *team, uint32_t which)
 {
 	struct gf_state *st = g->st;
 	struct gf_gpu_kept *to;
 	uint32_t rules = st->img->sec[GF_SEC_RULE].count, n = 0, lost = 0;
 
-	gf_team_call(team, GF_GPU_JOB_CHANGED, 0, 0, 0);
-	if (!g->changed)
-		return;
-	g->changed = 0;
-	to = g->kept[(g->kept_n + 1) & 1];
+	to = g->kept[which];
 	for (uint32_t k = 0; k < rules; k++) {
 		for (uint32_t i = 0; i < st->rule[k].victims; i++) {
 			const struct gf_victim *v = &st->victim[k][i];
@@ -263,12 +259,21 @@ static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct
 		}
 	}
 	g->count = 0;
-	gf_team_call(team, GF_GPU_JOB_KEEP, (uint32_t)((g->kept_n + 1) & 1), 0, 0);
+	gf_team_call(team, GF_GPU_JOB_KEEP, which, 0, 0);
 	gf_gpu_set_word(&to->image_fp, st->img->fp);
 	gf_gpu_set_word(&to->now_ns, st->now_ns);
 	gf_gpu_set_word((uint64_t *)(void *)&to->rules, (uint64_t)n << 32 | rules);
 	gf_gpu_set_word((uint64_t *)(void *)&to->victims_lost, (uint64_t)GF_MIN(g->count, GF_GPU_KILLED) << 32 | lost);
 	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)st->budget_n << 32 | st->budget_head);
+}
+
+static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct gf_team *team)
+{
+	gf_team_call(team, GF_GPU_JOB_CHANGED, 0, 0, 0);
+	if (!g->changed)
+		return;
+	g->changed = 0;
+	gf_gpu_keep_in(g, team, (uint32_t)((g->kept_n + 1) & 1));
 	gf_gpu_answer(&g->out->kept, ++g->kept_n);
 }
 
@@ -278,9 +283,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_take_on(struct gf_gpu *g, str
 	const struct gf_adoption *plan = (const struct gf_adoption *)gf_gpu_word((const uint64_t *)(const void *)&g->in->adopt_plan);
 
 	if (plan && g->st) {
-		g->changed = 1;
-		gf_gpu_keep(g, team);
-		gf_gpu_set_word(&g->out->adopt_kept, g->kept_n);
+		gf_gpu_keep_in(g, team, GF_GPU_KEPT_ADOPTED);
+		gf_gpu_set_word(&g->out->adopt_kept, number);
 		gf_adopt(st, g->st, plan);
 	}
 	if (g->sampler)
@@ -417,17 +421,18 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g,
 /* What of the verdicts can be carried out from here is begun; who reads them sees which. */
 static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uint64_t host_ns, int paused)
 {
-	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused };
+	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused,
+				       &g->in->stop, g->launches + 2 };
 	uint8_t storable = gf_deliver_storable(&dg);
 
 	for (uint32_t i = 0; i < g->tick_out.verdicts_n && dg.p; i++) {
 		struct gf_verdict *v = &g->tick_out.verdicts[i];
 		if (!v->pid || v->action == GF_ACT_LOG || v->action == GF_ACT_NOTIFY || v->action == GF_ACT_RUN)
 			continue;
-		/* Many threads take long to judge: the heart beats on, and who has been given up stops at once. */
-		gf_gpu_answer(&g->out->heart, ++g->heart);
-		if (gf_gpu_number(&g->in->stop) > g->launches + 1)
-			break;
+		/* Many threads take long to judge: it shows that it lives, and who has been given up stops at once. */
+		gf_pulse(&g->out->pulse);
+		if (gf_deliver_given_up(&dg))
+			return;
 		if (gf_deliver_begin(g->deliverer, &dg, storable, v, host_ns) != GF_BEGUN_FULL)
 			v->flags |= GF_VERDICT_DONE_BY_ENGINE;
 	}
@@ -492,6 +497,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 		host_ns = begun + gf_gpu_word(&g->in->clock_offset);
 	if (!g->sampler_made) {
 		gf_sampler_bind(v, s);
+		v->pulse = &g->out->pulse;
 		gf_sampler_init(v, team);
 		g->sampler_made = 1;
 	}
@@ -500,6 +506,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	else
 		gf_sampler_stale(v, team, g->guest != NULL);
 	sampled = gf_gpu_clock();
+	gf_pulse(&g->out->pulse);
 	g->sample_errors += rc != 0;
 	gf_ctx_init(&g->tick.c, s, g->st);
 	g->tick.in = &g->tick_in;

@@ -12,6 +12,7 @@
 
 #include "gpufas/event.h"
 #include "gpu/kmem.h"
+#include "gpu/pulse.h"
 
 /* What needs a member, a symbol or an enumerator. */
 enum pseudo_part {
@@ -175,6 +176,7 @@ enum { GF_RESCHED_UNKNOWN = 255 };
 	uint8_t tif_resched;             /* TIF_NEED_RESCHED's, GF_RESCHED_UNKNOWN */ \
 	uint8_t writable; \
 	uint8_t atomics;                 /* atomic operations on the target's memory work from here */ \
+	uint64_t *pulse;                 /* gpu/pulse.h; NULL: nobody waits for a sign of life */ \
 	uint64_t banner[8];              /* of the kernel, by which it is known again */ \
 	uint64_t banner_va               /* of its first word */
 

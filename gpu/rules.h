@@ -300,7 +300,7 @@ GF_SELDOM enum gf_step_done gf_rule_later(struct gf_tick *t, uint32_t rule, uint
 			gf_rule_skip(t, rule, step);
 		return done;
 	}
-	if (sp->action == GF_ACT_RESET && rs->truth != GF_TRUE) {
+	if (gf_action_last_resort(sp->action) && rs->truth != GF_TRUE) {
 		gf_rule_skip(t, rule, step);
 		return GF_STEP_NONE;
 	}

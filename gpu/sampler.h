@@ -121,6 +121,7 @@ struct gf_sampler {
 	uint32_t why;          /* enum gf_sampler_why, of the last run */
 	uint32_t plain;        /* 1: all are read by one lane each, to compare */
 	uint32_t fetched;      /* processes that were not, in the last run */
+	uint64_t *pulse;       /* gpu/pulse.h, or NULL */
 
 	struct gf_row_note *note;
 	uint32_t *claim;       /* a row: ~ the first leader of the batch that it is of */
@@ -673,6 +674,7 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->parts = NULL;
 	c->pages = NULL;
 	c->pass = v->table.pass;
+	c->pulse = v->pulse;
 }
 
 /* A lane has its own, but for the one that is alone, whose is kept from one batch to the next. */

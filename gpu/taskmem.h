@@ -16,6 +16,7 @@
 #define GPUFAS_TASKMEM_H
 
 #include "gpu/pages.h"
+#include "gpu/pulse.h"
 #include "gpu/walk.h"
 #include "gpufas/taskrec.h"
 
@@ -38,6 +39,7 @@ struct gf_task_ctx {
 	const int64_t *parts;  /* what CPUs have of its counters, summed; as far apart */
 	struct gf_pages *pages; /* instead of tlb: all lanes' own, of that pass */
 	uint32_t pass;
+	uint64_t *pulse;        /* gpu/pulse.h, or NULL */
 };
 
 GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
@@ -46,6 +48,10 @@ GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
 		c->starved = 1;
 		return -1;
 	}
+#if GF_TEAM
+	if ((c->budget ^ (c->budget - n)) & ~1023u)
+		gf_pulse(c->pulse);
+#endif
 	c->budget -= n;
 	return 0;
 }

@@ -112,6 +112,8 @@ GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo
 	uint64_t next, owner;
 
 	while (w->n++ < PSEUDO_THREADS) {
+		if (!(w->n & 255))
+			gf_pulse(p->pulse);
 		if (!gf_ps_get(p, w->at, 8, &next))
 			return -1;
 		if (next == w->head)

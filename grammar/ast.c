@@ -227,10 +227,16 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 		return s;
 
 	static const char *const actions[] = { "freeze", "thaw", "limit", "renice", "log",
-					       "notify", "run",  "reset", "nmi", "restore" };
+					       "notify", "run",  "reset", "nmi", "restore", "panic", "restart" };
+	static const char *const others[][2] = { { "reboot", "restart" }, { "crash", "panic" }, { "bug", "panic" } };
 	size_t signals;
 	const char *const *names = gf_signal_names(&signals);
-	const char *near = gf_nearest(name, actions, sizeof actions / sizeof *actions);
+	const char *near = NULL;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (!strcasecmp(name, others[i][0]))
+			near = others[i][1];
+	if (!near)
+		near = gf_nearest(name, actions, sizeof actions / sizeof *actions);
 	if (!near)
 		near = gf_nearest(name, names, signals);
 	char hint[128] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit, restore";

@@ -65,7 +65,7 @@ static void gf_yyerror(struct gf_span *at, struct gf_parser *p, void *scanner, c
 %token <text> COOLDOWN "cooldown" LIMIT "limit" PER "per" SETTLE "settle" PRIORITY "priority"
 %token <text> OBSERVE "observe" NOTIFY "notify" ALLOW "allow"
 %token <text> FREEZE "freeze" THAW "thaw" RENICE "renice" LOG "log" RUN "run" RESET "reset" NMI "nmi"
-%token <text> RESTORE "restore"
+%token <text> RESTORE "restore" PANIC "panic" RESTART "restart"
 %token <text> TREE "tree" PGRP "pgrp" SESSION "session" CGROUP "cgroup" USER "user" OF "of"
 %token <text> IT "it" EACH "each" LARGEST "largest" SMALLEST "smallest" OLDEST "oldest" NEWEST "newest" BY "by"
 
@@ -227,6 +227,8 @@ action:	  signal filtered			{ $$ = gf_step_select($1, $2); }
 	| LOG filtered				{ $$ = gf_step_select(gf_make_step(p, GF_ACT_LOG, @1), $2); }
 	| RESET					{ $$ = gf_make_step(p, GF_ACT_RESET, @1); }
 	| NMI					{ $$ = gf_make_step(p, GF_ACT_NMI, @1); }
+	| PANIC					{ $$ = gf_make_step(p, GF_ACT_PANIC, @1); }
+	| RESTART				{ $$ = gf_make_step(p, GF_ACT_RESTART, @1); }
 	| LIMIT name add_expr filtered		{
 		$$ = gf_step_select(gf_make_step(p, GF_ACT_LIMIT, @1), $4);
 		if ($$) {
@@ -464,7 +466,7 @@ args:	  %empty				{ $$ = NULL; }
 name:	  IDENT | soft;
 
 soft:	  FOR | PERIODS | TIMES | WITHIN | UNTIL | AFTER | COOLDOWN | LIMIT | PER | SETTLE | PRIORITY | OBSERVE
-	| NOTIFY | ALLOW | FREEZE | THAW | RENICE | LOG | RUN | RESET | RESTORE | NMI | TREE | PGRP | SESSION | CGROUP | USER
+	| NOTIFY | ALLOW | FREEZE | THAW | RENICE | LOG | RUN | RESET | RESTORE | NMI | PANIC | RESTART | TREE | PGRP | SESSION | CGROUP | USER
 	| OF | IT | EACH | LARGEST | SMALLEST | OLDEST | NEWEST | BY
 	;
 
@@ -500,7 +502,7 @@ static enum phrase phrase_of(yysymbol_kind_t k, bool value)
 	case YYSYMBOL_ALLOW:
 		return PH_CLAUSE;
 	case YYSYMBOL_FREEZE: case YYSYMBOL_THAW: case YYSYMBOL_RENICE: case YYSYMBOL_LOG:
-	case YYSYMBOL_RUN: case YYSYMBOL_RESET: case YYSYMBOL_RESTORE: case YYSYMBOL_NMI:
+	case YYSYMBOL_RUN: case YYSYMBOL_RESET: case YYSYMBOL_RESTORE: case YYSYMBOL_NMI: case YYSYMBOL_PANIC: case YYSYMBOL_RESTART:
 		return PH_ACTION;
 	case YYSYMBOL_IT: case YYSYMBOL_EACH: case YYSYMBOL_LARGEST: case YYSYMBOL_SMALLEST:
 	case YYSYMBOL_OLDEST: case YYSYMBOL_NEWEST: case YYSYMBOL_TREE: case YYSYMBOL_PGRP:
@@ -605,7 +607,8 @@ static void write_expected(struct gf_text *t, const struct expected *x)
 static bool is_step(yysymbol_kind_t got, const char *word)
 {
 	return got == YYSYMBOL_LOG || got == YYSYMBOL_RENICE || got == YYSYMBOL_RUN || got == YYSYMBOL_FREEZE ||
-	       got == YYSYMBOL_THAW || got == YYSYMBOL_RESET || got == YYSYMBOL_RESTORE || got == YYSYMBOL_NMI || got == YYSYMBOL_AFTER ||
+	       got == YYSYMBOL_THAW || got == YYSYMBOL_RESET || got == YYSYMBOL_RESTORE || got == YYSYMBOL_NMI || got == YYSYMBOL_PANIC ||
+	       got == YYSYMBOL_RESTART || got == YYSYMBOL_AFTER ||
 	       got == YYSYMBOL_AND || !strcmp(word, ",") || (got == YYSYMBOL_IDENT && gf_signal_number(word) > 0);
 }
 

@@ -269,7 +269,7 @@ void gf_step_write(struct gf_text *t, const struct gf_step_ast *s)
 	static const char *const verbs[] = {
 		[GF_ACT_RENICE] = "renice", [GF_ACT_LOG] = "log",   [GF_ACT_NOTIFY] = "notify", [GF_ACT_RUN] = "run",
 		[GF_ACT_FREEZE] = "freeze", [GF_ACT_THAW] = "thaw", [GF_ACT_LIMIT] = "limit",   [GF_ACT_RESET] = "reset",
-		[GF_ACT_NMI] = "nmi",
+		[GF_ACT_NMI] = "nmi",       [GF_ACT_PANIC] = "panic", [GF_ACT_RESTART] = "restart",
 	};
 	if (s->after_given)
 		gf_text_printf(t, "after %s ", s->after_text);

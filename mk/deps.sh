@@ -70,6 +70,13 @@ vm_group() { # guests, for tests/vm
 	tool xz xz-utils # unpack kernels
 	tool zstd zstd
 	tool lz4 lz4
+	# The module is built for the kernels that Debian 12 ships; elsewhere that test is skipped.
+	if grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+		for f in 6.1.0:linux-headers-cloud-amd64 6.12:linux-headers-6.12-cloud-amd64; do
+			compgen -G "/usr/src/linux-headers-${f%%:*}*-cloud-amd64" >/dev/null || need "${f#*:}" "headers of the ${f%%:*} kernel"
+		done
+		tool sparse sparse
+	fi
 }
 docs_group() { tool scdoc scdoc; }
 demo_group() { tool ps procps; }

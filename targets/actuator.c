@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gpu/delivery.h"
 #include "targets/act.h"
 
 #define BATCH 1024u      /* verdicts carried out together */
@@ -38,6 +39,7 @@ struct report {
 	struct gf_verdict v;
 	int error;
 	uint32_t exit_us;
+	uint8_t how, became, why, tries;
 };
 
 /* process_mrelease can take as long as the memory is large: on a thread aside. */
@@ -69,6 +71,7 @@ struct gf_actuator {
 	int32_t batch_pid[BATCH];
 	struct report report[BATCH];
 	uint32_t reports;
+	int sysrq; /* opened at the start: when it is wanted, opening may not work any more; -1 */
 	struct reaper reaper;
 };
 
@@ -119,6 +122,7 @@ static void flush_reports(struct gf_actuator *a)
 				break;
 			ev.u.member[ev.count++] = (struct gf_event_member){
 				.start_ns = r->v.start_ns, .pid = r->v.pid, .error = r->error, .exit_us = r->exit_us,
+				.how = r->how, .became = r->became, .why = r->why, .tries = r->tries,
 			};
 		}
 		ev.members = ev.count;
@@ -131,7 +135,7 @@ static void report(struct gf_actuator *a, const struct gf_verdict *v, int error,
 {
 	if (a->reports == BATCH)
 		flush_reports(a);
-	a->report[a->reports++] = (struct report){ *v, error, exit_us };
+	a->report[a->reports++] = (struct report){ .v = *v, .error = error, .exit_us = exit_us };
 }
 
 /* ---- following -------------------------------------------------------------- */
@@ -356,6 +360,31 @@ static void carry_out(struct gf_actuator *a, uint32_t n)
 	flush_reports(a);
 }
 
+/* Panic and restart have no process. What comes back is that it was refused, or did not work. */
+static void last_resort(struct gf_actuator *a, const struct gf_verdict *v)
+{
+	struct report r = { .v = *v, .exit_us = GF_NONE, .how = GF_HOW_SYSRQ };
+	const char *key = v->action == GF_ACT_PANIC ? "c" : "b"; /* Documentation/admin-guide/sysrq.rst */
+	uint8_t why = GF_REF_NONE;
+
+	if (v->action != GF_ACT_PANIC && v->action != GF_ACT_RESTART)
+		why = GF_REF_NO_ROAD;
+	else
+		why = a->o.last_resort ? a->o.last_resort(a->o.last_arg, v) : (uint8_t)GF_REF_NOT_ALLOWED;
+	if (why) {
+		r.became = GF_BECAME_REFUSED;
+		r.why = why;
+		r.error = gf_delivery_errno(why);
+	} else if (!(v->flags & GF_VERDICT_OBSERVE)) {
+		r.tries = 1;
+		r.error = a->sysrq < 0 ? -EOPNOTSUPP : write(a->sysrq, key, 1) == 1 ? 0 : -errno;
+	}
+	if (a->reports == BATCH)
+		flush_reports(a);
+	a->report[a->reports++] = r;
+	flush_reports(a);
+}
+
 static void take_verdicts(struct gf_actuator *a)
 {
 	uint64_t count;
@@ -370,6 +399,8 @@ static void take_verdicts(struct gf_actuator *a)
 		for (uint32_t i = 0; i < n; i++)
 			if (a->batch[i].pid > 0)
 				a->batch[keep++] = a->batch[i];
+			else if (gf_action_last_resort(a->batch[i].action))
+				last_resort(a, &a->batch[i]);
 		carry_out(a, keep);
 	} while (n == BATCH);
 }
@@ -480,6 +511,7 @@ int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_v
 	pthread_mutex_init(&a->reaper.lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	pthread_cond_init(&a->reaper.cond, NULL);
+	a->sysrq = open(a->o.sysrq ? a->o.sysrq : "/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	a->victim = calloc(a->o.follow, sizeof *a->victim);
@@ -526,6 +558,8 @@ void gf_actuator_destroy(struct gf_actuator *a)
 		close(a->epoll_fd);
 	if (a->stop_fd >= 0)
 		close(a->stop_fd);
+	if (a->sysrq >= 0)
+		close(a->sysrq);
 	pthread_mutex_destroy(&a->reaper.lock);
 	pthread_cond_destroy(&a->reaper.cond);
 	free(a->victim);

@@ -21,6 +21,11 @@ struct gf_actuator_opts {
 	uint64_t follow_ns; /* how long after the signal an exit is waited for, default 30 s */
 	uint64_t tell_ns;   /* after this a RESULT says that it is still there, default 1 s */
 	uint32_t target_index;
+	/* Asked before a last resort (panic, restart, nmi, reset), on the actuator's thread; may wait a moment. 0: it may be
+	 * done; else enum gf_refused. NULL: none may be. */
+	uint8_t (*last_resort)(void *arg, const struct gf_verdict *v);
+	void *last_arg;
+	const char *sysrq; /* NULL: /proc/sysrq-trigger */
 };
 
 /* Takes up to n verdicts; returns how many. Called on the actuator's thread when fd is readable. */

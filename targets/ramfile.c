@@ -278,6 +278,17 @@ uint64_t gf_ramfile_cr3(const struct gf_ramfile *f)
 	return f->cr3;
 }
 
+uint64_t gf_ramfile_allocated(const struct gf_ramfile *f)
+{
+	uint64_t n = 0;
+	struct stat st;
+
+	for (uint32_t i = 0; i < f->files; i++)
+		if (fstat(f->file[i].fd, &st) == 0)
+			n += (uint64_t)st.st_blocks * 512;
+	return n;
+}
+
 bool gf_ramfile_lost(const struct gf_ramfile *f)
 {
 	return atomic_load(&f->lost);

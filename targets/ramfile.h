@@ -42,6 +42,8 @@ void gf_ramfile_set_cr3(struct gf_ramfile *f, uint64_t cr3);
 
 const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f);
 bool gf_ramfile_lost(const struct gf_ramfile *f); /* a part of it is gone */
+/* Bytes of its files that there is memory for. Less than before: somebody has given some back to the system (punched holes). */
+uint64_t gf_ramfile_allocated(const struct gf_ramfile *f);
 /* Ranges of guest physical memory that hold data at all (a sparse file's holes left out: reading them would fill
  * them), ascending; up to n, the last of which then holds all the rest. */
 size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, size_t n);

@@ -15,7 +15,7 @@
 
 struct gf_target;
 
-enum gf_host_sampler { GF_SAMPLER_AUTO, GF_SAMPLER_BPF, GF_SAMPLER_PROC };
+enum gf_host_sampler { GF_SAMPLER_AUTO, GF_SAMPLER_BPF, GF_SAMPLER_PROC, GF_SAMPLER_KMOD };
 
 struct gf_target_ops {
 	const char *kind; /* "host", "vm", ... */

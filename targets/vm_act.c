@@ -29,6 +29,10 @@ const char *gf_refused_text(uint8_t why)
 		[GF_REF_PAUSED] = "the guest is paused: nothing is stored until it goes on (\"cont\")",
 		[GF_REF_NO_ROOM] = "as many as can be remembered, to be undone at the end, are frozen or limited: thaw or lift some",
 		[GF_REF_NOT_OURS] = "gpufas has not set that limit there",
+		[GF_REF_NOT_ALLOWED] = "gpufas.yaml (last-resorts), or the kernel module, does not allow it",
+		[GF_REF_SELF] = "it is gpufas itself, or protected for it",
+		[GF_REF_BUDGET] = "it is more than the kernel module may do in so short a time",
+		[GF_REF_LATE] = "the kernel module did not take it in time",
 		[GF_REF_REBOOTED] = "the guest has rebooted, or has been attached to anew, since",
 	};
 
@@ -45,6 +49,8 @@ const char *gf_how_text(uint8_t how)
 		[GF_HOW_QMP] = "by QEMU",
 		[GF_HOW_GPU_STORE] = "by a store of the GPU's",
 		[GF_HOW_GPU_IRQ_WORK] = "by the kernel's own sender, for the GPU",
+		[GF_HOW_MODULE] = "by the kernel module",
+		[GF_HOW_SYSRQ] = "by SysRq",
 	};
 
 	return how < sizeof text / sizeof *text ? text[how] : "in a way unknown to this program";
@@ -77,13 +83,13 @@ void gf_vm_deliver_qmp(struct gf_target *vm, const struct gf_verdict *v, struct 
 		return;
 	}
 	if (!(v->flags & GF_VERDICT_OBSERVE))
-		r = v->action == GF_ACT_RESET ? gf_vm_reset(vm, &err) : gf_vm_nmi(vm, &err);
+		r = v->action == GF_ACT_RESET ? gf_vm_reset(vm, &err) : v->action == GF_ACT_NMI ? gf_vm_nmi(vm, &err) : -EOPNOTSUPP;
 	*ret = (struct gf_event_member){ .error = r, .exit_us = GF_NONE, .how = GF_HOW_QMP, .tries = !(v->flags & GF_VERDICT_OBSERVE) };
 }
 
 bool gf_vm_deliver_is_qmp(const struct gf_verdict *v)
 {
-	return v->action == GF_ACT_RESET || v->action == GF_ACT_NMI;
+	return gf_action_last_resort(v->action);
 }
 
 /* Refusals before a guest was looked at. */

@@ -22,6 +22,8 @@
 
 #define BATCH 1024u
 #define RESULTS 64u
+#define ASKED 64u             /* offers that the device is taking back, undecided */
+#define ASK_NS 1000000ull     /* between two looks at them */
 #define STACK (256u << 10)
 #define TOGETHER_NS 20000000ull /* results of a group are collected for so long */
 
@@ -62,6 +64,9 @@ struct gf_vm_actuator {
 	pthread_mutex_t engine_lock; /* what is below; held while its results are taken */
 	struct gf_vm_engine engine;  /* results NULL: there is none */
 	struct gf_deliver_result result[RESULTS];
+	/* The device had begun to take these back when they were taken: whose they are it has yet to say. */
+	struct gf_deliver_result asked[ASKED];
+	uint32_t asks;
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -193,7 +198,12 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		struct gf_event_member m;
 		struct victim *w;
 		if (gf_vm_deliver_is_qmp(v)) {
-			gf_vm_deliver_qmp(a->vm, v, &m);
+			uint8_t why = a->o.last_resort ? a->o.last_resort(a->o.last_arg, v) : (uint8_t)GF_REF_NOT_ALLOWED;
+			if (why)
+				m = (struct gf_event_member){ .error = gf_delivery_errno(why), .exit_us = GF_NONE, .how = GF_HOW_QMP,
+							      .became = GF_BECAME_REFUSED, .why = why };
+			else
+				gf_vm_deliver_qmp(a->vm, v, &m);
 			report(a, v, &m);
 			continue;
 		}
@@ -251,16 +261,16 @@ static struct victim *of_result(struct gf_vm_actuator *a, const struct gf_delive
 	return NULL;
 }
 
-/* An offer that the device is just taking back: it decides within microseconds, if it is there. */
-static bool take_offer(struct gf_vm_actuator *a, const struct gf_deliver_result *r)
+/* An offer that the device is just taking back it decides on within microseconds, most often: 1 ours, 0 the device's, -1 not decided. */
+static int take_offer(struct gf_vm_actuator *a, const struct gf_deliver_result *r)
 {
 	const struct timespec pause = { 0, 20000 };
 	int took = 1;
 
 	if (r->kind == GF_DELIVER_OFFER && a->engine.hand)
-		for (uint32_t i = 0; i < 1000 && (took = gf_hand_take(a->engine.hand, r->slot, r->ticket)) < 0; i++)
+		for (uint32_t i = 0; i < 10 && (took = gf_hand_take(a->engine.hand, r->slot, r->ticket)) < 0; i++)
 			nanosleep(&pause, NULL);
-	return took > 0;
+	return took;
 }
 
 static void take_over(struct gf_vm_actuator *a, const struct gf_deliver_result *r, struct victim *w, struct gf_guest *g)
@@ -285,16 +295,45 @@ static void take_over(struct gf_vm_actuator *a, const struct gf_deliver_result *
 	forget(a, w, g);
 }
 
+static void take_offered(struct gf_vm_actuator *a, const struct gf_deliver_result *r, struct victim *w, struct gf_guest *g)
+{
+	int took = a->engine.results ? take_offer(a, r) : 1;
+
+	/* Never dropped: the device may have seen that we took it, and will not come back to it. It takes back one at a time. */
+	if (took < 0 && a->asks < ASKED)
+		a->asked[a->asks++] = *r;
+	else if (took)
+		take_over(a, r, w, g);
+}
+
 static void take_result(struct gf_vm_actuator *a, const struct gf_deliver_result *r, struct gf_guest *g)
 {
 	struct victim *w = of_result(a, r);
 
 	if (r->kind == GF_DELIVER_TOLD || r->kind == GF_DELIVER_LAST)
 		report(a, &r->verdict, &r->member);
-	else if (take_offer(a, r))
-		take_over(a, r, w, g);
+	else
+		take_offered(a, r, w, g);
 	if (r->kind == GF_DELIVER_LAST && w)
 		forget(a, w, g);
+}
+
+/* Offers of which it was not decided whose they are. The device is lost: it decides nothing any more, and they are ours. */
+static void ask_again(struct gf_vm_actuator *a)
+{
+	struct gf_err err;
+	struct gf_guest *g = a->asks ? gf_vm_guest(a->vm, &err) : NULL;
+	uint32_t n = a->asks;
+
+	a->asks = 0; /* those still undecided are put back */
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_deliver_result r = a->asked[i];
+		struct victim *w = of_result(a, &r);
+		if (w || a->engine.results) /* else follow() has gone on with it */
+			take_offered(a, &r, w, g);
+	}
+	if (g)
+		gf_guest_put(g);
 }
 
 /* Verdicts are taken after results and looked at before them: so each result finds its own. */
@@ -303,6 +342,9 @@ static void take_results(struct gf_vm_actuator *a)
 	struct gf_err err;
 	size_t n = RESULTS;
 
+	pthread_mutex_lock(&a->engine_lock);
+	ask_again(a);
+	pthread_mutex_unlock(&a->engine_lock);
 	while (n == RESULTS) {
 		pthread_mutex_lock(&a->engine_lock);
 		n = a->engine.results ? a->engine.results(a->engine.arg, a->result, RESULTS) : 0;
@@ -427,6 +469,8 @@ static void *actuator_main(void *arg)
 					{ .fd = a->engine_fd, .events = POLLIN }, { .fd = results_fd(a), .events = POLLIN } };
 		take_results(a);
 		uint64_t wait = follow_all(a);
+		if (a->asks)
+			wait = GF_MIN(wait, ASK_NS);
 		struct timespec t = { (time_t)(wait / 1000000000u), (long)(wait % 1000000000u) };
 		if ((ppoll(fd, 4, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR) || fd[1].revents) {
 			flush_reports(a);

@@ -292,8 +292,16 @@ enum gf_action {
 	GF_ACT_LIMIT,  /* limit = what, text = its name, amount = value */
 	GF_ACT_RESET,
 	GF_ACT_NMI,
+	GF_ACT_PANIC,
+	GF_ACT_RESTART,
 	GF_ACT_COUNT
 };
+
+/* What ends, or may end, the whole of a target. */
+GF_INLINE int gf_action_last_resort(uint8_t action)
+{
+	return action == GF_ACT_RESET || action == GF_ACT_NMI || action == GF_ACT_PANIC || action == GF_ACT_RESTART;
+}
 
 /* What GF_ACT_LIMIT sets. Amounts are bytes, tasks, CPUs (CPU_MAX: 0.5 is half of one), seconds (RLIMIT_CPU) or
  * what setrlimit(2) takes; infinity: no limit; negative: what it was before gpufas first set it. */

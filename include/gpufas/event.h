@@ -124,6 +124,8 @@ enum gf_how {
 	GF_HOW_QMP,      /* vm: QEMU itself (reset, nmi) */
 	GF_HOW_GPU_STORE,    /* as STORE, by the GPU, which needs no CPU of the host for it */
 	GF_HOW_GPU_IRQ_WORK, /* as IRQ_WORK, by the GPU */
+	GF_HOW_MODULE,   /* the kernel module, from its mailbox: of this machine, or of a guest */
+	GF_HOW_SYSRQ,    /* a panic or restart by /proc/sysrq-trigger */
 };
 
 /* What was read back in the target's memory; never assumed. */
@@ -155,6 +157,10 @@ enum gf_refused {
 	GF_REF_REBOOTED,    /* it was decided on before the guest rebooted */
 	GF_REF_NO_ROOM,     /* what would have to be undone later cannot be remembered */
 	GF_REF_NOT_OURS,    /* a limit to be lifted that gpufas has not set */
+	GF_REF_NOT_ALLOWED, /* a last resort that gpufas.yaml, or the kernel module, does not allow */
+	GF_REF_SELF,        /* the daemon, or whom the module protects for it */
+	GF_REF_BUDGET,      /* the module's own bound on deeds in a time */
+	GF_REF_LATE,        /* the module had not looked at it in time */
 	GF_REF_COUNT
 };
 

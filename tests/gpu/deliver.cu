@@ -39,7 +39,7 @@ static void must(cudaError_t e, const char *what)
 
 __global__ void tick(struct gf_deliverer *v, const struct gf_pseudo_plain *p, struct gf_verdict verdict, int follow, struct shared *s)
 {
-	struct gf_deliver_guest g = { p, 7, 0 };
+	struct gf_deliver_guest g = { p, 7, 0, NULL, 0 };
 	uint64_t start = gf_ps_clock();
 
 	if (follow)

@@ -160,7 +160,7 @@ static void device_end(void)
 /* Until all is known, or the time is up; ret_host: the host has taken it. What was stored first took so long. */
 static uint64_t device_deliver(const struct gf_verdict *v, struct gf_delivery *d, bool *ret_host)
 {
-	struct gf_deliver_guest g = { &device.plain, 1, 0 };
+	struct gf_deliver_guest g = { .p = &device.plain, .boot = 1 };
 	static struct gf_deliver_result r;
 	struct gf_deliver_entry *e = NULL;
 	uint64_t start = now(), stored;
@@ -205,9 +205,10 @@ static int deliver(int pid, const char *what)
 	static const char *const became[] = { "unseen", "delivered", "pending", "refused", "lost" };
 	static const char *const how[] = { "call", "store", "irq_work", "limit", "qmp", "gpu_store", "gpu_irq_work" };
 	static const char *const why[GF_REF_COUNT] = { "", "gone", "identity", "exiting", "init", "kthread", "traced", "blocked", "ignored",
-		"no_road", "no_guest", "torn", "read_only", "no_cpu", "paused", "rebooted", "no_room", "not_ours" };
+		"no_road", "no_guest", "torn", "read_only", "no_cpu", "paused", "rebooted", "no_room", "not_ours",
+		"not_allowed", "self", "budget", "late" };
 
-	_Static_assert(GF_REF_COUNT == 18, "a name for each reason");
+	_Static_assert(GF_REF_COUNT == 22, "a name for each reason");
 	struct gf_verdict v = { .pid = pid, .action = GF_ACT_SIGNAL, .arg = atoi(what), .flags = observe ? GF_VERDICT_OBSERVE : 0 };
 	struct gf_delivery d;
 

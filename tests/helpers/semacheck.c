@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * semacheck [-t host|vm|image|trace] [-p PERIOD_NS] [-k HOOK]... [-m] FILE...
+ * semacheck [-t host|vm|image|trace] [-p PERIOD_NS] [-k HOOK]... [-m] [-n] FILE...
  *
  * Parses and checks policies without making an image, and prints what the
  * compiler says. 0 without errors, 1 with, 2 usage. -m: kernel paths are resolved, in a
- * kernel that has only what is in `members` below.
+ * kernel that has only what is in `members` below. -n: a host that is not sampled by the kernel module.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -90,11 +90,13 @@ int main(int argc, char **argv)
 	size_t n = 0;
 	int opt, target = 0;
 
-	while ((opt = getopt(argc, argv, "t:p:k:m")) != -1) {
+	while ((opt = getopt(argc, argv, "t:p:k:mn")) != -1) {
 		if (opt == 't')
 			target = target_of(optarg);
 		else if (opt == 'p')
 			opts.period_ns = strtoull(optarg, NULL, 10);
+		else if (opt == 'n')
+			opts.no_module = true;
 		else if (opt == 'm')
 			opts.path = resolve;
 		else if (opt == 'k' && opts.hook_count < FILES_MAX)

@@ -627,6 +627,89 @@ static void test_cgroup(void **state)
 	assert_int_equal(rmdir(full), 0);
 }
 
+/* ---- last resorts ------------------------------------------------------------ */
+
+static uint8_t gate_says;
+static uint32_t gate_asked;
+
+static uint8_t gate(void *arg, const struct gf_verdict *v)
+{
+	(void)arg;
+	__atomic_fetch_add(&gate_asked, 1, __ATOMIC_RELAXED);
+	return v->flags & GF_VERDICT_OBSERVE ? (uint8_t)GF_REF_NONE : __atomic_load_n(&gate_says, __ATOMIC_RELAXED);
+}
+
+/* One verdict; what was written into the trigger's stand-in so far into buf. */
+static struct gf_event_member last(struct rig *r, uint8_t action, uint8_t flags, const char *path, char *buf)
+{
+	struct gf_verdict v = { .event = 9, .action = action, .flags = flags };
+
+	pthread_mutex_lock(&r->lock);
+	r->events = 0;
+	pthread_mutex_unlock(&r->lock);
+	send_all(r, &v, 1);
+	for (size_t n = 0; !n; usleep(1000)) {
+		pthread_mutex_lock(&r->lock);
+		n = r->events;
+		pthread_mutex_unlock(&r->lock);
+	}
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, buf, 15);
+	buf[n > 0 ? n : 0] = 0;
+	close(fd);
+	assert_int_equal(r->event[0].kind, GF_EV_RESULT);
+	assert_int_equal(r->event[0].about, 9);
+	assert_int_equal(r->event[0].observed, !!flags);
+	return r->event[0].u.member[0];
+}
+
+static void test_last_resorts(void **state)
+{
+	char path[] = "/tmp/gf-sysrq-XXXXXX", got[16];
+	struct gf_event_member m;
+	struct rig r = { 0 };
+	int fd = mkstemp(path);
+	struct gf_actuator_opts o = { .sysrq = path };
+
+	(void)state;
+	close(fd);
+	pthread_mutex_init(&r.lock, NULL);
+	r.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	/* nobody to ask: none is done */
+	assert_int_equal(gf_actuator_create(&o, r.fd, source, &r, sink, &r, &r.a, NULL), 0);
+	m = last(&r, GF_ACT_PANIC, 0, path, got);
+	assert_int_equal(m.why, GF_REF_NOT_ALLOWED);
+	assert_string_equal(got, "");
+	gf_actuator_destroy(r.a);
+
+	o.last_resort = gate;
+	assert_int_equal(gf_actuator_create(&o, r.fd, source, &r, sink, &r, &r.a, NULL), 0);
+	gate_says = GF_REF_NOT_ALLOWED;
+	m = last(&r, GF_ACT_PANIC, 0, path, got);
+	assert_int_equal(m.error, -EACCES);
+	assert_int_equal(m.became, GF_BECAME_REFUSED);
+	assert_string_equal(got, "");
+	__atomic_store_n(&gate_says, GF_REF_NONE, __ATOMIC_RELAXED);
+	m = last(&r, GF_ACT_RESTART, GF_VERDICT_OBSERVE, path, got);
+	assert_int_equal(m.error, 0);
+	assert_int_equal(m.tries, 0);
+	assert_string_equal(got, "");
+	m = last(&r, GF_ACT_PANIC, 0, path, got);
+	assert_int_equal(m.error, 0);
+	assert_int_equal(m.how, GF_HOW_SYSRQ);
+	assert_int_equal(m.tries, 1);
+	assert_string_equal(got, "c");
+	m = last(&r, GF_ACT_RESTART, 0, path, got);
+	assert_string_equal(got, "cb");
+	assert_int_equal(gate_asked, 4);
+	/* what only a guest has */
+	m = last(&r, GF_ACT_NMI, 0, path, got);
+	assert_int_equal(m.why, GF_REF_NO_ROAD);
+	assert_string_equal(got, "cb");
+	rig_down(&r);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -641,7 +724,7 @@ int main(void)
 		cmocka_unit_test(test_superseded),
 		cmocka_unit_test(test_places_are_not_mixed_up),
 		cmocka_unit_test(test_stop_and_observe),
-		cmocka_unit_test(test_cgroup),
+		cmocka_unit_test(test_cgroup), cmocka_unit_test(test_last_resorts),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -57,6 +57,7 @@ static void test_defaults(void **state)
 		assert_int_equal(c->period_ns, 100000000);
 		assert_false(c->observe);
 		assert_int_equal(c->budget_n, 10);
+		assert_int_equal(c->last_resorts, 0);
 		assert_int_equal(c->budget_window_ns, 60000000000ull);
 		assert_int_equal(c->rt_priority, 50);
 		assert_string_equal(c->socket, "/run/gpufas/control.sock");
@@ -286,6 +287,10 @@ static void test_bad_targets(void **state)
 	bad(TARGET("qmp: /x"), "2:13: a target of kind host has no \"qmp\"; one of kind vm has");
 	bad(TARGET("kind: vm, qmp: /x, sampler: bpf"), "2:32: a target of kind vm has no \"sampler\"; one of kind host has");
 	bad(TARGET("kind: vm, qnp: /x"), "2:23: unknown key \"qnp\" in a target | did you mean \"qmp\"?");
+	bad(TARGET("kind: vm, qmp: /x, last-resorts: [panic]"), "2:46: panic and restart are for targets of kind host | a vm has nmi and reset");
+	bad(TARGET("last-resorts: [reset]"), "2:27: nmi and reset are for targets of kind vm | a host has panic and restart");
+	bad("last-resorts: [reboot]\n", "1:16: last-resorts cannot be \"reboot\" | possible: panic, restart, nmi, reset");
+	bad("last-resorts: panic\n", "1:15: last-resorts must be a list | such as [nmi, reset]; [] for none");
 	bad(TARGET("kind: vm, libvirt: web"), "2:23: libvirt keeps the monitor of its guests to itself | give the guest a second monitor "
 	    "(qemu:commandline in its XML), and here its socket as qmp");
 	bad(TARGET("kind: vm, qmp: run/x"), "2:28: qmp must be an absolute path | the daemon's working directory is /");
@@ -386,10 +391,27 @@ static void test_mutations(void **state)
 	gf_source_free(&src);
 }
 
+static void test_last_resorts(void **state)
+{
+	struct gf_config *c = good("last-resorts: [panic, nmi]\n"
+				   "targets:\n"
+				   "  - {name: a}\n"
+				   "  - {name: b, kind: vm, qmp: /x}\n"
+				   "  - {name: c, kind: vm, qmp: /y, last-resorts: [reset]}\n"
+				   "  - {name: d, kind: vm, qmp: /z, last-resorts: []}\n");
+
+	(void)state;
+	assert_int_equal(gf_config_target_last_resorts(c, &c->target[0]), 1u << GF_ACT_PANIC | 1u << GF_ACT_NMI);
+	assert_int_equal(gf_config_target_last_resorts(c, &c->target[1]), 1u << GF_ACT_PANIC | 1u << GF_ACT_NMI);
+	assert_int_equal(gf_config_target_last_resorts(c, &c->target[2]), 1u << GF_ACT_RESET);
+	assert_int_equal(gf_config_target_last_resorts(c, &c->target[3]), 0);
+	gf_config_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_shipped), cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_last_resorts), cmocka_unit_test(test_defaults), cmocka_unit_test(test_shipped), cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_gpu), cmocka_unit_test(test_bad_gpu),
 		cmocka_unit_test(test_targets), cmocka_unit_test(test_bad_targets), cmocka_unit_test(test_keys), cmocka_unit_test(test_values), cmocka_unit_test(test_yaml),
 		cmocka_unit_test(test_mutations),

@@ -44,7 +44,7 @@ static int dev_setup(void **state)
 	d->plain.mem = &d->f->k.mem;
 	d->v = calloc(1, sizeof *d->v);
 	gf_deliver_init(d->v, 0, 0, &d->hand, &pool);
-	d->g = (struct gf_deliver_guest){ &d->plain, 7, 0 };
+	d->g = (struct gf_deliver_guest){ .p = &d->plain, .boot = 7 };
 	d->now = 1000 * MS;
 	*state = d;
 	return 0;

@@ -342,11 +342,11 @@ static void gen_step(struct gen *g)
 	word(g, "then");
 	if (dice(3) == 0)
 		word(g, PICK("after 5s", "after 1.5min", "after 0s"));
-	const char *verb = PICK("SIGKILL", "kill", "SIGRTMIN+3", "rtmax - 2", "Cont", "freeze", "thaw", "log", "reset", "nmi",
+	const char *verb = PICK("SIGKILL", "kill", "SIGRTMIN+3", "rtmax - 2", "Cont", "freeze", "thaw", "log", "reset", "nmi", "panic", "restart",
 				"notify \"x {pid} \\\"\"", "run my-hook.sh", "renice +10", "renice -5", "renice 3",
 				"limit memory.max 5 * (1 + rss)");
 	word(g, verb);
-	if (strcmp(verb, "reset") && strcmp(verb, "nmi") && strncmp(verb, "notify", 6) && dice(4))
+	if (strcmp(verb, "reset") && strcmp(verb, "nmi") && strcmp(verb, "panic") && strcmp(verb, "restart") && strncmp(verb, "notify", 6) && dice(4))
 		gen_selector(g);
 }
 

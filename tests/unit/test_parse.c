@@ -214,7 +214,7 @@ static void test_soft_words(void **state)
 	(void)state;
 	static const char *const v[] = { "for", "periods", "times", "within", "until", "after", "cooldown", "limit", "per",
 					 "settle", "priority", "observe", "notify", "allow", "freeze", "thaw", "renice",
-					 "log", "run", "reset", "nmi", "tree", "pgrp", "session", "cgroup", "user", "of",
+					 "log", "run", "reset", "nmi", "panic", "restart", "tree", "pgrp", "session", "cgroup", "user", "of",
 					 "it", "each", "largest", "smallest", "oldest", "newest", "by" };
 	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
 		char text[512];

@@ -484,11 +484,12 @@ static void targets(void **state)
 {
 	static const char text[] = "if available(os.stalled) and os.stalled > 5s then log\n"
 				   "if load.1 > 5 or (available(os.stalled) and os.stalled > 5s) then log";
-	const struct gf_compile_opts vm = { .target = GF_TARGET_VM };
+	const struct gf_compile_opts vm = { .target = GF_TARGET_VM }, plain = { .target = GF_TARGET_HOST, .no_module = true };
 	struct result t;
 
 	(void)state;
-	sema(&t, text);
+	sema_len(&t, text, strlen(text), &plain);
+	assert_int_equal(t.r, 0);
 	assert_int_equal(t.sema->rules, 1);
 	assert_int_equal(cond(&t, 0)->kind, GF_N_GT);
 	done(&t);

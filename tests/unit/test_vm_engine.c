@@ -176,6 +176,36 @@ static void test_offers(void **state)
 	free(hand);
 }
 
+/* The device has begun to take an offer back and does not say for long whose it is: nobody loses it, whatever it says then. */
+static void test_undecided(void **state)
+{
+	struct world *w = *state;
+	struct gf_deliver_hand *hand = calloc(1, sizeof *hand);
+	const struct gf_vm_engine e = { w->result_fd, results, w, hand };
+
+	gf_vm_actuator_engine(w->a, &e);
+	for (int i = 0; i < 2; i++) {
+		hand->took[3] = 0;
+		__atomic_store_n(&hand->offer[3], 4 * 8 + GF_HAND_REVOKING, __ATOMIC_SEQ_CST);
+		pthread_mutex_lock(&w->lock);
+		w->result[w->results++] = said(70, 9 + (uint64_t)i, GF_DELIVER_OFFER);
+		pthread_mutex_unlock(&w->lock);
+		ring(w->result_fd);
+		for (int k = 0; k < 5000 && __atomic_load_n(&hand->took[3], __ATOMIC_SEQ_CST) != 4; k++)
+			usleep(1000);
+		usleep(150000);
+		assert_int_equal(w->events, 0);
+		__atomic_store_n(&hand->offer[3], 4 * 8 + (i ? GF_HAND_HOST : GF_HAND_DEVICE), __ATOMIC_SEQ_CST);
+		if (i)
+			assert_true(wait_events(w, 1));
+		usleep(20000);
+		assert_int_equal(w->events, i);
+	}
+	assert_int_equal(w->event[0].about, 10);
+	gf_vm_actuator_engine(w->a, NULL);
+	free(hand);
+}
+
 /* The engine is lost: what it was to tell is told from here. */
 static void test_lost(void **state)
 {
@@ -195,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_results, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_offers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_undecided, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 	};
 

@@ -146,7 +146,8 @@ KIT const struct gf_event *event_of(const struct world *w, int kind)
 
 KIT void say(struct world *w, const struct gf_verdict *v)
 {
-	static const char *const name[GF_ACT_COUNT] = { "", "RENICE", "LOG", "NOTIFY", "RUN", "FREEZE", "THAW", "LIMIT", "RESET", "NMI" };
+	static const char *const name[GF_ACT_COUNT] = { "", "RENICE", "LOG", "NOTIFY", "RUN", "FREEZE", "THAW", "LIMIT", "RESET", "NMI",
+							  "PANIC", "RESTART" };
 	const char *what = v->action == GF_ACT_SIGNAL ? sigabbrev_np(v->arg) : name[v->action];
 	size_t n = strlen(w->said);
 	char limit[64];

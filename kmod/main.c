@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Dual MIT/GPL
+/*
+ * gpufas: keeps sampling, and keeps delivering, when user space does not run any more. What it shares with whom is in
+ * uapi/gpufas.h.
+ *
+ * There is one region at most. It is made by GPUFAS_IOC_START, or at load with "assisted", and lasts until the
+ * file is closed (or with GPUFAS_ARM_STAY or "assisted" until the module goes).
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include "module.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pid_namespace.h>
+#include <linux/uaccess.h>
+
+static unsigned int rows = 16384;
+module_param(rows, uint, 0444);
+MODULE_PARM_DESC(rows, "processes that a table has room for, unless the opener says otherwise (16384; three tables of 208 bytes each)");
+
+static unsigned int slice_us = 200;
+module_param(slice_us, uint, 0444);
+MODULE_PARM_DESC(slice_us, "how long one interrupt may sample, in microseconds (200; 20 to 5000)");
+
+static bool assisted;
+module_param(assisted, bool, 0444);
+MODULE_PARM_DESC(assisted, "sample and act on the mailbox from the start, for an observer outside this (virtual) machine (0)");
+
+static bool last_resorts;
+module_param(last_resorts, bool, 0444);
+MODULE_PARM_DESC(last_resorts, "let who is armed for it ask for a panic or an emergency restart (0)");
+
+static bool physmem;
+module_param(physmem, bool, 0444);
+MODULE_PARM_DESC(physmem, "create /dev/gpufas-mem: all RAM, read only, for root (0; never under lockdown)");
+
+static DEFINE_MUTEX(lock); /* all below */
+static struct gpufas_region *region;
+static bool opened;
+static bool started; /* by the file that is open */
+
+bool gpufas_last_resorts(void)
+{
+	return last_resorts;
+}
+
+u64 gpufas_slice_ns(void)
+{
+	return slice_us * 1000ull;
+}
+
+static void arm(u32 flags, u32 budget, u64 budget_ns)
+{
+	gpufas_guard_arm(flags, budget, budget_ns);
+	if (region)
+		WRITE_ONCE(region->header->armed, flags);
+}
+
+static u32 outside_flags(void)
+{
+	return GPUFAS_ARM_ACT | (last_resorts ? GPUFAS_ARM_PANIC | GPUFAS_ARM_RESTART : 0);
+}
+
+static void set_owner(enum gpufas_owner owner)
+{
+	if (region)
+		WRITE_ONCE(region->header->owner, owner);
+}
+
+static int region_start(u32 n, u32 want, u64 period_ns, u64 poll_ns)
+{
+	struct gpufas_region *r = gpufas_region_create(n);
+
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	r->control->want = want;
+	r->control->period_ns = period_ns;
+	r->control->poll_ns = poll_ns;
+	gpufas_mailbox_reset(r);
+	region = r;
+	gpufas_sampler_start(r);
+	return 0;
+}
+
+static void region_stop(void)
+{
+	struct gpufas_region *r = region;
+
+	arm(0, 0, 0);
+	if (!r)
+		return;
+	gpufas_sampler_stop();
+	region = NULL;
+	gpufas_region_destroy(r);
+}
+
+static int gpufas_open(struct inode *inode, struct file *file)
+{
+	int r = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	/* Records and verdicts name processes as the initial namespace does. */
+	if (task_active_pid_ns(current) != &init_pid_ns)
+		return -EXDEV;
+	mutex_lock(&lock);
+	if (opened) {
+		r = -EBUSY;
+	} else {
+		opened = true;
+		started = false;
+		gpufas_guard_set_opener(get_pid(task_tgid(current)));
+	}
+	mutex_unlock(&lock);
+	return r;
+}
+
+static int gpufas_release(struct inode *inode, struct file *file)
+{
+	mutex_lock(&lock);
+	if (assisted) {
+		arm(outside_flags(), 0, 0);
+		set_owner(GPUFAS_OWNER_OUTSIDE);
+	} else if (gpufas_guard_armed() & GPUFAS_ARM_STAY) {
+		set_owner(GPUFAS_OWNER_STAY);
+	} else {
+		region_stop();
+	}
+	gpufas_guard_set_opener(NULL);
+	opened = false;
+	mutex_unlock(&lock);
+	return 0;
+}
+
+/* A caller's struct into ours: its first word is its size. */
+static int get_arg(void *to, size_t size, const void __user *from)
+{
+	u32 theirs;
+
+	if (get_user(theirs, (const u32 __user *)from))
+		return -EFAULT;
+	if (theirs < sizeof(u32) * 2 || theirs > PAGE_SIZE)
+		return -EINVAL;
+	return copy_struct_from_user(to, size, from, theirs);
+}
+
+static long start(void __user *arg)
+{
+	struct gpufas_start s;
+	u32 theirs;
+	int r = get_arg(&s, sizeof(s), arg);
+
+	if (r)
+		return r;
+	if (s.version != GPUFAS_VERSION || s.rows > GPUFAS_ROWS_MAX)
+		return -EINVAL;
+	if (started)
+		return -EBUSY;
+	if (region) {
+		region->control->want = s.want;
+		region->control->period_ns = s.period_ns;
+		region->control->poll_ns = s.poll_ns;
+	} else {
+		r = region_start(s.rows ? s.rows : rows, s.want, s.period_ns, s.poll_ns);
+		if (r)
+			return r;
+	}
+	/* Whatever was in force for who was here before is not for this one. */
+	arm(0, 0, 0);
+	set_owner(GPUFAS_OWNER_FILE);
+	started = true;
+	theirs = min_t(u32, s.size, sizeof(s));
+	s.rows = region->rows;
+	s.region_size = (u64)region->npages << PAGE_SHIFT;
+	s.instance = region->instance;
+	return copy_to_user(arg, &s, theirs) ? -EFAULT : 0;
+}
+
+static long do_arm(const void __user *arg)
+{
+	const u32 last = GPUFAS_ARM_PANIC | GPUFAS_ARM_RESTART;
+	struct gpufas_arm a;
+	int r = get_arg(&a, sizeof(a), arg);
+
+	if (r)
+		return r;
+	if (!started)
+		return -ENXIO;
+	if (a.flags & ~(GPUFAS_ARM_ACT | GPUFAS_ARM_STAY | last) || a.reserved0 || a.budget > 1000)
+		return -EINVAL;
+	if (a.budget && (a.budget_ns < 100 * NSEC_PER_MSEC || a.budget_ns > 3600 * NSEC_PER_SEC))
+		return -EINVAL;
+	if (!a.budget) {
+		a.budget = 10;
+		a.budget_ns = 10 * NSEC_PER_SEC;
+	}
+	if (a.flags & last && !last_resorts)
+		return -EPERM;
+	arm(a.flags, a.budget, a.budget_ns);
+	return 0;
+}
+
+/* On this CPU, at once. Slots that another CPU is at are waited for by looking again. */
+static long kick(void)
+{
+	unsigned int n;
+
+	do {
+		local_irq_disable();
+		n = gpufas_mailbox_poll(region, 8);
+		local_irq_enable();
+		cond_resched();
+	} while (n == 8);
+	return 0;
+}
+
+static long gpufas_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	long r = -ENOTTY;
+
+	if (mutex_lock_interruptible(&lock))
+		return -ERESTARTSYS;
+	switch (cmd) {
+	case GPUFAS_IOC_START:
+		r = start((void __user *)arg);
+		break;
+	case GPUFAS_IOC_ARM:
+		r = do_arm((const void __user *)arg);
+		break;
+	case GPUFAS_IOC_KICK:
+		r = started ? kick() : -ENXIO;
+		break;
+	case GPUFAS_IOC_PASS:
+		r = started ? gpufas_sampler_pass() : -ENXIO;
+		break;
+	}
+	mutex_unlock(&lock);
+	return r;
+}
+
+static int gpufas_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	int r;
+
+	mutex_lock(&lock);
+	r = started ? gpufas_region_mmap(region, vma) : -ENXIO;
+	mutex_unlock(&lock);
+	return r;
+}
+
+static const struct file_operations fops = {
+	.owner = THIS_MODULE,
+	.open = gpufas_open,
+	.release = gpufas_release,
+	.unlocked_ioctl = gpufas_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = gpufas_mmap,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "gpufas",
+	.fops = &fops,
+	.mode = 0600,
+};
+
+static int check_parameters(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("real-time kernels are not supported: there signals cannot be sent from a hard interrupt\n");
+		return -EOPNOTSUPP;
+	}
+	if (!rows || rows > GPUFAS_ROWS_MAX) {
+		pr_err("rows=%u: 1 to %u\n", rows, GPUFAS_ROWS_MAX);
+		return -EINVAL;
+	}
+	if (slice_us < 20 || slice_us > 5000) {
+		pr_err("slice_us=%u: 20 to 5000\n", slice_us);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int __init assist(void)
+{
+	int r;
+
+	if (!assisted)
+		return 0;
+	mutex_lock(&lock);
+	r = region_start(rows, ~0u, 0, 0);
+	if (!r) {
+		arm(outside_flags(), 0, 0);
+		set_owner(GPUFAS_OWNER_OUTSIDE);
+	}
+	mutex_unlock(&lock);
+	return r;
+}
+
+static int __init gpufas_init(void)
+{
+	int r = check_parameters();
+
+	if (r)
+		return r;
+	r = gpufas_sampler_init();
+	if (r)
+		return r;
+	r = assist();
+	if (r)
+		goto no_sampler;
+	r = gpufas_physmem_init(physmem);
+	if (r)
+		goto no_region;
+	r = misc_register(&device);
+	if (r)
+		goto no_physmem;
+	pr_info("ready%s%s%s\n", assisted ? ", acting for an observer outside" : "", last_resorts ? ", last resorts allowed" : "",
+		physmem ? ", physical memory readable" : "");
+	return 0;
+
+no_physmem:
+	gpufas_physmem_exit();
+no_region:
+	region_stop();
+no_sampler:
+	gpufas_sampler_exit();
+	return r;
+}
+
+/* No file is open and nothing is mapped: each would hold the module. */
+static void __exit gpufas_exit(void)
+{
+	misc_deregister(&device);
+	gpufas_physmem_exit();
+	mutex_lock(&lock);
+	region_stop();
+	mutex_unlock(&lock);
+	gpufas_sampler_exit();
+}
+
+module_init(gpufas_init);
+module_exit(gpufas_exit);
+
+MODULE_DESCRIPTION("Keeps a watchdog sampling and acting when user space does not run");
+MODULE_AUTHOR("gpufas");
+MODULE_VERSION("1");
+MODULE_LICENSE("Dual MIT/GPL");

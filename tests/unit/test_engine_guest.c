@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The GPU engine over a guest that the (emulated) device samples by itself: a made-up kernel, published as its keeper would. What is long,
+ * what is refused, what goes away in the middle.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "compiler/compiler.h"
+#include "gpu/dev_emu.h"
+#include "gpu/engine.h"
+#include "gpu/engine_gpu.h"
+#include "targets/ramfile.h"
+#include "targets/vm_int.h"
+#include "tests/helpers/fakekernel.h"
+
+#define MS 1000000ull
+#define RAM (16u << 20)
+#define NOISE "rule noise if mem.total > 1MiB then log settle 1ms cooldown 1ms\n"
+#define STOPS "rule stops if comm == \"victim\" then SIGSTOP it then after 1h SIGCONT settle 1h\n"
+
+struct guest {
+	struct fake *f;
+	struct gf_vm *vm;
+	struct gf_engine *e;
+	struct gf_image_header *img[4];
+	uint32_t images;
+};
+
+static const struct gf_target_ops ops = {
+	.kind = "vm", .sample = gf_vm_sample, .set_fields = gf_vm_set_fields, .set_paths = gf_vm_set_paths,
+	.describe = gf_vm_describe, .destroy = gf_vm_unmake,
+};
+
+/* The library's calls of it come here (--wrap): what is slow on the host can be made slow. */
+int __real_gf_vm_sample(struct gf_target *t, struct gf_err *err);
+int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err);
+static uint32_t sample_us;
+
+int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err)
+{
+	usleep(sample_us);
+	return __real_gf_vm_sample(t, err);
+}
+
+static const struct gf_image_header *compile(struct guest *g, const char *policy)
+{
+	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = MS };
+	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
+	struct gf_diags diags = { .limit = 20 };
+	size_t size;
+
+	if (gf_compile(&src, 1, &co, &diags, &g->img[g->images], &size))
+		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
+	gf_diags_deinit(&diags);
+	return g->img[g->images++];
+}
+
+static int try_begin(struct guest *g, const char *policy, enum gf_engine_kind kind, enum gf_gpu_mode mode, struct gf_err *err)
+{
+	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = kind, .gpu = { .mode = mode } };
+	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
+
+	memset(g, 0, sizeof *g);
+	g->f = fake_new(RAM, 1, 0);
+	fake_process(g->f, 1, "init", some);
+	for (uint32_t i = 0; i < 20; i++)
+		fake_process(g->f, 100 + 3 * i, "p", some);
+	fake_process(g->f, 500, "victim", some);
+	assert_int_equal(gf_vm_make(&(struct gf_vm_opts){ .name = "g", .max_tasks = 256 }, &ops, &g->vm, err), 0);
+	return gf_engine_create(&g->vm->t, compile(g, policy), &o, &g->e, err);
+}
+
+static void begin(struct guest *g, const char *policy, enum gf_gpu_mode mode)
+{
+	struct gf_err err = { "" };
+
+	if (try_begin(g, policy, GF_ENGINE_GPU, mode, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(gf_engine_start(g->e, NULL), 0);
+}
+
+static void publish(struct guest *g)
+{
+	gf_vm_publish(g->vm, fake_guest(g->f));
+}
+
+static void end(struct guest *g)
+{
+	gf_engine_destroy(g->e);
+	gf_target_destroy(&g->vm->t);
+	fake_free(g->f);
+	for (uint32_t i = 0; i < g->images; i++)
+		free(g->img[i]);
+	assert_int_equal(gf_emu.used, 0);
+	assert_int_equal(gf_emu.enrolled, 0);
+	gf_emu = (struct gf_emu){ .devices = 1, .memory = 1ull << 40 };
+	sample_us = 0;
+}
+
+static struct gf_engine_stats stats(struct guest *g)
+{
+	struct gf_engine_stats st;
+
+	gf_engine_stats(g->e, &st);
+	return st;
+}
+
+static bool until(bool (*what)(struct guest *g, uint64_t a), struct guest *g, uint64_t a)
+{
+	for (int i = 0; i < 20000; i++) {
+		if (what(g, a))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static bool sampled(struct guest *g, uint64_t live) { return stats(g).live == live; }
+static bool ticked(struct guest *g, uint64_t n) { return stats(g).ticks >= n; }
+static bool on_cpu(struct guest *g, uint64_t n) { return n == 0 && stats(g).kind == GF_ENGINE_CPU; }
+static bool registers(struct guest *g, uint64_t n) { (void)g; return __atomic_load_n(&gf_emu.enrollments, __ATOMIC_RELAXED) >= n; }
+
+static bool verdict(struct guest *g, uint64_t sig)
+{
+	struct gf_event ev[64];
+	struct gf_verdict v[64];
+	size_t n;
+	bool seen = false;
+
+	gf_engine_events(g->e, ev, 64);
+	for (n = gf_engine_verdicts(g->e, v, 64); n--;)
+		seen |= v[n].action == GF_ACT_SIGNAL && v[n].pid == 500 && v[n].arg == (int)sig;
+	return seen;
+}
+
+static void watches(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode < 2; mode++) {
+		struct guest g;
+		begin(&g, STOPS, (enum gf_gpu_mode)mode);
+		publish(&g);
+		assert_true(until(sampled, &g, 22));
+		assert_true(until(verdict, &g, SIGSTOP));
+		end(&g);
+	}
+}
+
+/* A tick longer than the host's patience: the device says that it lives. */
+static void long_tick(void **state)
+{
+	struct guest g;
+	uint64_t n;
+	struct fake_task t;
+	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
+
+	(void)state;
+	begin(&g, "rule r if cpu > 90% for 1s then log\n", GF_GPU_PERSISTENT);
+	t = fake_process(g.f, 900, "many", some);
+	for (uint32_t i = 0; i < 3500; i++)
+		fake_thread(g.f, &t, 1000 + i, 900);
+	publish(&g);
+	assert_true(until(sampled, &g, 23));
+	gf_emu.pulse_us = 900000;
+	n = gf_emu.pulses;
+	for (int i = 0; i < 20000 && gf_emu.pulses < n + 3; i++)
+		usleep(1000);
+	assert_true(gf_emu.pulses >= n + 3);
+	gf_emu.pulse_us = 0;
+	n = stats(&g).ticks;
+	assert_true(until(ticked, &g, n + 5));
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	assert_string_equal(stats(&g).why, "");
+	assert_true(stats(&g).total_max_ns > 1000 * MS);
+	end(&g);
+}
+
+/* And one that says nothing is given up, while its guest is looked at again and again. */
+static void hangs(void **state)
+{
+	struct guest g;
+
+	(void)state;
+	begin(&g, STOPS, GF_GPU_PERSISTENT);
+	publish(&g);
+	assert_true(until(verdict, &g, SIGSTOP));
+	gf_emu.hung = true;
+	assert_true(until(on_cpu, &g, 0));
+	assert_non_null(strstr(stats(&g).why, "heart"));
+	gf_emu.hung = false;
+	usleep(100000); /* it ends */
+	end(&g);
+}
+
+/* A rule goes away between its SIGSTOP and its SIGCONT, while others change what is kept in every tick, and the host is slow: its victim is let go. */
+static void reload_lets_go(void **state)
+{
+	struct guest g;
+
+	(void)state;
+	begin(&g, STOPS NOISE, GF_GPU_PERSISTENT);
+	publish(&g);
+	assert_true(until(verdict, &g, SIGSTOP));
+	sample_us = 100000; /* fifty ticks */
+	assert_int_equal(gf_engine_swap(g.e, compile(&g, NOISE "rule other if mem.total < 1MiB then log\n"), NULL), 0);
+	sample_us = 0;
+	assert_true(until(verdict, &g, SIGCONT));
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	end(&g);
+}
+
+/* Registering a large guest takes long: neither its end, nor a reload, nor the engine's stop waits for it. */
+static void registering(void **state)
+{
+	struct guest g;
+	uint32_t slices = RAM / (64u << 10), n;
+
+	(void)state;
+	for (int what = 0; what < 3; what++) {
+		gf_emu.slice = 64u << 10;
+		gf_emu.enroll_us = 20000;
+		begin(&g, STOPS, GF_GPU_PERSISTENT);
+		publish(&g);
+		assert_true(until(registers, &g, 2));
+		if (what == 1)
+			assert_int_equal(gf_engine_swap(g.e, compile(&g, NOISE), NULL), 0);
+		if (what == 2) {
+			gf_vm_retire(g.vm);
+			n = gf_emu.enrollments + 20;
+			for (int i = 0; i < 20000 && (gf_emu.enrolled || gf_vm_guest(&g.vm->t, &(struct gf_err){ "" })); i++)
+				usleep(1000);
+			assert_true(gf_emu.enrollments < n);
+			gf_emu.enroll_us = 0;
+			publish(&g);
+			assert_true(until(verdict, &g, SIGSTOP));
+			gf_vm_reap(g.vm);
+			assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+		} else {
+			gf_engine_stop(g.e);
+			assert_true(gf_emu.enrollments < slices);
+		}
+		end(&g);
+	}
+}
+
+/* At each piece: the CPU takes over, says why, and nothing stays registered. */
+static void refused(void **state)
+{
+	(void)state;
+	for (uint32_t n = 1; n <= 4; n++) {
+		struct guest g;
+		gf_emu.slice = RAM / 4;
+		gf_emu.no_enroll = n;
+		begin(&g, STOPS, GF_GPU_PERSISTENT);
+		publish(&g);
+		assert_true(until(on_cpu, &g, 0));
+		assert_non_null(strstr(stats(&g).why, "cannot be registered"));
+		assert_int_equal(gf_emu.enrolled, 0);
+		assert_true(until(verdict, &g, SIGSTOP));
+		end(&g);
+	}
+}
+
+/* No memory at each of the places where some is asked for: a sentence, the CPU, and all is given back. */
+static void no_memory(void **state)
+{
+	struct gf_err err = { "" };
+	struct guest g;
+	uint32_t n;
+
+	(void)state;
+	for (n = 1; n < 1000; n++) {
+		gf_emu.no_memory = n;
+		assert_int_equal(try_begin(&g, STOPS NOISE, GF_ENGINE_AUTO, GF_GPU_PERSISTENT, &err), 0);
+		if (stats(&g).kind == GF_ENGINE_GPU)
+			break;
+		if (!strstr(stats(&g).why, "no memory") && !strstr(stats(&g).why, "out of memory"))
+			fail_msg("allocation %u: \"%s\"", n, stats(&g).why);
+		publish(&g);
+		assert_int_equal(gf_engine_start(g.e, NULL), 0);
+		assert_true(until(verdict, &g, SIGSTOP));
+		end(&g);
+	}
+	assert_true(n > 5);
+	/* and for what a guest needs, and a reload */
+	gf_emu.no_memory = gf_emu.allocations + 1;
+	assert_int_equal(gf_engine_start(g.e, NULL), 0);
+	publish(&g);
+	assert_true(until(on_cpu, &g, 0));
+	assert_non_null(strstr(stats(&g).why, "no memory"));
+	assert_true(until(verdict, &g, SIGSTOP));
+	end(&g);
+}
+
+/* Somebody punches a hole into the guest's memory, as a balloon does: the GPU would not see what comes there next. */
+static void balloon(void **state)
+{
+	const struct gf_ram_piece piece = { 0, RAM, 0 };
+	struct gf_err err = { "" };
+	struct gf_guest *gg;
+	struct guest g;
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+
+	(void)state;
+	begin(&g, STOPS, GF_GPU_PERSISTENT);
+	assert_int_equal(ftruncate(fd, RAM), 0);
+	for (uint32_t at = 0; at < RAM; at += 4096)
+		assert_int_equal(pwrite(fd, "x", 1, at), 1);
+	gg = fake_guest(g.f);
+	assert_int_equal(gf_ramfile_map(fd, "ram", &piece, 1, false, &gg->ram, &err), 0);
+	gf_vm_publish(g.vm, gg);
+	assert_true(until(sampled, &g, 22));
+	usleep(200000);
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, RAM / 2, 8192), 0);
+	assert_true(until(on_cpu, &g, 0));
+	assert_non_null(strstr(stats(&g).why, "balloon"));
+	close(fd);
+	end(&g);
+}
+
+/* The host was stopped between its look and its clock: an answer that is there by then counts, however late it is. */
+static uint64_t word;
+static int polls;
+
+static int slow_poll(struct gf_dev_run *r, struct gf_err *err)
+{
+	(void)r;
+	(void)err;
+	usleep(20000);
+	word = 1;
+	return polls++ > 0;
+}
+
+static void forget(struct gf_dev_run *r)
+{
+	(void)r;
+}
+
+static void stopped_host(void **state)
+{
+	const struct gf_dev_ops slow = { .poll = slow_poll, .forget = forget };
+	struct gf_gpu_host h = { .ops = &slow, .run = (struct gf_dev_run *)(void *)&word };
+	struct gf_err err = { "" };
+
+	(void)state;
+	assert_int_equal(gf_gpu_answered(&h, &word, 1, 5 * MS, &err), 0);
+	polls = 0;
+	assert_int_equal(gf_gpu_ended(&h, 5 * MS, &err), 0);
+	assert_null(h.run);
+	/* and none that never comes */
+	assert_int_equal(gf_gpu_answered(&h, &word, 2, 5 * MS, &err), -EIO);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(watches),
+		cmocka_unit_test(long_tick),
+		cmocka_unit_test(hangs),
+		cmocka_unit_test(reload_lets_go),
+		cmocka_unit_test(registering),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(no_memory),
+		cmocka_unit_test(balloon),
+		cmocka_unit_test(stopped_host),
+	};
+
+	gf_dev_backend = &gf_dev_emu;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

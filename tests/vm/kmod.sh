@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# For tests of the kernel module; after lib.sh.
+
+kmod_needs() {
+	[ -x "$B/tests/vm/kmodtest" ] || all_skipped "kmodtest is not built (no static C library)"
+	[ -x "$(command -v make)" ] || all_skipped "no make"
+}
+
+# kmod_root INIT: the initramfs' programs.
+kmod_root() {
+	mkdir -p "$d/root/lib"
+	put /bin "$(command -v busybox)" "$B/tests/vm/kmodtest" "$B"/tests/helpers/{memhog,cpuhog,forkbomb}
+	put /real "$(command -v chrt)" "$(command -v nice)"
+	put /lib/x86_64-linux-gnu /lib/x86_64-linux-gnu/libgcc_s.so.1
+	cp "$1" "$d/root/init"
+}
+
+# kmod_build NAME META: the module for META's kernel into the initramfs; a test of its own, for it must give no warning.
+kmod_build() {
+	local rel dir off sparse=
+	if ! vm_kernel "$2"; then
+		skip "$1: the module builds" "$why"
+		return 1
+	fi
+	# Documentation/arch/x86/boot.rst: kernel_version
+	off=$(od -An -tu2 -j526 -N2 "$V/$2/vmlinuz")
+	rel=$(tail -c +$((off + 513)) "$V/$2/vmlinuz" | head -c 100 | tr '\0' ' ' | cut -d ' ' -f 1)
+	dir=/usr/src/linux-headers-$rel
+	if [ ! -d "$dir" ]; then
+		skip "$1: the module builds" "no headers of $rel (apt-get install linux-headers-$rel)"
+		return 1
+	fi
+	command -v sparse >/dev/null && sparse=C=1
+	rm -rf "$B/kmod/$rel"
+	if make --no-print-directory kmod BUILD="$B" KDIR="$dir" KFLAGS="W=1 $sparse" >"$d/kbuild" 2>&1 &&
+		! grep -vE 'KMOD|^Skipping BTF' "$d/kbuild" >"$d/kbuild.said"; then
+		ok "$1: the module builds without a warning (W=1${sparse:+, sparse})"
+	else
+		not_ok "$1: the module builds without a warning (W=1${sparse:+, sparse})"
+		tail -n 20 "$d/kbuild" | sed 's/^/# | /'
+		[ -f "$B/kmod/$rel/gpufas.ko" ] || return 1
+	fi
+	cp "$B/kmod/$rel/gpufas.ko" "$d/root/lib/"
+	strip -g "$d/root/lib/gpufas.ko"
+}

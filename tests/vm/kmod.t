@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# timeout: 600
+#
+# The kernel module in Debian's kernels: built without a warning, loaded, used, abused, unloaded.
+#   VM_KERNELS="cloud backport"   which kernels
+#   VM_DO=user,busy               only these parts (tests/vm/kmod.init)
+. tests/vm/lib.sh
+. tests/vm/kmod.sh
+
+vm_needs
+kmod_needs
+kmod_root tests/vm/kmod.init
+for k in ${VM_KERNELS:-cloud backport}; do
+	vm_meta "$k" || continue
+	kmod_build "$k" "$meta" || continue
+	vm_run "$k" "$meta" 2 256 "${VM_LIMIT:-200}" "${VM_DO:-user,busy,mem}"
+done
+echo "1..$n"

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Figures. bench sample TASKS PERIOD_MS SECONDS: what sampling costs; bench mail ROUNDS POLL_US: from a verdict's
+ * store to the signal, and to the process's end as wait(2) sees it.
+ */
+#include "kmodtest.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void sample(struct kt *k, unsigned tasks, unsigned period_ms, unsigned seconds)
+{
+	for (unsigned i = 0; i < tasks; i++)
+		kt_spawn(KT_SLEEPER);
+	kt_open(k, 16384);
+	k->c->want = GF_REC_RSS | GF_REC_SWAP | GF_REC_CPU | GF_REC_VSZ | GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
+	k->c->period_ns = period_ms * 1000000ull;
+	sleep(1);
+	struct gpufas_counters a = k->h->count, b;
+	uint64_t from = kt_boot_ns();
+	sleep(seconds);
+	b = k->h->count;
+	uint64_t took = kt_boot_ns() - from;
+	struct gpufas_table t;
+	free(kt_table(k, &t));
+	uint64_t passes = b.passes - a.passes;
+	if (!passes) {
+		printf("# no pass ended in %u s\n", seconds);
+		return;
+	}
+	printf("# %u processes, period %u ms: %.2f us a process, pass %.2f ms of work in %.1f ms, %.1f passes/s, slices of %.0f us at most, "
+	       "interrupts of %.0f us at most, %.2f %% of a CPU\n", t.count, period_ms,
+	       (double)(b.slice_ns - a.slice_ns) / 1e3 / (double)passes / t.count, (double)(b.slice_ns - a.slice_ns) / 1e6 / (double)passes,
+	       (double)b.pass_span_ns / 1e6, (double)passes * 1e9 / (double)took, (double)b.slice_max_ns / 1e3, (double)b.irq_max_ns / 1e3,
+	       100.0 * (double)(b.irq_ns - a.irq_ns) / (double)took);
+	kt_close(k);
+}
+
+static void mail(struct kt *k, unsigned rounds, unsigned poll_us)
+{
+	uint64_t *sent = calloc(rounds, sizeof *sent), *gone = calloc(rounds, sizeof *gone);
+	struct gpufas_answer a;
+
+	kt_open(k, 0);
+	k->c->poll_ns = poll_us * 1000ull;
+	kt_arm(k, GPUFAS_ARM_ACT, 1000, 100000000u);
+	usleep(200000);
+	for (unsigned i = 0; i < rounds; i++) {
+		pid_t pid = kt_spawn(i % 2 ? KT_HOG : KT_SLEEPER);
+		struct gpufas_verdict v = kt_verdict(k, pid, GPUFAS_SIGNAL, SIGKILL);
+		usleep((useconds_t)(rand() % 20000));
+		uint64_t from = kt_boot_ns(), seq = kt_put(k, i % GPUFAS_SLOTS, &v);
+		if (!kt_answer(k, i % GPUFAS_SLOTS, seq, &a) || a.why)
+			printf("not ok answer %u\n", a.why);
+		kt_wait(pid);
+		sent[i] = a.at_ns - from;
+		gone[i] = kt_boot_ns() - from;
+	}
+	qsort(sent, rounds, sizeof *sent, by_value);
+	qsort(gone, rounds, sizeof *gone, by_value);
+	printf("# mailbox looked at every %u us: from the store to the signal p50 %.2f ms, p99 %.2f ms; to waitpid's return (polled every 10 ms) p50 %.1f ms, p99 %.1f ms (%u rounds)\n",
+	       poll_us, (double)sent[rounds / 2] / 1e6, (double)sent[rounds * 99 / 100] / 1e6, (double)gone[rounds / 2] / 1e6,
+	       (double)gone[rounds * 99 / 100] / 1e6, rounds);
+	kt_close(k);
+	free(sent);
+	free(gone);
+}
+
+int kt_bench(int argc, char **argv)
+{
+	struct kt k;
+
+	kt_nursery();
+	if (argc == 4 && !strcmp(argv[0], "sample"))
+		sample(&k, (unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
+	else if (argc == 3 && !strcmp(argv[0], "mail"))
+		mail(&k, (unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]));
+	else
+		return 2;
+	return 0;
+}
