@@ -12,7 +12,7 @@
 #include "daemon/eventjson.h"
 
 #define W 1000.0
-#define LEFT 86.0
+#define LEFT 128.0 /* names of processes fit */
 #define RIGHT 12.0
 #define TOP 16.0
 #define PLOT 120.0
@@ -220,7 +220,11 @@ void sim_svg_line(FILE *f, const struct sim *s, size_t p, const struct sim_line 
 	const struct sim_policy *pol = &s->policy[p];
 	const struct sim_charts *c = pol->charts;
 	double top = most(c, l), height = TOP + PLOT + AXIS;
+	bool any = false;
 	char v[64];
+
+	for (uint32_t i = 0; i < c->slots; i++)
+		any |= !gf_is_unknown(l->hi[i]);
 
 	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" role=\"group\" aria-label=\"", W, height + 16);
 	sim_putf(f, "%s over time", l->name);
@@ -230,7 +234,9 @@ void sim_svg_line(FILE *f, const struct sim *s, size_t p, const struct sim_line 
 	fprintf(f, "<text class=\"t\" x=\"0\" y=\"11\">");
 	sim_putf(f, "%s%s", l->name, l->nearest ? " (of the nearest process)" : "");
 	fprintf(f, "</text><g transform=\"translate(0 16)\">");
-	for (int i = 0; i <= 2; i++) {
+	if (!any)
+		fprintf(f, "<text x=\"%.0f\" y=\"%.0f\">not known at any time: the recording does not have it</text>", LEFT + 10, TOP + PLOT / 2 - 4);
+	for (int i = 0; i <= 2 && any; i++) {
 		double y = TOP + PLOT * i / 2;
 		gf_value_text(top * (2 - i) / 2, (enum gf_dim)l->dim, v, sizeof v);
 		fprintf(f, "<path class=\"grid\" d=\"M%.0f %.1fH%.0f\"/><text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">", LEFT, y, W - RIGHT, LEFT - 6, y + 4);
@@ -251,27 +257,27 @@ void sim_svg_line(FILE *f, const struct sim *s, size_t p, const struct sim_line 
 static void lane(FILE *f, const struct sim *s, size_t p, const struct sim_lane *l, double y, double most_rss)
 {
 	const struct sim_charts *c = s->policy[p].charts;
-	double w = (W - LEFT - RIGHT - 60) / c->slots;
+	double w = (W - LEFT - RIGHT) / c->slots;
 	uint32_t i = 0;
 
-	fprintf(f, "<g transform=\"translate(0 %.1f)\"><text x=\"%.0f\" y=\"12\" text-anchor=\"end\">", y, LEFT + 54);
+	fprintf(f, "<g transform=\"translate(0 %.1f)\"><text x=\"%.0f\" y=\"12\" text-anchor=\"end\">", y, LEFT - 6);
 	sim_putf(f, "%.15s %d", l->comm, l->pid);
-	fprintf(f, "</text><path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/><path class=\"%s\" d=\"", LEFT + 60, LANE - 2, W - RIGHT, l->victim ? "vict" : "lane");
+	fprintf(f, "</text><path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/><path class=\"%s\" d=\"", LEFT, LANE - 2, W - RIGHT, l->victim ? "vict" : "lane");
 	while (i < c->slots) {
 		uint32_t from;
 		for (; i < c->slots && gf_is_unknown(l->rss[i]); i++)
 			;
 		if ((from = i) == c->slots)
 			break;
-		fprintf(f, "M%.1f %.1f", LEFT + 60 + w * from, LANE - 2);
+		fprintf(f, "M%.1f %.1f", LEFT + w * from, LANE - 2);
 		for (; i < c->slots && !gf_is_unknown(l->rss[i]); i++)
-			fprintf(f, "L%.1f %.1f", LEFT + 60 + w * (i + 0.5), LANE - 2 - fmax((LANE - 4) * l->rss[i] / most_rss, 1));
-		fprintf(f, "L%.1f %.1fZ", LEFT + 60 + w * i, LANE - 2);
+			fprintf(f, "L%.1f %.1f", LEFT + w * (i + 0.5), LANE - 2 - fmax((LANE - 4) * l->rss[i] / most_rss, 1));
+		fprintf(f, "L%.1f %.1fZ", LEFT + w * i, LANE - 2);
 	}
 	fprintf(f, "\"/>");
 	for (size_t k = 0; k < s->policy[p].out.events; k++) {
 		const struct gf_event *ev = &s->policy[p].out.event[k];
-		double x = LEFT + 60 + (x_at(c, ev->now_ns) - LEFT) * (W - LEFT - RIGHT - 60) / (W - LEFT - RIGHT);
+		double x = x_at(c, ev->now_ns);
 		if (ev->kind == GF_EV_ACTION && ev->pid == l->pid && ev->start_ns == l->start_ns)
 			mark(f, s, p, ev, x, 0, LANE - 2);
 	}

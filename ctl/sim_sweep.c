@@ -30,7 +30,7 @@ int sim_numbers(struct sim *s)
 		rc = gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	if (!rc && !s->ctl->json)
 		for (size_t i = 0; i < k.n; i++)
-			printf("%-44s %s\n", k.v[i].name, k.v[i].text);
+			printf("%-44s %s%s\n", k.v[i].name, k.v[i].text, gf_knob_is_threshold(&k, &k.v[i]) ? "   (or .threshold)" : "");
 	if (!rc && s->ctl->json) {
 		gf_jbuf_open(&b, '[');
 		for (size_t i = 0; i < k.n; i++) {

@@ -15,15 +15,17 @@
 
 const char *sim_offset(const struct gf_outcome *o, uint64_t now_ns, char *buf, size_t n)
 {
-	double s = now_ns >= o->first_ns ? (double)(now_ns - o->first_ns) / 1e9 : 0;
-	long m = (long)(s / 60);
+	uint64_t ms = now_ns >= o->first_ns ? (now_ns - o->first_ns + 500000) / 1000000 : 0, min = ms / 60000, s = ms / 1000 % 60;
+	char part[8] = "";
 
-	if (m >= 60)
-		snprintf(buf, n, "+%ldh%02ldm%04.1fs", m / 60, m % 60, s - 60 * (double)m);
-	else if (m)
-		snprintf(buf, n, "+%ldm%04.1fs", m, s - 60 * (double)m);
+	if (ms % 1000)
+		snprintf(part, sizeof part, ".%03u", (unsigned)(ms % 1000));
+	if (min >= 60)
+		snprintf(buf, n, "+%lluh%02llum%02llu%ss", (unsigned long long)min / 60, (unsigned long long)min % 60, (unsigned long long)s, part);
+	else if (min)
+		snprintf(buf, n, "+%llum%02llu%ss", (unsigned long long)min, (unsigned long long)s, part);
 	else
-		snprintf(buf, n, "+%.1fs", s);
+		snprintf(buf, n, "+%llu%ss", (unsigned long long)s, part);
 	return buf;
 }
 

@@ -56,6 +56,7 @@ test_group() {
 	tool tmux tmux
 	tool ps procps
 	tool unshare util-linux
+	tool chromium chromium # looks at the page that simulate makes
 	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version. Where
 	# that is not known yet (no clang, no package lists) the second look (below) finds it.
 	[ -z "$CLANG_MAJOR" ] || fuzzer_there || need "libclang-rt-$CLANG_MAJOR-dev" "clang's libFuzzer"

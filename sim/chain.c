@@ -197,8 +197,8 @@ static int in_order(const struct chain *c, struct gf_err *err)
 		const struct gf_feed_info *a = &c->of[i - 1]->info, *b = &c->of[i]->info;
 		if (strcmp(a->name, b->name) || a->target_kind != b->target_kind)
 			return gf_err_set(err, EINVAL, "%.120s is of target %s, %.120s of %s: replay them one by one", a->origin, a->name, b->origin, b->name);
-		if (a->wall_ns && b->wall_ns && (int64_t)b->first_ns + b->wall_ns < (int64_t)a->first_ns + a->wall_ns)
-			return gf_err_set(err, EINVAL, "%.120s begins before %.120s: name recordings in the order of time", b->origin, a->origin);
+		if (a->wall_ns && b->wall_ns && (int64_t)b->first_ns + b->wall_ns < (int64_t)GF_MAX(a->first_ns, a->last_ns) + a->wall_ns)
+			return gf_err_set(err, EINVAL, "%.120s begins before %.120s ends: name recordings in the order of time", b->origin, a->origin);
 	}
 	return 0;
 }

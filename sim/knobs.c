@@ -268,11 +268,31 @@ static int threshold(const struct gf_knobs *k, const char *name, size_t len, con
 	return 0;
 }
 
+/* "; did you mean X?" or nothing. Names that begin with a known rule are compared with that rule's only. */
+static void meant(const struct gf_knobs *k, const char *name, const char *prefix, char *buf, size_t n)
+{
+	const char **names = calloc(k->n + 2, sizeof *names), *near = NULL;
+	char alias[200];
+	size_t count = 0;
+
+	buf[0] = 0;
+	snprintf(alias, sizeof alias, "%.180sthreshold", prefix);
+	for (size_t i = 0; names && i < k->n; i++)
+		if (!strncmp(k->v[i].name, prefix, strlen(prefix)))
+			names[count++] = k->v[i].name;
+	if (names && *prefix && count)
+		names[count++] = alias;
+	if (names)
+		near = gf_nearest(name, names, count);
+	if (near)
+		snprintf(buf, n, "; did you mean %s?", near);
+	free(names);
+}
+
 int gf_knob_named(const struct gf_knobs *k, const char *name, const struct gf_knob **ret, struct gf_err *err)
 {
-	const char *dot = strrchr(name, '.'), *near;
-	const char **names;
-	char all[300];
+	const char *dot = strrchr(name, '.');
+	char all[300], near[200], prefix[200];
 	int rc;
 
 	for (size_t i = 0; i < k->n; i++)
@@ -285,26 +305,27 @@ int gf_knob_named(const struct gf_knobs *k, const char *name, const struct gf_kn
 		if (rc != -ENOENT)
 			return rc;
 	}
-	names = calloc(k->n + 1, sizeof *names);
-	if (!names)
-		return gf_err_set(err, ENOMEM, "out of memory");
-	for (size_t i = 0; i < k->n; i++)
-		names[i] = k->v[i].name;
-	near = gf_nearest(name, names, k->n);
-	snprintf(all, sizeof all, "%.*s.", (int)(dot ? dot - name : 0), name);
-	for (size_t i = 0; dot && i < k->n; i++)
-		if (!strncmp(k->v[i].name, all, strlen(all))) {
-			char prefix[200];
-			snprintf(prefix, sizeof prefix, "%.190s", all);
-			list(k, prefix, all, sizeof all);
-			free(names);
-			return gf_err_set(err, EINVAL, "%s%.*s has no number \"%.40s\"%s%.60s%s; it has: %s", "", (int)(dot - name), name, dot + 1,
-					  near ? "; did you mean " : "", near ? near : "", near ? "?" : "", all);
-		}
-	list(k, "", all, sizeof all);
-	rc = near   ? gf_err_set(err, EINVAL, "the policy has no number \"%.80s\"; did you mean %s?", name, near)
-	     : k->n ? gf_err_set(err, EINVAL, "the policy has no number \"%.80s\"; it has: %s", name, all)
+	snprintf(prefix, sizeof prefix, "%.*s", (int)(dot ? dot - name + 1 : 0), name);
+	meant(k, name, prefix, near, sizeof near);
+	if (!*near)
+		meant(k, name, "", near, sizeof near);
+	list(k, prefix, all, sizeof all);
+	if (!*all)
+		list(k, "", all, sizeof all);
+	return k->n ? gf_err_set(err, EINVAL, "the policy has no number \"%.60s\"%s%s%s", name, near, *near ? " There are: " : "; there are: ", all)
 		    : gf_err_set(err, EINVAL, "the policy has no number that could be changed");
-	free(names);
-	return rc;
+}
+
+bool gf_knob_is_threshold(const struct gf_knobs *k, const struct gf_knob *v)
+{
+	const struct gf_knob *found = NULL;
+	size_t len = 0;
+
+	/* The rule's name may have dots of its own: each is tried. */
+	for (const char *p = strchr(v->name, '.'); p; p = strchr(p + 1, '.')) {
+		len = (size_t)(p - v->name);
+		if (!threshold(k, v->name, len, &found, NULL) && found == v)
+			return true;
+	}
+	return false;
 }

@@ -34,6 +34,9 @@ void gf_knobs_deinit(struct gf_knobs *k);
 /* Which number a name is. -EINVAL with a sentence: what there is, and what was meant where it is near. */
 int gf_knob_named(const struct gf_knobs *k, const char *name, const struct gf_knob **ret, struct gf_err *err);
 
+/* Whether it is also RULE.threshold. */
+bool gf_knob_is_threshold(const struct gf_knobs *k, const struct gf_knob *v);
+
 #define GF_SWEEP_VALUES 1000u
 
 /* NAME=FROM..TO/STEP or NAME=A,B,C. */

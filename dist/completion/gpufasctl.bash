@@ -33,13 +33,13 @@ _gpufasctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' args=0 i
 	local common='--help --color' daemon='--json --socket'
-	local commands='check compile disasm fmt fields probe dry-run test record import trace reload status ps top events explain signal observe metrics help version'
+	local commands='check compile disasm fmt fields probe dry-run simulate test record import trace reload status ps top events explain signal observe metrics help version'
 	local words=''
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--fail-under|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--fail-under|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -85,8 +85,17 @@ _gpufasctl()
 	--junit) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--fail-under|--run) return ;;
 	--interval|-i) COMPREPLY=($(compgen -W '100ms 1s 10s' -- "$cur")); return ;;
-	--from) COMPREPLY=($(compgen -W 'atop pidstat node-exporter csv jsonl' -- "$cur")); return ;;
+	--from)
+		[[ $cmd == simulate ]] || COMPREPLY=($(compgen -W 'atop pidstat node-exporter csv jsonl' -- "$cur"))
+		return ;;
 	--fields) _gpufasctl_columns "$cur"; return ;;
+	--trace|--against|--html|--svg) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--assume) COMPREPLY=($(compgen -W 'kill=0s term=1s term=never children=go children=stay psi=recorded psi=unknown' -- "$cur")); return ;;
+	--what-if) COMPREPLY=($(compgen -W 'mem.total= swap.total= cpu.count=' -- "$cur")); return ;;
+	--sweep)
+		words=$(gpufasctl simulate --numbers "${COMP_WORDS[@]:2:COMP_CWORD-3}" 2>/dev/null | awk '{ print $1 "=" }')
+		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
+	--to|--speed|--pressure|--budget|--chart) return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
 
@@ -103,6 +112,8 @@ _gpufasctl()
 		fields) words="$common $daemon --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
 		dry-run) words="$common --json --ram --layout --for --period" ;;
+		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep"
+			words+=" --numbers --pressure --budget --explain --html --svg --chart --target" ;;
 		test) words="$common --json --run --junit --coverage --fail-under" ;;
 		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;
 		import) words="$common --json --from --output --force --target --list" ;;
@@ -121,6 +132,9 @@ _gpufasctl()
 	check|compile|fmt|dry-run)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.policy' -- "$cur") $(compgen -d -- "$cur")) ;;
+	simulate)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.@(policy|gft)' -- "$cur") $(compgen -d -- "$cur")) ;;
 	disasm)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.@(policy|gfb)' -- "$cur") $(compgen -d -- "$cur")) ;;

@@ -23,7 +23,7 @@ refuse 'did you mean `status`' stauts
 refuse 'there is no command `rewind`' rewind x
 refuse 'probe needs' probe
 refuse '--layout is' probe --layout 0:2G x
-refuse 'there is no command `simulate`' simulate
+refuse 'there is no command `imagine`' imagine
 refuse 'did you mean `--columns`' ps --colums pid
 refuse 'did you mean `--follow`' events --folow
 refuse 'has no option `-z`' ps -z
@@ -77,7 +77,7 @@ for c in $commands; do
 done
 is "every command has help" $bad 0
 
-long_options() { $ctl help "$1" | sed -n 's/^  \(-., \|    \)--\([a-z]*\).*/--\2/p' | sort; }
+long_options() { $ctl help "$1" | sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/--\2/p' | sort; }
 bash_words()
 {
 	bash -c '. dist/completion/gpufasctl.bash; COMP_WORDS=(gpufasctl "$@"); COMP_CWORD=$#; _gpufasctl 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' x "$@" | sort
@@ -97,7 +97,7 @@ for c in $commands; do
 	[[ $part == *'$kind'* ]] && part+=" --target"
 	[[ $part == *'$ram'* ]] && part+=" --ram"
 	[[ $part == *'$common'* ]] && part+=" --help --color"
-	zsh_has=$(grep -oE -e '--[a-z]+' <<<"$part" | sort -u)
+	zsh_has=$(grep -oE -e '--[a-z]+(-[a-z]+)*' <<<"$part" | sort -u)
 	[ "$zsh_has" = "$(long_options "$c")" ] || { bad=1; echo "# $c: zsh has" $zsh_has "not" $(long_options "$c"); }
 done
 is "zsh completes each command's options" $bad 0

@@ -33,7 +33,7 @@ static void task(int32_t pid, int32_t ppid, uint64_t start, const char *comm, do
 	bool fresh;
 	uint32_t row = gf_table_row(&table, pid, start, ppid, &fresh);
 
-	s.uid[row] = pid < 100 ? 0 : 1000;
+	s.uid[row] = pid < 100 ? 0 : 54321; /* nobody has a name for it */
 	gf_table_comm(&table, row, comm, strlen(comm));
 	s.col[GF_TF_PID][row] = pid;
 	s.col[GF_TF_PPID][row] = ppid;

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# simulate: policies over made-up recordings; what is printed, the page, and what hostile names can do to it (nothing).
+. tests/ctl/lib.sh
+low=tests/ctl/data/sim-low.policy early=tests/ctl/data/sim-early.policy
+trace() { "$BUILD/tests/helpers/simtrace" "$work/$1.gft" "$@" || not_ok "simtrace $*"; }
+trace leak
+trace calm 10 30
+trace hostile 5 200
+# Where the recording is, and how long it took, are other each time.
+sim() { $ctl simulate "$@" 2>&1 | sed -e "s|$work/||g" -e '/^simulated in /d'; return "${PIPESTATUS[0]}"; }
+
+golden sim-text sim $low "$work/leak.gft"
+golden sim-explain sim -e --assume term=never --assume children=stay $low "$work/leak.gft"
+golden sim-diff sim $early --against $low --trace "$work/leak.gft"
+golden sim-recorded sim --as-recorded $early "$work/leak.gft"
+golden sim-sweep sim --sweep low-memory.threshold=5%..20%/5% --sweep low-memory.for=1s,10s $early "$work/leak.gft"
+golden sim-numbers sim --numbers $low
+
+is "a run is the same every time" "$(sim --json $low "$work/leak.gft" | md5sum)" "$(sim --json $low "$work/leak.gft" | md5sum)"
+sim $early "$work/calm.gft" >"$work/out"
+is "nothing to do, all rules judged: exit 0" $? 0
+has "nothing to do: said so" "$(cat "$work/out")" "nothing would have been done"
+sim $low "$work/calm.gft" >/dev/null
+is "a rule that cannot be judged: exit 1" $? 1
+has "part of a recording" "$(sim $low "$work/leak.gft" --from 2min --to 150s)" "30.0s at 1.0s, 31 samples"
+has "from the end" "$(sim $low "$work/leak.gft" --from -10s)" "11 samples"
+has "a time on the clock" "$(sim $low "$work/leak.gft" --from 09:48:40 --to '2026-11-25 09:48:50')" "11 samples"
+has "another machine" "$(sim $early "$work/leak.gft" --what-if mem.total=8GiB)" "0 actions, 0 victims"
+has "two recordings, one after the other" "$(sim $early "$work/leak.gft" "$work/leak.gft")" "before"
+has "--speed prints as it goes" "$(sim $early "$work/leak.gft" --speed 10000)" "low-memory: SIGKILL to leaker"
+has "another meaning of pressure" "$(sim $early "$work/leak.gft" --pressure 'mem.available < 50%')" "under pressure (mem.available < 50%) for 1m14s"
+
+says() { # says WHAT PATTERN ARGUMENTS...: refused, and how
+	local out rc
+	out=$(sim "${@:3}"); rc=$?
+	[ $rc -ne 0 ] || out="(exit 0) $out"
+	has "$1" "$out" "$2"
+}
+says "no recording" 'simulate needs a recording: --trace FILE' $low
+says "a recording that is none" 'is no recording' $low --trace $low
+says "a recording that is not there" 'No such file' $low --trace "$work/none.gft"
+says "a sweep of an unknown number" 'did you mean low-memory.threshold?' $low "$work/leak.gft" --sweep low-memory.treshold=1%,2%
+says "a value of another kind" 'with low-memory.for at 5%' $low "$work/leak.gft" --sweep low-memory.for=5%
+says "what if an unknown field" 'did you mean mem.total?' $low "$work/leak.gft" --what-if mem.totl=1GiB
+says "an unknown assumption" 'did you mean children?' $low "$work/leak.gft" --assume childrn=stay
+says "a time that is none" '--from is a time into the recording' $low "$work/leak.gft" --from noon
+says "--to before --from" 'is before --from' $low "$work/leak.gft" --from 60s --to 30s
+says "--from behind the end" 'after the recording ends' $low "$work/leak.gft" --from 2h
+says "a pressure that does not compile" 'E0' $low "$work/leak.gft" --pressure 'mem.available < 5s'
+says "both modes" 'exclude each other' $low "$work/leak.gft" --as-recorded --counterfactual
+says "a chart that is not there" 'did you mean mem.available?' $low "$work/leak.gft" --svg "$work/x.svg" --chart mem.availabl
+says "a page that cannot be written" 'No such file' $low "$work/leak.gft" --html "$work/none/x.html"
+
+# Damage in the middle: all before it counts.
+size=$(stat -c %s "$work/leak.gft")
+head -c $((size * 2 / 3)) "$work/leak.gft" >"$work/cut.gft"
+out=$(sim $early "$work/cut.gft"); rc=$?
+is "a recording that was cut: exit 0" $rc 0
+has "a recording that was cut: what is there was simulated" "$out" "low-memory: SIGKILL to leaker"
+
+# JSON and pictures hold, whatever processes are called.
+sim --json $early "$work/hostile.gft" >"$work/h.json"
+is "hostile names: JSON" "$(python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(d["policies"][0]["events"][0]["event"]["pid"])' "$work/h.json" 2>&1)" 900
+$ctl simulate $early --against $low "$work/hostile.gft" --html "$work/h.html" --svg "$work/h.svg" >/dev/null 2>&1
+is "hostile names: SVG is XML" "$(python3 -c 'import sys,xml.dom.minidom as m; m.parse(sys.argv[1]); print("yes")' "$work/h.svg" 2>&1)" yes
+is "hostile names: no element and no control character out of a name" \
+	"$(grep -c $'<b>&\\|\x1b' "$work/h.html" "$work/h.svg" | paste -sd' ')" "$work/h.html:0 $work/h.svg:0"
+is "nothing from elsewhere, no script" "$(grep -oE '<script|https?://[a-z.]*|url\(|@import|<(img|iframe|link|object)| on[a-z]+=' "$work/h.html" | sort -u)" "http://www.w"
+is "every mark leads to an explanation" "$(python3 - "$work/h.html" <<'P'
+import re, sys
+t = open(sys.argv[1]).read()
+to, ids = set(re.findall(r'href="#([^"]*)"', t)) - {'-'}, set(re.findall(r'id="([^"]*)"', t))
+print(len(to) > 3, sorted(to - ids))
+P
+)" "True []"
+
+if command -v chromium >/dev/null; then
+	# What a browser makes of it: the page as it stands, its text, and an explanation that opens by its address.
+	look() { timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/chromium" "$@" 2>/dev/null; }
+	mark=$(grep -oE 'href="#p0e[0-9]+"' "$work/h.html" | head -1 | tr -d '"' | cut -d'#' -f2)
+	look --window-size=1100,900 --screenshot="$work/a.png" "file://$work/h.html"
+	look --window-size=1100,900 --screenshot="$work/b.png" "file://$work/h.html#$mark"
+	look --dump-dom "file://$work/h.html" >"$work/dom.html"
+	has "chromium: a picture" "$(head -c 8 "$work/a.png" | od -An -c | tr -d ' ')" 'PNG'
+	[ -s "$work/b.png" ] && ! cmp -s "$work/a.png" "$work/b.png" && ok "chromium: a mark opens its explanation" || not_ok "chromium: a mark opens its explanation"
+	is "chromium: no bold text was made of a name" "$(grep -c '<b>&amp;\|<b></b>' "$work/dom.html")" 0
+	has "chromium: the name is shown as it is" "$(cat "$work/dom.html")" '&lt;b&gt;&amp;'
+else
+	n=$((n + 1)); echo "ok $n - the page in a browser # SKIP chromium is not installed"
+fi
+plan
