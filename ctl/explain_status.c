@@ -104,8 +104,13 @@ static void add_target(const json_t *t, bool many, bool same_engine, struct gf_l
 	long long missed = gf_js_int(t, "missed"), overruns = gf_js_int(t, "overruns");
 	bool observe = !strcmp(gf_js_str(t, "mode"), "observe"), host = !strcmp(gf_js_str(t, "kind"), "host");
 
-	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s (%s%s%s): %lld tasks", "target", gf_js_str(t, "name"), gf_js_str(t, "kind"),
-		     !*gf_js_str(t, "road") ? "" : host ? " by " : "; ", gf_js_str(t, "road"), gf_js_int(t, "tasks"));
+	const char *module = gf_js_str(t, "module"), *delivery = gf_js_str(t, "delivery");
+
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s (%s%s%s%s%s): %lld tasks", "target", gf_js_str(t, "name"), gf_js_str(t, "kind"),
+		     !*gf_js_str(t, "road") ? "" : host ? " by " : "; ", gf_js_str(t, "road"), *delivery ? ", delivery by " : "", delivery,
+		     gf_js_int(t, "tasks"));
+	if (*module && strcmp(module, "samples") && strcmp(module, "not to be used"))
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9skernel module: %s", "", module);
 	if (many) {
 		gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s mode, a tick every %s", "",
 			     gf_js_str(t, "mode"), gf_show_span(gf_js_num(t, "period_ns") / 1e9, a, sizeof a));

@@ -44,6 +44,7 @@ struct gf_config_target {
 	uint64_t period_ns;          /* 0: as all */
 	uint32_t max_tasks;
 	enum gf_host_sampler sampler;/* host */
+	enum gf_host_delivery delivery;
 	char *qmp, *ram;             /* vm: one of them; image: ram is its file */
 	struct gf_ram_piece piece[GF_CONFIG_MAX_PIECES]; /* of ram */
 	size_t pieces;               /* 0: found out */

@@ -94,11 +94,20 @@ static void take_policy(struct gf_cfg *x, const struct gf_ynode *n)
 
 static void take_sampler(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const char *const words[] = { "auto", "bpf", "proc" };
-	int i = gf_cfg_choice(x, n, "the target's sampler", words, 3);
+	static const char *const words[] = { "auto", "bpf", "proc", "kmod" };
+	int i = gf_cfg_choice(x, n, "the target's sampler", words, 4);
 
 	if (i >= 0)
 		x->t->sampler = (enum gf_host_sampler)i;
+}
+
+static void take_delivery(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const char *const words[] = { "auto", "pidfd", "kmod" };
+	int i = gf_cfg_choice(x, n, "the target's delivery", words, 3);
+
+	if (i >= 0)
+		x->t->delivery = (enum gf_host_delivery)i;
 }
 
 static void take_qmp(struct gf_cfg *x, const struct gf_ynode *n)
@@ -258,6 +267,7 @@ static const struct {
 } keys[] = {
 	{ "name", take_name, ALL }, { "kind", take_kind, ALL }, { "mode", take_mode, ALL }, { "period", take_period, ALL },
 	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "last-resorts", take_last_resorts, HOST | VM }, { "sampler", take_sampler, HOST },
+	{ "delivery", take_delivery, HOST },
 	{ "qmp", take_qmp, VM }, { "ram", take_ram, VM }, { "kick", take_kick, VM },
 	{ "file", take_file, IMAGE }, { "layout", take_layout, IMAGE },
 };
@@ -296,6 +306,8 @@ static void complete(struct gf_cfg *x, const struct gf_ynode *n)
 		t->max_tasks = t->kind == GF_TARGET_HOST ? 32768 : 8192;
 	if (t->kind == GF_TARGET_IMAGE)
 		t->mode = GF_MODE_OBSERVE;
+	if (t->delivery == GF_DELIVERY_KMOD && (t->sampler == GF_SAMPLER_BPF || t->sampler == GF_SAMPLER_PROC))
+		gf_cfg_error(x, n, "sampler: auto, or kmod", "delivery by the kernel module needs the module to sample, too");
 	if (t->kind == GF_TARGET_VM && !t->qmp && !t->ram)
 		gf_cfg_error(x, n, "qmp: /run/guest.qmp (QEMU's -qmp unix:/run/guest.qmp,server=on,wait=off), or ram: {file: /dev/shm/guest.ram}",
 			     "a target of kind vm needs qmp or ram");
@@ -385,7 +397,7 @@ bool gf_cfg_targets_differ(const struct gf_config *a, const struct gf_config *b)
 	for (size_t i = 0; i < a->targets && !differ; i++) {
 		const struct gf_config_target *t = &a->target[i], *u = &b->target[i];
 		differ = !same(t->name, u->name) || t->kind != u->kind || t->period_ns != u->period_ns ||
-			 t->max_tasks != u->max_tasks || t->sampler != u->sampler || !same(t->qmp, u->qmp) ||
+			 t->max_tasks != u->max_tasks || t->sampler != u->sampler || t->delivery != u->delivery || !same(t->qmp, u->qmp) ||
 			 !same(t->ram, u->ram) || t->pieces != u->pieces ||
 			 memcmp(t->piece, u->piece, t->pieces * sizeof *t->piece) || t->kick != u->kick ||
 			 !same(t->kick_path, u->kick_path);

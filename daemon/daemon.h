@@ -126,6 +126,8 @@ void gf_watches_destroy(struct gf_daemon *d);
 void gf_watches_end_jobs(struct gf_daemon *d); /* while there are clients to be told */
 struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name); /* NULL: the first; or NULL */
 void gf_watch_observe(struct gf_watch *w, bool observe);
+void gf_watch_arm(struct gf_watch *w); /* the kernel module, after a change of mode or last resorts */
+void gf_watch_say(void *watch, int level, const char *text); /* news of a target; any thread */
 /* Whether no target is acted on. */
 bool gf_watches_observe(const struct gf_daemon *d);
 uint32_t gf_watches_rules(const struct gf_daemon *d); /* of all targets together */

@@ -15,8 +15,8 @@
 #define SIGNAL_WAIT_NS 1000000000ull /* for what becomes of a signal by hand */
 #define MAX_MEMBERS 4096u            /* of one struct, in an answer */
 
-/* News of a guest, from its keeper's thread. */
-static void say(void *arg, int level, const char *text)
+/* News of a guest or of the kernel module, from a keeper's thread. */
+void gf_watch_say(void *arg, int level, const char *text)
 {
 	const struct gf_watch *w = arg;
 	/* targets are made first: they may speak before there is somebody to hear */
@@ -89,7 +89,7 @@ int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err)
 	const struct gf_config_target *t = w->config;
 	struct gf_vm_opts o = {
 		.name = w->name, .qmp = t->qmp, .ram_file = t->ram, .piece = t->piece, .pieces = t->pieces,
-		.max_tasks = t->max_tasks, .kick = t->kick, .kick_path = t->kick_path, .say = say, .say_arg = w,
+		.max_tasks = t->max_tasks, .kick = t->kick, .kick_path = t->kick_path, .say = gf_watch_say, .say_arg = w,
 	};
 	struct gf_err why = { "" };
 	int r = gf_worker_create(w->daemon->ps_fd, &w->worker, err);

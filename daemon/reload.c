@@ -279,6 +279,7 @@ static void adopt_modes(struct gf_daemon *d, struct gf_config *n)
 		now->own_last = next ? next->own_last : now->own_last;
 		now->last_resorts = next ? next->last_resorts : now->last_resorts;
 		__atomic_store_n(&d->watch[i].last_resorts, gf_config_target_last_resorts(n, now), __ATOMIC_RELAXED);
+		gf_watch_arm(&d->watch[i]);
 		if (is == was || d->options.observe || now->kind == GF_TARGET_IMAGE)
 			continue;
 		gf_watch_observe(&d->watch[i], is);

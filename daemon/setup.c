@@ -170,12 +170,12 @@ static void say_started(struct gf_daemon *d)
 {
 	const struct gf_watch *w = d->watch;
 	uint32_t rules = gf_watches_rules(d);
-	char on[128];
+	char on[128], road[512];
 	const char *mode = gf_watches_observe(d) ? "observe" : "enforce";
 
 	if (d->watches == 1) {
 		gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %u rule%s, %s mode, period %g ms, sampling by %s%s",
-				rules, rules == 1 ? "" : "s", mode, (double)w->period_ns / 1e6, w->target->road, say_place(d, w, on, sizeof on));
+				rules, rules == 1 ? "" : "s", mode, (double)w->period_ns / 1e6, gf_target_describe(w->target, road, sizeof road), say_place(d, w, on, sizeof on));
 		return;
 	}
 	gf_reporter_say(d->reporter, "gpufasd " GF_VERSION " started: %zu targets, %s mode", d->watches, mode);
@@ -183,7 +183,7 @@ static void say_started(struct gf_daemon *d)
 		gf_reporter_say_of(d->reporter, w->index, LOG_NOTICE, "watched as %s %s: %u rule%s, %s mode, period %g ms%s%s%s",
 				   w->config->kind == GF_TARGET_IMAGE ? "an" : "a", gf_config_kind(w->config->kind), w->policy->rules,
 				   w->policy->rules == 1 ? "" : "s", w->observe ? "observe" : "enforce", (double)w->period_ns / 1e6,
-				   w->config->kind == GF_TARGET_HOST ? ", sampling by " : "", w->config->kind == GF_TARGET_HOST ? w->target->road : "",
+				   w->config->kind == GF_TARGET_HOST ? ", sampling by " : "", w->config->kind == GF_TARGET_HOST ? gf_target_describe(w->target, road, sizeof road) : "",
 				   say_place(d, w, on, sizeof on));
 }
 

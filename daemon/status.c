@@ -151,6 +151,10 @@ static void target_json(const struct gf_watch *w, const struct gf_engine_stats *
 	gf_jbuf_kuint(b, "period_ns", w->period_ns);
 	gf_jbuf_key(b, "engine");
 	gf_engine_json(st, b);
+	if (w->config->kind == GF_TARGET_HOST) {
+		gf_jbuf_kstr(b, "delivery", gf_host_delivers(w->target));
+		gf_jbuf_kstr(b, "module", gf_host_module(w->target, road, sizeof road));
+	}
 	policy_json(w->policy, NULL, b);
 	budget_json(w->daemon, st, b);
 	ticks_json(st, b);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "targets/kmod.h"
 #include "targets/vm.h"
 
 /* Verdicts on processes go on to the actuator. log, notify and run are complete
@@ -76,7 +77,9 @@ static int load_policies(struct gf_daemon *d, struct gf_err *err)
 static int make_target(struct gf_watch *w, struct gf_err *err)
 {
 	const struct gf_config_target *t = w->config;
-	struct gf_host_opts h = { .sampler = t->sampler, .max_tasks = t->max_tasks };
+	struct gf_host_opts h = {
+		.sampler = t->sampler, .delivery = t->delivery, .period_ns = w->period_ns, .max_tasks = t->max_tasks, .say = gf_watch_say, .say_arg = w,
+	};
 
 	int r = t->kind == GF_TARGET_HOST ? gf_host_create(&h, &w->target, err) : gf_watch_make_guest(w, err);
 
@@ -145,6 +148,19 @@ int gf_watches_create(struct gf_daemon *d, struct gf_err *err)
 	return r;
 }
 
+/* What the kernel module may do: nothing while nothing is to be done, and no last resort that is not allowed here. */
+void gf_watch_arm(struct gf_watch *w)
+{
+	struct gf_kmod *k = w->target && w->config->kind == GF_TARGET_HOST ? gf_host_kmod(w->target) : NULL;
+	uint32_t last = __atomic_load_n(&w->last_resorts, __ATOMIC_RELAXED), flags = GPUFAS_ARM_ACT;
+
+	if (!k)
+		return;
+	flags |= last >> GF_ACT_PANIC & 1 ? GPUFAS_ARM_PANIC : 0;
+	flags |= last >> GF_ACT_RESTART & 1 ? GPUFAS_ARM_RESTART : 0;
+	gf_kmod_arm(k, w->observe ? 0 : flags);
+}
+
 /* One below the engine: signals may wait for a tick, no tick for signals. Where
  * that is not permitted an ordinary thread is better than none, as for the engine. */
 static int start_actuator(struct gf_watch *w, struct gf_err *err)
@@ -156,6 +172,12 @@ static int start_actuator(struct gf_watch *w, struct gf_err *err)
 	};
 	int fd = gf_engine_verdict_fd(w->engine);
 	int r = 0;
+
+	if (w->config->kind == GF_TARGET_HOST) {
+		a.kmod = gf_host_kmod(w->target);
+		a.only_kmod = w->config->delivery == GF_DELIVERY_KMOD;
+		gf_watch_arm(w);
+	}
 
 	for (;;) {
 		if (w->config->kind == GF_TARGET_HOST)
@@ -234,6 +256,7 @@ struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name)
 void gf_watch_observe(struct gf_watch *w, bool observe)
 {
 	w->observe = observe;
+	gf_watch_arm(w);
 	gf_engine_set_observe(w->engine, observe);
 }
 

@@ -18,6 +18,7 @@
 
 #include "gpu/delivery.h"
 #include "targets/act.h"
+#include "targets/kmod.h"
 
 #define BATCH 1024u      /* verdicts carried out together */
 #define ROUND 64         /* epoll events a call */
@@ -32,6 +33,7 @@ struct victim {
 	struct gf_verdict v;
 	uint64_t sent_ns; /* CLOCK_MONOTONIC */
 	bool told;        /* that it is still there */
+	uint8_t how;      /* enum gf_how */
 };
 
 /* A member whose fate is known, waiting to be reported. */
@@ -69,6 +71,8 @@ struct gf_actuator {
 	int batch_fd[BATCH];
 	int batch_error[BATCH];
 	int32_t batch_pid[BATCH];
+	uint8_t batch_how[BATCH], batch_why[BATCH]; /* enum gf_how, enum gf_refused */
+	struct gf_kmod_result by_module[BATCH];
 	struct report report[BATCH];
 	uint32_t reports;
 	int sysrq; /* opened at the start: when it is wanted, opening may not work any more; -1 */
@@ -131,11 +135,11 @@ static void flush_reports(struct gf_actuator *a)
 	a->reports = 0;
 }
 
-static void report(struct gf_actuator *a, const struct gf_verdict *v, int error, uint32_t exit_us)
+static void report(struct gf_actuator *a, const struct gf_verdict *v, uint8_t how, int error, uint32_t exit_us)
 {
 	if (a->reports == BATCH)
 		flush_reports(a);
-	a->report[a->reports++] = (struct report){ .v = *v, .error = error, .exit_us = exit_us };
+	a->report[a->reports++] = (struct report){ .v = *v, .error = error, .exit_us = exit_us, .how = how, .tries = how != GF_HOW_CALL };
 }
 
 /* ---- following -------------------------------------------------------------- */
@@ -163,7 +167,7 @@ static void forget_oldest(struct gf_actuator *a)
 	if (old == GF_NONE)
 		return;
 	if (!a->victim[old].told)
-		report(a, &a->victim[old].v, 0, GF_NONE);
+		report(a, &a->victim[old].v, a->victim[old].how, 0, GF_NONE);
 	forget(a, old);
 }
 
@@ -178,13 +182,13 @@ static void supersede(struct gf_actuator *a, const struct gf_verdict *v)
 		if (w->v.pid != v->pid || w->v.start_ns != v->start_ns)
 			continue;
 		if (!w->told)
-			report(a, &w->v, 0, GF_NONE);
+			report(a, &w->v, w->how, 0, GF_NONE);
 		forget(a, i);
 	}
 }
 
 /* Takes pidfd over. False: cannot be followed (closed). */
-static bool follow(struct gf_actuator *a, const struct gf_verdict *v, int pidfd, uint64_t sent)
+static bool follow(struct gf_actuator *a, const struct gf_verdict *v, uint8_t how, int pidfd, uint64_t sent)
 {
 	uint32_t i = a->lowest;
 
@@ -196,7 +200,7 @@ static bool follow(struct gf_actuator *a, const struct gf_verdict *v, int pidfd,
 		close(pidfd);
 		return false;
 	}
-	a->victim[i] = (struct victim){ .pidfd = pidfd, .v = *v, .sent_ns = sent };
+	a->victim[i] = (struct victim){ .pidfd = pidfd, .v = *v, .sent_ns = sent, .how = how };
 	a->victims++;
 	return true;
 }
@@ -207,7 +211,7 @@ static void exit_seen(struct gf_actuator *a, uint64_t slot)
 		return;
 	struct victim *w = &a->victim[slot];
 	uint64_t us = (now_ns(CLOCK_MONOTONIC) - w->sent_ns) / 1000;
-	report(a, &w->v, 0, (uint32_t)GF_MIN(us, (uint64_t)GF_NONE - 1));
+	report(a, &w->v, w->how, 0, (uint32_t)GF_MIN(us, (uint64_t)GF_NONE - 1));
 	forget(a, (uint32_t)slot);
 }
 
@@ -235,7 +239,7 @@ static int give_up(struct gf_actuator *a)
 			continue;
 		}
 		if (!w->told)
-			report(a, &w->v, 0, GF_NONE);
+			report(a, &w->v, w->how, 0, GF_NONE);
 		w->told = true;
 		if (end > now)
 			next = GF_MIN(next, end);
@@ -323,11 +327,45 @@ static void settle(struct gf_actuator *a, uint32_t i, uint64_t sent)
 
 	if (lethal && v->arg == SIGKILL)
 		reap(&a->reaper, fd);
-	if (lethal && follow(a, v, fd, sent))
+	if (lethal && follow(a, v, a->batch_how[i], fd, sent))
 		return;
 	if (!lethal && fd >= 0)
 		close(fd);
-	report(a, v, a->batch_error[i], GF_NONE);
+	report(a, v, a->batch_how[i], a->batch_error[i], GF_NONE);
+	if (a->batch_why[i]) {
+		a->report[a->reports - 1].became = GF_BECAME_REFUSED;
+		a->report[a->reports - 1].why = a->batch_why[i];
+		a->report[a->reports - 1].tries = 0;
+	}
+}
+
+/* By the kernel module what it can do, and has done; the rest by a call. */
+static void send_event(struct gf_actuator *a, uint32_t from, uint32_t to)
+{
+	bool asked = false;
+
+	for (uint32_t i = from; a->o.kmod && i < to && !asked; i++)
+		asked = !a->batch_error[i] && gf_kmod_can(&a->batch[i]);
+	asked = asked && gf_kmod_delivers(a->o.kmod);
+	if (asked)
+		gf_kmod_deliver(a->o.kmod, a->batch + from, a->batch_error + from, to - from, a->by_module);
+	for (uint32_t i = from; i < to; i++) {
+		const struct gf_kmod_result *m = &a->by_module[i - from];
+
+		if (a->batch_error[i])
+			continue;
+		if (asked && gf_kmod_can(&a->batch[i]) && m->done) {
+			a->batch_how[i] = GF_HOW_MODULE;
+			a->batch_why[i] = m->why;
+			a->batch_error[i] = m->error ? m->error : gf_delivery_errno(m->why);
+		} else if (a->o.only_kmod && gf_kmod_can(&a->batch[i])) {
+			a->batch_how[i] = GF_HOW_MODULE;
+			a->batch_why[i] = asked && m->why ? m->why : (uint8_t)GF_REF_NO_ROAD;
+			a->batch_error[i] = gf_delivery_errno(a->batch_why[i]);
+		} else {
+			a->batch_error[i] = gf_act_send(&a->batch[i], a->batch_fd[i]);
+		}
+	}
 }
 
 /* All are made ready, then all are sent, then they are followed: nothing that can
@@ -336,6 +374,8 @@ static void carry_out(struct gf_actuator *a, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		a->batch_fd[i] = -1;
+		a->batch_how[i] = GF_HOW_CALL;
+		a->batch_why[i] = GF_REF_NONE;
 		int r = gf_act_prepare(&a->batch[i], &a->batch_fd[i]);
 		for (int try = 0; (r == -EMFILE || r == -ENFILE) && try < 8 && a->victims; try++) {
 			forget_oldest(a);
@@ -351,9 +391,7 @@ static void carry_out(struct gf_actuator *a, uint32_t n)
 			;
 		if (kill_cgroup(a, from, to))
 			continue;
-		for (uint32_t i = from; i < to; i++)
-			if (!a->batch_error[i])
-				a->batch_error[i] = gf_act_send(&a->batch[i], a->batch_fd[i]);
+		send_event(a, from, to);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		settle(a, i, sent);
@@ -376,8 +414,17 @@ static void last_resort(struct gf_actuator *a, const struct gf_verdict *v)
 		r.why = why;
 		r.error = gf_delivery_errno(why);
 	} else if (!(v->flags & GF_VERDICT_OBSERVE)) {
+		const int none = 0;
+		struct gf_kmod_result m = { .done = false };
 		r.tries = 1;
-		r.error = a->sysrq < 0 ? -EOPNOTSUPP : write(a->sysrq, key, 1) == 1 ? 0 : -errno;
+		if (a->o.kmod && gf_kmod_delivers(a->o.kmod))
+			gf_kmod_deliver(a->o.kmod, v, &none, 1, &m);
+		if (m.done && !m.why && !m.error)
+			r.how = GF_HOW_MODULE; /* and here nobody comes by any more */
+		else if (a->o.only_kmod)
+			r.error = gf_delivery_errno(m.why ? m.why : (uint8_t)GF_REF_NO_ROAD);
+		else
+			r.error = a->sysrq < 0 ? -EOPNOTSUPP : write(a->sysrq, key, 1) == 1 ? 0 : -errno;
 	}
 	if (a->reports == BATCH)
 		flush_reports(a);

@@ -8,12 +8,14 @@
 #ifndef GPUFAS_ACTUATOR_H
 #define GPUFAS_ACTUATOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "gpufas/err.h"
 #include "gpufas/event.h"
 
 struct gf_actuator;
+struct gf_kmod; /* targets/kmod.h */
 
 struct gf_actuator_opts {
 	int rt_priority;  /* SCHED_FIFO, 0: ordinary */
@@ -26,6 +28,8 @@ struct gf_actuator_opts {
 	uint8_t (*last_resort)(void *arg, const struct gf_verdict *v);
 	void *last_arg;
 	const char *sysrq; /* NULL: /proc/sysrq-trigger */
+	struct gf_kmod *kmod;  /* signals and last resorts go by it where it can; NULL: none */
+	bool only_kmod;        /* and by no other road */
 };
 
 /* Takes up to n verdicts; returns how many. Called on the actuator's thread when fd is readable. */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "targets/kmod.h"
 #include "targets/record.h"
 
 #define STR_RETRY_NS 1000000000ull
@@ -41,7 +42,10 @@ struct gf_host {
 	struct gf_target t;
 	struct gf_table table;
 	struct gf_fieldset fields;
-	struct gf_host_road *sampler;
+	struct gf_host_road *sampler;   /* beside the module; NULL: only by it */
+	struct gf_host_kmod mod;        /* .k NULL: not used */
+	enum gf_host_delivery delivery;
+	int by_kmod;                    /* atomic: the last sample was */
 	struct gf_host_fields *hf;
 	struct gf_strings *strings;
 	struct row_note *note;
@@ -260,11 +264,33 @@ void gf_host_put(struct gf_host *h, const struct gf_task_rec *r)
 	ask_strings(h, row, r, fresh);
 }
 
+void gf_host_time(struct gf_host *h, uint64_t now_ns)
+{
+	h->t.sample.now_ns = now_ns;
+}
+
+/* All processes, by the module where it is there, or else by the other road. */
+static int pass(struct gf_host *h, uint64_t before, uint64_t *ret_known, struct gf_err *err)
+{
+	int r = -ENODEV;
+
+	if (h->mod.k)
+		r = gf_host_kmod_pass(&h->mod, h, h->fields.host, h->t.sample.now_ns, before, err);
+	__atomic_store_n(&h->by_kmod, h->mod.k && r != -ENODEV, __ATOMIC_RELAXED);
+	if (!r)
+		*ret_known = h->mod.known;
+	if (r != -ENODEV || !h->sampler)
+		return r;
+	return h->sampler->pass(h->sampler, h, h->want, err);
+}
+
 static int host_sample(struct gf_target *t, struct gf_err *err)
 {
 	struct gf_host *h = (struct gf_host *)(void *)t;
 	struct gf_sample *s = &t->sample;
 	struct timespec now;
+
+	uint64_t before = s->now_ns;
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s->now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -275,13 +301,17 @@ static int host_sample(struct gf_target *t, struct gf_err *err)
 	}
 	gf_table_begin(&h->table);
 	take_strings(h);
-	int r = h->sampler->pass(h->sampler, h, h->want, err);
+	uint64_t known = 0;
+	int r = pass(h, before, &known, err);
 	if (r)
 		gf_table_abort(&h->table);
 	else
 		gf_table_commit(&h->table);
 	gf_strings_kick(h->strings);
-	gf_host_fields_read(h->hf, s);
+	gf_host_fields_read(h->hf, s, known);
+	for (unsigned i = 0; i < GF_HF_COUNT; i++)
+		if (known & GF_BIT(i))
+			s->host[i] = h->mod.host[i];
 	if (h->fields.host & GF_BIT(GF_HF_TASKS_COUNT))
 		s->host[GF_HF_TASKS_COUNT] = r ? gf_unknown() : (double)s->live + s->dropped;
 	return r;
@@ -298,6 +328,8 @@ static int host_set_fields(struct gf_target *t, const struct gf_fieldset *f, str
 		return r;
 	h->fields = *f;
 	h->want = gf_record_want(f);
+	if (h->mod.k)
+		gf_kmod_want(h->mod.k, h->want);
 	return 0;
 }
 
@@ -310,6 +342,7 @@ static void host_destroy(struct gf_target *t)
 			row_gone(h, i);
 	if (h->sampler)
 		h->sampler->destroy(h->sampler);
+	gf_kmod_destroy(h->mod.k);
 	gf_host_fields_destroy(h->hf);
 	gf_strings_destroy(h->strings);
 	gf_table_deinit(&h->table);
@@ -323,6 +356,10 @@ static int choose_sampler(struct gf_host *h, enum gf_host_sampler which, struct 
 {
 	struct gf_err why = { "" };
 
+	if (which == GF_SAMPLER_KMOD) {
+		snprintf(h->t.road, sizeof h->t.road, "kmod");
+		return 0;
+	}
 	if (which != GF_SAMPLER_PROC) {
 		int r = gf_host_bpf_create(&h->sampler, &why);
 		if (!r) {
@@ -340,6 +377,75 @@ static int choose_sampler(struct gf_host *h, enum gf_host_sampler which, struct 
 	else
 		snprintf(h->t.road, sizeof h->t.road, "proc: %.*s", (int)sizeof h->t.road - 7, why.text);
 	return 0;
+}
+
+/* The module, where it is asked for, or may be taken. */
+static int open_module(struct gf_host *h, const struct gf_host_opts *o, struct gf_err *err)
+{
+	struct gf_kmod_opts k = {
+		.dev = o->kmod, .rows = h->t.sample.cap, .period_ns = o->period_ns ? o->period_ns : 100000000u, .self_pids = o->self_pids,
+		.self_count = o->self_count, .deliver = o->delivery != GF_DELIVERY_PIDFD, .check_pids = !o->kmod, .say = o->say, .say_arg = o->say_arg,
+	};
+	char why[256];
+
+	h->delivery = o->delivery;
+	if (o->sampler != GF_SAMPLER_AUTO && o->sampler != GF_SAMPLER_KMOD) {
+		if (o->delivery != GF_DELIVERY_KMOD)
+			return 0;
+		return gf_err_set(err, EINVAL, "\"delivery: kmod\" needs the module to sample, too: \"sampler: auto\", or kmod");
+	}
+	int r = gf_kmod_create(&k, &h->mod.k, err);
+	if (r)
+		return r;
+	h->mod.period_ns = k.period_ns;
+	h->by_kmod = gf_kmod_up(h->mod.k);
+	if (o->sampler == GF_SAMPLER_KMOD && !gf_kmod_up(h->mod.k))
+		return gf_err_set(err, ENODEV, "%s; \"sampler: auto\" does without it", gf_kmod_why(h->mod.k, why, sizeof why));
+	if (o->delivery == GF_DELIVERY_KMOD && !gf_kmod_up(h->mod.k))
+		return gf_err_set(err, ENODEV, "%s; \"delivery: auto\" does without it", gf_kmod_why(h->mod.k, why, sizeof why));
+	return 0;
+}
+
+struct gf_kmod *gf_host_kmod(struct gf_target *t)
+{
+	return t->target_kind == GF_TARGET_HOST ? ((struct gf_host *)(void *)t)->mod.k : NULL;
+}
+
+const char *gf_host_delivers(struct gf_target *t)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+
+	if (h->mod.k && gf_kmod_delivers(h->mod.k))
+		return "kmod";
+	return h->delivery == GF_DELIVERY_KMOD ? "none" : "pidfd";
+}
+
+const char *gf_host_module(struct gf_target *t, char *buf, size_t n)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+
+	if (!h->mod.k)
+		snprintf(buf, n, "not to be used");
+	else if (gf_kmod_up(h->mod.k))
+		snprintf(buf, n, "%s", __atomic_load_n(&h->by_kmod, __ATOMIC_RELAXED) ? "samples" : "has no whole table just now");
+	else
+		gf_kmod_why(h->mod.k, buf, n);
+	return buf;
+}
+
+/* "kmod"; "bpf"; "bpf; another process has /dev/gpufas open". That there is no module is no news. */
+static void host_describe(struct gf_target *t, char *buf, size_t n)
+{
+	struct gf_host *h = (struct gf_host *)(void *)t;
+	char why[256] = "";
+
+	if (__atomic_load_n(&h->by_kmod, __ATOMIC_RELAXED)) {
+		snprintf(buf, n, "kmod");
+		return;
+	}
+	if (h->mod.k && (!h->sampler || gf_kmod_present(h->mod.k)))
+		gf_host_module(t, why, sizeof why);
+	snprintf(buf, n, "%s%s%s", h->sampler ? t->road : "nothing", *why ? "; kernel module: " : "", why);
 }
 
 /* Whether /proc counts processes as we do. Where it is that of another pid namespace,
@@ -366,7 +472,7 @@ static int check_proc(struct gf_err *err)
 int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err)
 {
 	static const struct gf_target_ops ops = {
-		.kind = "host", .sample = host_sample, .set_fields = host_set_fields, .destroy = host_destroy,
+		.kind = "host", .sample = host_sample, .set_fields = host_set_fields, .destroy = host_destroy, .describe = host_describe,
 	};
 	struct gf_host *h = calloc(1, sizeof *h);
 	uint32_t cap = opts->max_tasks ? opts->max_tasks : 32768;
@@ -402,6 +508,8 @@ int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, stru
 		r = gf_strings_create(&h->strings, err);
 	if (!r)
 		r = choose_sampler(h, opts->sampler, err);
+	if (!r)
+		r = open_module(h, opts, err);
 	if (r) {
 		host_destroy(&h->t);
 		return r;

@@ -6,6 +6,7 @@
 #define GPUFAS_HOST_H
 
 #include "gpufas/taskrec.h"
+#include "targets/kmod.h"
 #include "targets/strings.h"
 #include "targets/table.h"
 #include "targets/target.h"
@@ -20,6 +21,20 @@ struct gf_host_road {
 
 int gf_host_bpf_create(struct gf_host_road **ret, struct gf_err *err);
 int gf_host_proc_create(struct gf_host_road **ret, struct gf_err *err);
+
+/* By the kernel module. 0; -ENODEV: it is not there, and nothing has been entered; -EAGAIN: what has been is not of one table. */
+struct gf_host_kmod {
+	struct gf_kmod *k;
+	struct gf_region_clock clock;
+	uint64_t period_ns;
+	uint64_t now_ns;      /* of its table */
+	uint64_t known;       /* host fields that it gave */
+	double host[GF_HF_COUNT];
+	const char *why;      /* not this time */
+};
+int gf_host_kmod_pass(struct gf_host_kmod *m, struct gf_host *h, uint64_t host_want, uint64_t boot_ns, uint64_t last_ns, struct gf_err *err);
+/* For gf_host_kmod_pass: the sample's time, before the first gf_host_put. */
+void gf_host_time(struct gf_host *h, uint64_t now_ns);
 
 /* Enters what was found out about one process into the table. */
 void gf_host_put(struct gf_host *h, const struct gf_task_rec *r);
@@ -47,8 +62,8 @@ void gf_host_fields_destroy(struct gf_host_fields *f);
 /* Opens what `want` (1 << enum gf_host_field) needs; may allocate. What the
  * kernel does not have stays unknown and is no error. */
 int gf_host_fields_want(struct gf_host_fields *f, uint64_t want, struct gf_err *err);
-/* Fills s->host, but for tasks.count; no allocation. A file that cannot be read
+/* `known` (1 << enum gf_host_field) is to be had elsewhere: files that have nothing else to tell are not read. Fills s->host, but for tasks.count; no allocation. A file that cannot be read
  * leaves its fields unknown. */
-void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s);
+void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s, uint64_t known);
 
 #endif

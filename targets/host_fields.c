@@ -267,7 +267,7 @@ static double count_list(const char *p)
 	return n > 0 ? n : gf_unknown();
 }
 
-void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s)
+void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s, uint64_t known)
 {
 	double *h = s->host;
 
@@ -276,7 +276,7 @@ void gf_host_fields_read(struct gf_host_fields *f, struct gf_sample *s)
 	if (f->want & HF(UPTIME))
 		h[GF_HF_UPTIME] = (double)s->now_ns;
 	for (int i = 0; i < FILES; i++) {
-		if (!(f->want & serves[i]) || !slurp(f, i))
+		if (!(f->want & serves[i] & ~known) || !slurp(f, i))
 			continue;
 		switch (i) {
 		case MEMINFO: read_meminfo(f->buf, h); break;

@@ -17,6 +17,11 @@ struct gf_target;
 
 enum gf_host_sampler { GF_SAMPLER_AUTO, GF_SAMPLER_BPF, GF_SAMPLER_PROC, GF_SAMPLER_KMOD };
 
+enum gf_host_delivery { GF_DELIVERY_AUTO, GF_DELIVERY_PIDFD, GF_DELIVERY_KMOD };
+
+struct gf_kmod_dev; /* targets/kmod.h */
+struct gf_kmod;
+
 struct gf_target_ops {
 	const char *kind; /* "host", "vm", ... */
 	/* Takes one sample into t's table. Engine thread; no allocation, no call
@@ -75,10 +80,21 @@ static inline void gf_target_destroy(struct gf_target *t)
 
 struct gf_host_opts {
 	enum gf_host_sampler sampler;
+	enum gf_host_delivery delivery;
+	uint64_t period_ns; /* of the ticks; 0: 100 ms. What the kernel module goes by */
 	uint32_t max_tasks; /* rows, rounded up to a multiple of 128 */
 	const int32_t *self_pids; /* processes never to be touched, beside this one and its children; copied */
 	size_t self_count;
+	/* News of the kernel module, one sentence; level as syslog's. Any thread; must not block. May be NULL. */
+	void (*say)(void *arg, int level, const char *text);
+	void *say_arg;
+	const struct gf_kmod_dev *kmod; /* instead of the device, for tests; NULL: the device */
 };
+/* The kernel module of a host target, NULL where it is not to be used. */
+struct gf_kmod *gf_host_kmod(struct gf_target *t);
+/* Of a host target, for status: "kmod", "pidfd", "none"; and what is to be said of the module. Any thread. */
+const char *gf_host_delivers(struct gf_target *t);
+const char *gf_host_module(struct gf_target *t, char *buf, size_t n);
 
 /* This machine. AUTO takes BPF and falls back to /proc, saying why in ->road. */
 int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err);
