@@ -3,7 +3,7 @@
 #   CUDA_ARCHS='90 100'             for these GPUs only (compute capabilities)
 NVCC ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
 GPU ?= $(if $(NVCC),1)
-CUDA_ARCHS ?= $(filter $(subst compute_,,$(shell $(NVCC) --list-gpu-arch 2>/dev/null)),75 80 90 100 120)
+CUDA_ARCHS ?= $(filter $(subst compute_,,$(if $(NVCC),$(shell $(NVCC) --list-gpu-arch 2>/dev/null))),75 80 90 100 120)
 CUDA_NEWEST = $(lastword $(CUDA_ARCHS))
 CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC)))))
 # Device code is compiled to be linked (-rdc): as a whole program ptxas takes eight times as long over it. 64 registers are what lanes of
