@@ -39,3 +39,8 @@ $(KMOD_TEST): tests/vm/kmodtest.c $(wildcard tests/vm/kmodtest_*.[ch]) include/u
 	$(Q)$(CC) -std=gnu11 -O1 -g $(WARN) $(CWARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -Iinclude -static -pthread -o $@ $(filter %.c,$^) || \
 		{ rm -f $@; echo '  kmodtest is not built: no static C library'; }
 build-tests: $(KMOD_TEST)
+
+# A kernel with KASAN and lockdep, built from Debian's source, and the tests in it: long, by hand.
+kmod-debug: programs $(KMOD_TEST) $(BUILD)/tests/helpers/memhog $(BUILD)/tests/helpers/cpuhog $(BUILD)/tests/helpers/forkbomb
+	$(Q)BUILD=$(BUILD) tests/vm/kmod-debug.sh
+.PHONY: kmod-debug

@@ -17,7 +17,7 @@ kmod_root() {
 
 # kmod_build NAME META: the module for META's kernel into the initramfs; a test of its own, for it must give no warning.
 kmod_build() {
-	local rel dir off sparse=
+	local rel off sparse=
 	if ! vm_kernel "$2"; then
 		skip "$1: the module builds" "$why"
 		return 1
@@ -42,4 +42,10 @@ kmod_build() {
 	fi
 	cp "$B/kmod/$rel/gpufas.ko" "$d/root/lib/"
 	strip -g "$d/root/lib/gpufas.ko"
+}
+
+# spin_build: tests/vm/spin for the kernel of the last kmod_build.
+spin_build() {
+	cp -r tests/vm/spin "$d/spin" && make -s -C "$dir" M="$d/spin" modules >"$d/spin.log" 2>&1 && cp "$d/spin/spin.ko" "$d/root/lib/" &&
+		strip -g "$d/root/lib/spin.ko" && rm -rf "$d/spin"
 }

@@ -5,7 +5,8 @@
  *   fuzz SEED ROUNDS                   random control pages, mailboxes, ioctls and mappings
  *   hold SECONDS [kill]                opens, starts, maps, arms; then makes passes (and sends verdicts) until it is over
  *   stay BUDGET                        opens, arms so that the module goes on without it, and ends
- *   wordy                              beats on the console, a line every 100 ms
+ *   gap                                until SIGTERM; then tells the longest time, in ms, in which it did not run
+ *   thrash MIB SECONDS                 touches so much memory again and again
  *   bench ...
  */
 #include "kmodtest.h"
@@ -325,13 +326,44 @@ static int stay(unsigned budget)
 	return 0;
 }
 
-static _Noreturn void wordy(void)
+/* How long user space did not run: the longest time from one wake-up to the next, told at SIGTERM. */
+static volatile sig_atomic_t told;
+
+static void tell(int sig)
 {
-	for (int i = 0;; i++) {
-		printf("WORD %d\n", i);
-		fflush(stdout);
-		usleep(100000);
+	(void)sig;
+	told = 1;
+}
+
+static int gap(void)
+{
+	uint64_t last = kt_boot_ns(), longest = 0;
+
+	signal(SIGTERM, tell);
+	while (!told) {
+		usleep(20000);
+		uint64_t now = kt_boot_ns();
+		if (now - last > longest)
+			longest = now - last;
+		last = now;
 	}
+	printf("%llu\n", (unsigned long long)(longest / 1000000));
+	return 0;
+}
+
+/* Takes more than there is, and touches it without end: what it has is swapped out and in. */
+static int thrash(size_t mib, unsigned seconds)
+{
+	size_t n = mib << 20;
+	uint64_t until = kt_boot_ns() + seconds * 1000000000ull;
+	char *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap");
+	while (kt_boot_ns() < until)
+		for (size_t i = 0; i < n && kt_boot_ns() < until; i += 4096)
+			p[i]++;
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -354,10 +386,12 @@ int main(int argc, char **argv)
 		return hold(atoi(argv[2]), argc > 3);
 	if (!strcmp(what, "stay") && argc > 2)
 		return stay((unsigned)atoi(argv[2]));
-	if (!strcmp(what, "wordy"))
-		wordy();
+	if (!strcmp(what, "gap"))
+		return gap();
+	if (!strcmp(what, "thrash") && argc > 3)
+		return thrash((size_t)atoi(argv[2]), (unsigned)atoi(argv[3]));
 	if (!strcmp(what, "bench"))
 		return kt_bench(argc - 2, argv + 2);
-	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|wordy|bench ...\n");
+	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|gap|thrash MIB SECONDS|bench ...\n");
 	return 2;
 }
