@@ -34,6 +34,7 @@ struct gf_dev_info {
 	bool clusters;      /* blocks that meet in hardware, up to GF_DEV_CLUSTER of them */
 	bool mig;           /* a part of a GPU */
 	bool exclusive;     /* one process only */
+	uint64_t life_ns;   /* without a sign of life for so long it is given up; 0: a second */
 	uint64_t slice;     /* bytes of a guest that are registered at a time; 0: 256 MiB */
 };
 

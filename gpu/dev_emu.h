@@ -14,6 +14,7 @@ struct gf_emu {
 	bool host_atomics;
 	uint32_t no_enroll; /* registrations that are refused: from this one on, counted from 1; 0: none */
 	uint32_t no_memory; /* likewise: allocations, and pinned memory */
+	uint64_t life_ns;   /* as of struct gf_dev_info: on a busy machine threads do not run for seconds */
 	uint64_t slice;     /* bytes that are registered at a time; 0: as others */
 	uint32_t enroll_us, pulse_us; /* what a registration, a sign of life takes */
 	volatile bool failed; /* a sticky error: every call fails from now on, and nothing runs */

@@ -314,7 +314,7 @@ int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uin
 
 uint64_t gf_gpu_patience(const struct gf_engine *e)
 {
-	return GF_MAX(LIFE_NS, 10 * e->opts.period_ns);
+	return GF_MAX(e->gpu ? e->gpu->life_ns : LIFE_NS, 10 * e->opts.period_ns);
 }
 
 /* ---- what rules know, from the device to e->st -------------------------------------- */
@@ -421,11 +421,11 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 
 	/* Should it come back to life, or be launched once more by a neighbour whose guest goes away just now, it acts no more. */
 	gf_gpu_tell(&h->in->stop, UINT64_MAX);
-	bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < LIFE_NS;
+	bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < h->life_ns;
 	pthread_mutex_lock(&h->lock);
 	h->persistent = false;
 	if (h->own)
-		lives = lives && !gf_gpu_ended(h, LIFE_NS / 5, &err);
+		lives = lives && !gf_gpu_ended(h, h->life_ns / 5, &err);
 	pthread_mutex_unlock(&h->lock);
 	if (h->own && lives) {
 		/* What it had to say before it ended. */
@@ -748,6 +748,7 @@ void gf_gpu_stop(struct gf_engine *e)
 		gf_engine_flush(e);
 	if (h->own)
 		gf_gpu_pass_results(h);
+	gf_gpu_profile_write(h, e);
 	gf_gpu_connect(h, false);
 	gf_gpu_guest_gone(h, false);
 	if (h->own)
@@ -793,6 +794,7 @@ static void host_free(struct gf_gpu_host *h)
 	mirror_drop(h->mirror);
 	h->ops->free(h->dev, h->block);
 	h->ops->free(h->dev, h->fixed);
+	gf_gpu_profile_free(h);
 	if (h->pinned)
 		h->ops->unpin(h->dev, h->pinned);
 	if (h->counted) {
@@ -857,6 +859,7 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 		if (rc)
 			return rc;
 	}
+	gf_gpu_profile_make(h, &g);
 	g.team.blocks = e->now.gpu_blocks;
 	g.team.cluster = h->clusters && e->now.gpu_blocks > 1 && e->now.gpu_blocks <= GF_DEV_CLUSTER;
 	g.team.lanes = e->now.gpu_blocks * e->now.gpu_threads;
@@ -930,6 +933,7 @@ static int open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 		return rc;
 	h->clusters = d.clusters;
 	h->slice = d.slice ? d.slice : SLICE;
+	h->life_ns = d.life_ns ? d.life_ns : LIFE_NS;
 	h->atomics = d.host_atomics;
 	f->gpu_device = (uint32_t)h->device;
 	snprintf(f->gpu_name, sizeof f->gpu_name, "%.63s", d.name);

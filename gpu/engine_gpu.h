@@ -8,6 +8,7 @@
 #include "gpu/dev.h"
 #include "gpu/engine_cpu.h"
 #include "gpu/gpu.h"
+#include "targets/target.h"
 
 struct gf_guest;
 struct gf_vm_actuator;
@@ -36,6 +37,7 @@ struct gf_gpu_host {
 	int device;
 	bool counted;              /* in spread */
 	bool clusters;
+	uint64_t life_ns;          /* it is given up after so long without a sign of life */
 	uint64_t slice;            /* bytes of a guest that are registered at a time */
 	struct gf_dev_run *run;
 	uint64_t launches;         /* kernels launched so far */
@@ -75,6 +77,7 @@ struct gf_gpu_host {
 	bool atomics;              /* on host memory, granted */
 	void *deliverer, *sampler_block; /* device memory */
 	struct gf_deliver_result *results;
+	struct gf_profile *profile; /* device memory; NULL: nobody asked */
 	struct gf_deliver_hand *hand, *hand_device;
 	uint64_t *pulse_device;    /* out->pulse */
 	const struct gf_image_header *img; /* in force on the device */
@@ -112,6 +115,11 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there
 uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
 void gf_gpu_tell(uint64_t *p, uint64_t v);
 uint64_t gf_gpu_read(const uint64_t *p);
+
+/* engine_profile.c */
+void gf_gpu_profile_make(struct gf_gpu_host *h, struct gf_gpu *g);
+void gf_gpu_profile_write(struct gf_gpu_host *h, const struct gf_engine *e);
+void gf_gpu_profile_free(struct gf_gpu_host *h);
 
 /* engine_guest.c */
 void gf_gpu_fleet_join(struct gf_gpu_host *h);

@@ -5,8 +5,9 @@
  * object are listed once, in order; neighbouring lanes load neighbouring words of one object (those in one line are one request), and put
  * them down by word: W[word][process]. What is read then reads W.
  *
- * A layout whose offsets lead into W (struct gf_gather, l) makes a process of W look like one in memory: the same code reads both
- * (gpu/tasks.h). All its objects begin at the same place, &W[0][process].
+ * A lane then takes the words of one process out of W, all at once, into memory of its own, where they lie one after the other. A layout
+ * whose offsets lead there (struct gf_gather, l) makes them look like a process in memory: the same code reads both (gpu/tasks.h). All its
+ * objects begin at the same place, the first word.
  *
  * Who is fetched so. A process that had a row at the last pass, whose objects were all found in the direct map then: their addresses
  * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Everyone else, and everyone of whom
@@ -41,7 +42,7 @@ enum gf_gather_of { GF_GO_TASK, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT
 struct gf_gather {
 	uint64_t boot;         /* guest that it is for; 0: for none */
 	uint32_t want;
-	uint32_t step;         /* bytes from a process's word to its next */
+	uint32_t stride;       /* words in W from a process's word to its next */
 	uint32_t bad;          /* cannot be: everyone is read by one lane */
 	uint32_t made;         /* the pass at which this list was made: then nothing is kept yet */
 	uint32_t n, again;
@@ -102,7 +103,7 @@ GF_OUTLINE void gf_gather_word(struct gf_gather *g, uint32_t of, uint32_t off, u
 		return;
 	}
 	if (to) {
-		*to = gf_gather_find(g, of, off & ~7u) * g->step + (off & 7);
+		*to = gf_gather_find(g, of, off & ~7u) * 8 + (off & 7);
 		return;
 	}
 	if (off > 65536 || (size <= 8 && (off & 7) + size > 8))
@@ -200,7 +201,7 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 	g->boot = boot;
 	g->want = want;
 	g->made = pass;
-	g->step = room * 8;
+	g->stride = room;
 	g->n = g->again = 0;
 	g->bad = o->files.cred_euid == GF_ABSENT || o->files.cred_egid == GF_ABSENT;
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++)

@@ -36,6 +36,12 @@
 #define GF_GPU_KEPT_ADOPTED 2u
 #define GF_GPU_COMMANDS_ONLY (~0ull) /* of launch's ticks: does what it is asked for, and ends */
 
+enum gf_gpu_job {
+	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
+	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings; host fields; which rules' states are to be kept anew */
+	GF_GPU_JOB_KEEP,        /* a: of kept[] */
+};
+
 /* Commands. The host writes, each once its predecessor has been answered. */
 struct gf_gpu_in {
 	uint64_t stop;       /* number of the launch that is to end, or of a later one */
@@ -169,6 +175,8 @@ struct gf_gpu {
 	uint32_t sampler_made;
 	uint32_t up;             /* rows copied last time */
 	uint32_t rules_room, changed, count;
+	uint64_t renewed_ns;     /* when blocks were looked at last, by the host's clock */
+	struct gf_profile *profile; /* NULL: nobody asks */
 };
 
 /* Shares out the block at base (NULL: how large must it be?). */

@@ -15,19 +15,12 @@
 #endif
 
 #define GF_GPU_NAP_NS 5000u
+#define GF_GPU_RENEW_NS 100000000ull /* between two looks at the guest for its blocks' sake alone: they age in minutes */
 
 /* For tests: 1: the leader hangs, 2: it dies. */
 #ifndef GF_GPU_HOOK
 #define GF_GPU_HOOK() 0
 #endif
-
-enum gf_gpu_job {
-	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
-	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings */
-	GF_GPU_JOB_CHANGED,     /* which rules' states are to be kept anew */
-	GF_GPU_JOB_KEEP,        /* a: of kept[] */
-	GF_GPU_JOB_RESULTS,     /* a: results, staged, into the ring */
-};
 
 /* ---- words of mapped memory ---------------------------------------------------- */
 
@@ -147,8 +140,18 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_table(struct gf_gpu *g, u
 	gf_gpu_get(g->strings + from, g->strings_in + from, to - from, lane, lanes);
 }
 
+GF_INLINE int gf_gpu_rule_changed(const struct gf_rule_state *a, const struct gf_rule_state *b);
+
 static GF_HD __attribute__((noinline)) void gf_gpu_job_out(struct gf_gpu *g, uint32_t events, uint32_t verdicts, uint32_t lane, uint32_t lanes)
 {
+	uint32_t rules = g->st->img->sec[GF_SEC_RULE].count;
+
+	/* One by one these words would be as many loads that the leader waits for. */
+	if (g->sampler)
+		gf_gpu_put(g->out->host, g->sample.host, sizeof g->out->host, lane, lanes);
+	for (uint32_t k = lane; k < rules; k += lanes)
+		if (gf_gpu_rule_changed(&g->st->rule[k], &g->kept_last[k]))
+			gf_team_max(&g->changed, 1);
 	for (uint32_t i = 0; i < events; i++)
 		gf_gpu_put(&g->events[(g->events_head + i) % GF_GPU_EVENTS], &g->tick_out.events[i], sizeof(struct gf_event), lane, lanes);
 	for (uint32_t i = 0; i < verdicts; i++)
@@ -162,15 +165,6 @@ GF_INLINE int gf_gpu_rule_changed(const struct gf_rule_state *a, const struct gf
 	return a->phase != b->phase || a->was_true != b->was_true || a->told != b->told || a->next_step != b->next_step ||
 	       a->victims != b->victims || a->action != b->action || a->due_ns != b->due_ns || a->acted_head != b->acted_head ||
 	       a->acted_n != b->acted_n || a->fired != b->fired || a->last_ns != b->last_ns || a->observed != b->observed;
-}
-
-static GF_HD __attribute__((noinline)) void gf_gpu_job_changed(struct gf_gpu *g, uint32_t lane, uint32_t lanes)
-{
-	uint32_t rules = g->st->img->sec[GF_SEC_RULE].count;
-
-	for (uint32_t k = lane; k < rules; k += lanes)
-		if (gf_gpu_rule_changed(&g->st->rule[k], &g->kept_last[k]))
-			gf_team_max(&g->changed, 1);
 }
 
 static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, uint32_t which, uint32_t lane, uint32_t lanes)
@@ -210,8 +204,6 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 		gf_gpu_job_table(g, call->a, call->b, call->c, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_OUT)
 		gf_gpu_job_out(g, call->a, call->b, t->lane, t->lanes);
-	else if (call->job == GF_GPU_JOB_CHANGED)
-		gf_gpu_job_changed(g, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_KEEP)
 		gf_gpu_job_keep(g, call->a, t->lane, t->lanes);
 }
@@ -267,9 +259,9 @@ static GF_HD __attribute__((noinline)) void gf_gpu_keep_in(struct gf_gpu *g, str
 	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)st->budget_n << 32 | st->budget_head);
 }
 
+/* After gf_gpu_flush, which has found out whether there is something. */
 static GF_HD __attribute__((noinline)) void gf_gpu_keep(struct gf_gpu *g, struct gf_team *team)
 {
-	gf_team_call(team, GF_GPU_JOB_CHANGED, 0, 0, 0);
 	if (!g->changed)
 		return;
 	g->changed = 0;
@@ -304,13 +296,15 @@ static GF_HD __attribute__((noinline)) void gf_gpu_flush(struct gf_gpu *g, struc
 	struct gf_tick_out *out = &g->tick_out;
 	uint32_t events = out->events_n, verdicts = out->verdicts_n;
 
-	if (events || verdicts) {
+	if (events) {
 		uint64_t room = GF_GPU_EVENTS - (g->events_head - gf_gpu_number(&g->in->events_tail));
 		if (events > room) {
 			g->events_lost += events - (uint32_t)room;
 			events = (uint32_t)room;
 		}
-		gf_team_call(team, GF_GPU_JOB_OUT, events, verdicts, 0);
+	}
+	gf_team_call(team, GF_GPU_JOB_OUT, events, verdicts, 0);
+	if (events || verdicts) {
 		g->events_head += events;
 		g->verdicts_head += verdicts;
 		gf_gpu_answer(&g->out->events_head, g->events_head);
@@ -406,6 +400,31 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_table(struct gf_gpu *g, 
 
 /* ---- who samples by itself ----------------------------------------------------------- */
 
+/* The control page as it was a moment ago: its words are loads across the bus, side by side they take as long as one. What must be newer is read where
+ * it is needed; data that a number stands for is read after it, behind a fence. */
+struct gf_gpu_seen {
+	uint64_t stop, adopt, table, guest, now_ns, clock_offset, paused, observe, gap, views, verdicts_tail;
+};
+
+GF_INLINE void gf_gpu_see(const struct gf_gpu_in *in, struct gf_gpu_seen *ret)
+{
+	struct gf_gpu_seen x;
+
+	x.stop = gf_gpu_word(&in->stop);
+	x.adopt = gf_gpu_word(&in->adopt);
+	x.table = gf_gpu_word(&in->table);
+	x.guest = gf_gpu_word(&in->guest);
+	x.now_ns = gf_gpu_word(&in->now_ns);
+	x.clock_offset = gf_gpu_word(&in->clock_offset);
+	x.paused = gf_gpu_word(&in->paused);
+	x.observe = gf_gpu_word(&in->observe);
+	x.gap = gf_gpu_word(&in->gap);
+	x.views = gf_gpu_word(&in->views);
+	x.verdicts_tail = gf_gpu_word(&in->verdicts_tail);
+	gf_gpu_fence();
+	*ret = x;
+}
+
 /* Another guest, or none. */
 static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
 {
@@ -423,8 +442,13 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 {
 	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused,
 				       &g->in->stop, g->launches + 2 };
-	uint8_t storable = gf_deliver_storable(&dg);
+	uint8_t storable;
 
+	/* Nothing to do, most often: then nothing is asked of the guest either, but for blocks that are set aside to be renewed now and then. */
+	if (!g->tick_out.verdicts_n && !g->deliverer->used && !g->deliverer->waiting && host_ns - g->renewed_ns < GF_GPU_RENEW_NS)
+		return;
+	g->renewed_ns = host_ns;
+	storable = gf_deliver_storable(&dg);
 	for (uint32_t i = 0; i < g->tick_out.verdicts_n && dg.p; i++) {
 		struct gf_verdict *v = &g->tick_out.verdicts[i];
 		if (!v->pid || v->action == GF_ACT_LOG || v->action == GF_ACT_NOTIFY || v->action == GF_ACT_RUN)
@@ -481,20 +505,20 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tell_tick(struct gf_gpu *g, u
 	gf_gpu_set_word(&o->rows, s->rows);
 	gf_gpu_set_word(&o->live, s->live);
 	gf_gpu_set_word(&o->dropped, s->dropped);
-	gf_gpu_put(o->host, s->host, sizeof o->host, 0, 1);
 	gf_gpu_answer(&o->ticks, ++g->ticks);
 }
 
 /* One tick over the guest. */
-static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, struct gf_team *team, uint64_t begun)
+static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, struct gf_team *team, const struct gf_gpu_seen *in, uint64_t begun)
 {
 	struct gf_sampler *v = g->sampler;
 	struct gf_sample *s = &g->sample;
-	uint64_t host_ns = gf_gpu_word(&g->in->now_ns), gap = gf_gpu_word(&g->in->gap), views = gf_gpu_word(&g->in->views), sampled;
-	int paused = gf_gpu_word(&g->in->paused) != 0, rc = -ENOLINK, stale;
+	uint64_t host_ns = in->now_ns, gap = in->gap, views = in->views, sampled;
+	int paused = in->paused != 0, rc = -ENOLINK, stale;
 
+	gf_profile_mark(team->profile, &team->last, GF_MARK_TICK);
 	if (!host_ns)
-		host_ns = begun + gf_gpu_word(&g->in->clock_offset);
+		host_ns = begun + in->clock_offset;
 	if (!g->sampler_made) {
 		gf_sampler_bind(v, s);
 		v->pulse = &g->out->pulse;
@@ -506,6 +530,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	else
 		gf_sampler_stale(v, team, g->guest != NULL);
 	sampled = gf_gpu_clock();
+	gf_profile_mark(team->profile, &team->last, GF_MARK_SAMPLED);
 	gf_pulse(&g->out->pulse);
 	g->sample_errors += rc != 0;
 	gf_ctx_init(&g->tick.c, s, g->st);
@@ -513,33 +538,41 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	g->tick.out = &g->tick_out;
 	g->tick.regs = NULL;
 	g->tick.team = team;
-	g->tick_in.observe = gf_gpu_word(&g->in->observe) != 0;
+	g->tick_in.observe = in->observe != 0;
 	g->tick_in.gap = gap != g->gap_done;
 	g->gap_done = gap;
-	g->tick_out.verdicts_cap = (uint32_t)GF_MIN(GF_GPU_ACTS, GF_GPU_VERDICTS - (g->verdicts_head - gf_gpu_number(&g->in->verdicts_tail)));
+	g->tick_out.verdicts_cap = (uint32_t)GF_MIN(GF_GPU_ACTS, GF_GPU_VERDICTS - (g->verdicts_head - in->verdicts_tail));
 	if (rc)
 		gf_tick_stale(&g->tick);
 	else
 		gf_tick_run(&g->tick);
 	stale = rc || g->st->stale_told;
+	gf_profile_mark(team->profile, &team->last, GF_MARK_DECIDED);
 	/* Given up meanwhile: the host goes on from what was kept last, as if this tick had not been. One that is only to rest, or to end,
 	 * ends after its tick. */
 	if (gf_gpu_number(&g->in->stop) > g->launches + 1)
 		return;
 	gf_gpu_deliver(g, host_ns, paused);
+	gf_profile_mark(team->profile, &team->last, GF_MARK_DELIVERED);
 	gf_gpu_flush(g, team);
 	gf_gpu_tell_results(g);
 	gf_gpu_keep(g, team);
+	gf_profile_mark(team->profile, &team->last, GF_MARK_KEPT);
 	if (views != g->views_done && !rc) {
 		gf_gpu_views(g);
 		g->views_done = views;
 		gf_gpu_answer(&g->out->views, views);
 	}
 	gf_gpu_tell_tick(g, begun, sampled, rc, stale);
+	gf_profile_mark(team->profile, &team->last, GF_MARK_TOLD);
+	if (team->profile) {
+		team->profile->ns = gf_profile_ns() - team->profile->ns_first;
+		team->profile->clocks = team->last - team->profile->clocks_first;
+	}
 }
 
 /* When it is time: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
-static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, int at_once)
+static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, const struct gf_gpu_seen *in, int at_once)
 {
 	uint64_t now = gf_gpu_clock(), period = g->period_ns, took;
 
@@ -552,7 +585,7 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 		g->next_ns += (now - g->next_ns) / period * period;
 	}
 	g->late += now - g->next_ns > period / 10;
-	gf_gpu_tick_guest(g, team, now);
+	gf_gpu_tick_guest(g, team, in, now);
 	took = gf_gpu_clock() - now;
 	g->next_ns += period;
 	g->wake_ns = GF_MAX(g->next_ns, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
@@ -562,6 +595,7 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct gf_team *team, uint64_t ticks)
 {
 	uint64_t done = 0, number, launch = g->launches + 1;
+	struct gf_gpu_seen in;
 
 	g->next_ns = 0; /* what was before this launch was not missed */
 
@@ -575,26 +609,26 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 		}
 		gf_gpu_set_word(&g->out->clock_ns, gf_gpu_clock());
 		gf_gpu_answer(&g->out->heart, ++g->heart);
-		if (gf_gpu_number(&g->in->stop) >= launch)
+		gf_gpu_see(g->in, &in);
+		if (in.stop >= launch)
 			break;
-		number = gf_gpu_number(&g->in->adopt);
+		number = in.adopt;
 		if (number != g->adopt_done)
 			gf_gpu_take_on(g, team, number);
-		number = gf_gpu_word(&g->in->guest);
-		if (number != g->guest_done && g->sampler) {
-			gf_gpu_fence();
+		number = in.guest;
+		if (number != g->guest_done && g->sampler)
 			gf_gpu_other_guest(g, number);
-		}
+		gf_profile_mark(team->profile, &team->last, GF_MARK_COMMANDS);
 		if (ticks == GF_GPU_COMMANDS_ONLY)
 			break;
 		if (g->sampler) {
-			if (!g->st || !gf_gpu_due(g, team, ticks != 0))
+			if (!g->st || !gf_gpu_due(g, team, &in, ticks != 0))
 				gf_gpu_nap();
 			else if (ticks && ++done >= ticks)
 				break;
 			continue;
 		}
-		number = gf_gpu_number(&g->in->table);
+		number = in.table;
 		if (number == g->table_done || !g->st) {
 			gf_gpu_nap();
 			continue;
@@ -610,7 +644,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 /* All lanes. */
 static GF_HD void gf_gpu_main(struct gf_gpu *g, uint32_t lane, uint32_t lanes, uint64_t ticks)
 {
-	struct gf_team team = { &g->team, lane, lanes };
+	struct gf_team team = { &g->team, lane, lanes, g->profile, 0 };
 
 	if (lane) {
 		gf_team_serve(&team);

@@ -209,7 +209,7 @@ size_t gf_work_layout(const struct gf_image_header *img, uint32_t cap, void *bas
 	PLACE(w->part, (size_t)sums * (cap / GF_REDUCE));
 	PLACE(w->top, rules);
 	PLACE(w->open, rules);
-	PLACE(w->want, rules);
+	PLACE(w->want, (rules + 31) / 32);
 	PLACE(w->rank, cap);
 	PLACE(w->list[0], cap / GF_TOP_GROUP * GF_TOP_MAX);
 	PLACE(w->list[1], (cap / GF_TOP_GROUP / GF_TOP_GROUP + 1) * GF_TOP_MAX);

@@ -523,7 +523,8 @@ GF_INLINE int gf_rule_open(struct gf_tick *t, uint32_t rule)
 	if (open)
 		rs->truth = GF_FALSE;
 	w->top[rule] = rs->truth;
-	w->want[rule] = rs->truth == GF_TRUE || gf_rule_busy(rs);
+	if (rs->truth == GF_TRUE || gf_rule_busy(rs))
+		gf_team_mark(w->want, rule);
 	return open;
 }
 
@@ -560,8 +561,7 @@ GF_JOB_BODY gf_job_truths(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c,
 		}
 		if (x) {
 			gf_team_max(&w->top[rule], x);
-			if (!gf_team_flag(&w->want[rule]))
-				gf_team_flag_set(&w->want[rule], 1);
+			gf_team_mark(w->want, rule);
 		}
 		row += lanes % up;
 		k += lanes / up;
@@ -650,6 +650,14 @@ GF_INLINE void gf_rules_run(struct gf_tick *t)
 	}
 }
 #else
+/* Of rules [at, at + 32) those that the leader looks at: a load for all of them. */
+GF_INLINE uint32_t gf_rules_want(const struct gf_work *w, uint32_t at, uint32_t rules)
+{
+	if (!w->serial)
+		return w->want[at / 32];
+	return rules - at < 32 ? (1u << (rules - at)) - 1 : ~0u;
+}
+
 /* All truths together, and then, in order, those rules of which there may be something to say. For the others
  * gf_rule_go() would do nothing. */
 static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick *t)
@@ -664,17 +672,19 @@ static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick 
 		if (w->open_n && t->c.s->rows)
 			gf_team_call(t->team, GF_JOB_TRUTHS, 0, 0, 0);
 	}
-	for (uint32_t k = 0; k < rules; k++)
-		if (w->serial || w->want[k])
-			gf_rule_follow(t, k);
-	for (uint32_t k = 0; k < rules; k++) {
-		if (!w->serial && !w->want[k])
-			continue;
-		if (w->serial)
-			gf_rule_truth(t, k);
-		else
-			st->rule[k].truth = (uint8_t)w->top[k];
-		gf_rule_go(t, k);
+	for (uint32_t at = 0; at < rules; at += 32)
+		for (uint32_t bits = gf_rules_want(w, at, rules); bits; bits &= bits - 1)
+			gf_rule_follow(t, at + gf_ctz64(bits));
+	for (uint32_t at = 0; at < rules; at += 32) {
+		for (uint32_t bits = gf_rules_want(w, at, rules); bits; bits &= bits - 1) {
+			uint32_t k = at + gf_ctz64(bits);
+			if (w->serial)
+				gf_rule_truth(t, k);
+			else
+				st->rule[k].truth = (uint8_t)w->top[k];
+			gf_rule_go(t, k);
+		}
+		w->want[at / 32] = 0;
 	}
 }
 #endif

@@ -48,16 +48,16 @@
 #define GF_STR_READ ((1u << GF_SF_EXE) | (1u << GF_SF_CMDLINE) | (1u << GF_SF_CGROUP))
 
 enum gf_sampler_jobs {
-	GF_SJ_CPUS = 64,  /* each CPU's offset; whether it idles */
-	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c */
-	GF_SJ_COUNT,      /* what was found, by node */
-	GF_SJ_COLLECT,    /* and into the next level, or the leaders */
+	GF_SJ_BEGIN = 64, /* what waits for nothing: the clock, which CPUs there are, the tree's root; pages */
+	GF_SJ_CPUS,       /* each CPU's offset; whether it idles */
+	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c (and enum gf_walk_also) */
+	GF_SJ_COLLECT,    /* what was found, into the next level, or the leaders */
 	GF_SJ_GATHER,     /* leaders [a, b): words of those that are known */
 	GF_SJ_PARTS,      /* CPUs' parts of their counters */
 	GF_SJ_TWICE,      /* what must not have changed, once more */
 	GF_SJ_READ,       /* records */
 	GF_SJ_SLOW,       /* of those that must wait for memory */
-	GF_SJ_FILL,       /* columns */
+	GF_SJ_FILL,       /* columns, parents */
 	GF_SJ_STRINGS,
 	GF_SJ_AGAIN,      /* those whose share of the budget was too small */
 	GF_SJ_UNSEEN,     /* rows */
@@ -147,9 +147,15 @@ struct gf_sampler {
 	uint64_t *node[2];     /* this level, the next */
 	uint32_t *nr[2];       /* the first pid that is below each */
 	uint64_t *found[2];    /* a slot of a batch: address of the node or struct pid; of the leader's task */
-	uint8_t *hit;          /* a slot of a batch: 1: there is something */
-	uint64_t *mask;        /* a node of a batch: slots with something */
-	uint32_t count[GF_WALK_BATCH / GF_WALK_GROUP];
+	uint32_t *mask[2];     /* a slot of a batch: a bit: there is something; of this batch, the next (which is zero by then) */
+	uint32_t count[2][GF_WALK_BATCH / GF_WALK_GROUP];
+	uint32_t turn;         /* which of them is this batch's */
+	uint32_t root_state, root_shift; /* enum gf_xa; of the first try */
+	uint64_t root;
+	uint64_t above;        /* the node above a level that was not collected, to be looked at once more; 0: none */
+	int32_t masks;         /* 0: which CPUs there are is known */
+	uint32_t cpus_due;     /* CPUs are to be looked at beside the first slots */
+	uint32_t seen_n, fresh_all; /* rows that there were before, newcomers: of the whole pass */
 	uint32_t level, begin; /* which of node[] is this level; entries of the next before this batch's */
 	uint32_t next;         /* entries of the next level */
 	uint32_t torn;
@@ -271,8 +277,8 @@ GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 		v->nr[i] = (uint32_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->nr[i]);
 		v->found[i] = (uint64_t *)gf_bump(b, GF_WALK_BATCH * GF_XA_SLOTS, sizeof *v->found[i]);
 	}
-	v->hit = (uint8_t *)gf_bump(b, GF_WALK_BATCH * GF_XA_SLOTS, sizeof *v->hit);
-	v->mask = (uint64_t *)gf_bump(b, GF_WALK_BATCH, sizeof *v->mask);
+	for (uint32_t i = 0; i < 2; i++)
+		v->mask[i] = (uint32_t *)gf_bump(b, GF_WALK_BATCH * GF_XA_SLOTS / 32, sizeof *v->mask[i]);
 }
 
 /* What must be read for the columns of f. */
@@ -525,86 +531,112 @@ GF_INLINE void gf_walk_alone(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 	v->torn += torn;
 }
 
-GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
+enum gf_walk_also {
+	GF_WALK_CPUS = 0x100,  /* what GF_SJ_CPUS does, by lanes that have no slot */
+	GF_WALK_LOOSE = 0x200, /* nodes below are not collected: each has the number of its slot */
+};
+
+GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t how, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 	const struct gf_layout *l = &g->layout;
+	uint32_t shift = how & 0xff;
 
+	if (v->above && lane == lanes - 1 && !gf_xa_node(&g->mem, l, v->above))
+		gf_team_add(&v->torn, 1); /* given back meanwhile */
 	for (uint32_t i = lane; i < n * GF_XA_SLOTS; i += lanes) {
-		const uint8_t *p = gf_obj(&g->mem, v->node[v->level][from + i / GF_XA_SLOTS], l->xa.span);
-		uint64_t found = 0, task = 0;
-		enum gf_xa e = p ? gf_xa_slot(&g->mem, l, p, shift, i % GF_XA_SLOTS, &found) : GF_XA_NONE;
+		uint32_t slot = i % GF_XA_SLOTS;
+		uint64_t node = v->node[v->level][from + i / GF_XA_SLOTS], found = 0, task = 0;
+		const uint8_t *p = node ? gf_obj(&g->mem, node, l->xa.span) : NULL;
+		enum gf_xa e = p ? gf_xa_slot_said(l, p, shift, slot, &found) : GF_XA_NONE;
 
+		if (node && (!p || !gf_xa_own(l, p, shift))) {
+			/* Not a node of the tree, or none any more: said once. */
+			if (!slot)
+				gf_team_add(&v->torn, 1);
+			e = GF_XA_NONE;
+		}
 		if (e == GF_XA_TORN)
 			gf_team_add(&v->torn, 1);
 		if (e == GF_XA_ENTRY)
 			task = gf_walk_leader(g, found);
-		v->hit[i] = task || e == GF_XA_NODE;
+		if (how & GF_WALK_LOOSE) {
+			v->node[!v->level][i] = e == GF_XA_NODE ? found : 0;
+			v->nr[!v->level][i] = v->nr[v->level][from] + (slot << shift);
+			continue;
+		}
+		if (!task && e != GF_XA_NODE)
+			continue;
 		v->found[0][i] = found;
 		v->found[1][i] = task;
+		gf_team_bit(v->mask[v->turn], i, &v->count[v->turn][i / GF_XA_SLOTS / GF_WALK_GROUP]);
 	}
 }
 
-GF_INLINE void gf_walk_count(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_walk_collect(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
+	const uint32_t *mask = v->mask[v->turn], *count = v->count[v->turn];
 
-	for (uint32_t i = lane; i < n; i += lanes) {
-		const uint64_t *hit = (const uint64_t *)(const void *)(v->hit + i * GF_XA_SLOTS);
-		uint64_t mask = 0;
-
-		/* Eight bytes of 0 or 1 to eight bits. */
-		for (uint32_t j = 0; j < 8; j++)
-			mask |= (hit[j] * 0x0102040810204080ull >> 56) << 8 * j;
-		v->mask[i] = mask;
-		gf_team_add(&v->count[i / GF_WALK_GROUP], gf_popcount(mask));
-		if (!gf_xa_node(&g->mem, &g->layout, v->node[v->level][from + i]))
-			gf_team_add(&v->torn, 1); /* given back meanwhile */
-	}
-}
-
-GF_INLINE void gf_walk_collect(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
-{
 	for (uint32_t i = lane; i < n * GF_XA_SLOTS; i += lanes) {
-		uint32_t node = i / GF_XA_SLOTS, group = node / GF_WALK_GROUP, at = v->begin;
+		uint32_t group = i / GF_XA_SLOTS / GF_WALK_GROUP, at = v->begin;
 
-		if (!v->hit[i])
+		if (!(mask[i / 32] >> i % 32 & 1))
 			continue;
 		for (uint32_t j = 0; j < group; j++)
-			at += v->count[j];
-		for (uint32_t j = group * GF_WALK_GROUP; j < node; j++)
-			at += gf_popcount(v->mask[j]);
-		at += gf_popcount(v->mask[node] & ((1ull << i % GF_XA_SLOTS) - 1));
-		gf_walk_put(v, shift, at, v->nr[v->level][from + node] + (i % GF_XA_SLOTS << shift), v->found[0][i], v->found[1][i]);
+			at += count[j];
+		for (uint32_t j = group * GF_WALK_GROUP * 2; j < i / 32; j++)
+			at += gf_popcount(mask[j]);
+		at += gf_popcount(mask[i / 32] & ((1u << i % 32) - 1));
+		gf_walk_put(v, shift, at, v->nr[v->level][from + i / GF_XA_SLOTS] + (i % GF_XA_SLOTS << shift), v->found[0][i], v->found[1][i]);
 	}
+	for (uint32_t i = lane; i < n; i += lanes) {
+		uint64_t node = v->node[v->level][from + i];
+
+		if (node && !gf_xa_node(&g->mem, &g->layout, node))
+			gf_team_add(&v->torn, 1); /* given back meanwhile */
+	}
+	/* For the next batch. */
+	for (uint32_t i = lane; i < GF_WALK_BATCH * GF_XA_SLOTS / 32; i += lanes)
+		v->mask[!v->turn][i] = 0;
+	for (uint32_t i = lane; i < GF_WALK_BATCH / GF_WALK_GROUP; i += lanes)
+		v->count[!v->turn][i] = 0;
 }
 
-/* Leader: all slots of nodes [from, from + n) of this level. */
-GF_INLINE void gf_walk_batch(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift)
+/* Leader: all slots of nodes [from, from + n) of this level. The root's children, which are few, are not collected but taken as they are. */
+GF_INLINE void gf_walk_batch(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, int loose)
 {
+	uint32_t groups = (n + GF_WALK_GROUP - 1) / GF_WALK_GROUP, more = 0, also = v->cpus_due ? (uint32_t)GF_WALK_CPUS : 0;
+
 	if (!v->team) {
 		gf_walk_alone(v, from, n, shift);
 		return;
 	}
-	for (uint32_t i = 0; i < GF_WALK_BATCH / GF_WALK_GROUP; i++)
-		v->count[i] = 0;
+	v->cpus_due = 0;
 	v->begin = v->next;
-	gf_sampler_call(v, GF_SJ_SLOTS, from, n, shift);
-	gf_sampler_call(v, GF_SJ_COUNT, from, n, shift);
+	gf_sampler_call(v, GF_SJ_SLOTS, from, n, shift | also | (loose ? (uint32_t)GF_WALK_LOOSE : 0));
+	v->above = loose ? v->node[v->level][from] : 0;
+	if (loose) {
+		v->next = GF_XA_SLOTS;
+		return;
+	}
 	gf_sampler_call(v, GF_SJ_COLLECT, from, n, shift);
-	for (uint32_t i = 0; i < GF_WALK_BATCH / GF_WALK_GROUP; i++)
-		v->next += v->count[i];
+	for (uint32_t i = 0; i < groups; i++)
+		more += v->count[v->turn][i];
+	v->next += more;
+	v->turn = !v->turn;
 }
 
 /* Leader: all processes' leaders. False: the tree was not whole. */
-GF_OUTLINE int gf_walk(struct gf_sampler *v)
+GF_OUTLINE int gf_walk(struct gf_sampler *v, int first)
 {
 	const struct gf_sampler_guest *g = v->g;
-	uint64_t root = 0;
-	uint32_t shift = 0, nodes = 1;
-	enum gf_xa e = gf_xa_root(&g->mem, &g->layout, &root, &shift);
+	uint64_t root = v->root;
+	uint32_t shift = v->root_shift, nodes = 1;
+	enum gf_xa e = v->team && first ? (enum gf_xa)v->root_state : gf_xa_root(&g->mem, &g->layout, &root, &shift);
 
 	v->n = v->more = v->torn = 0;
+	v->above = 0;
 	if (e != GF_XA_NODE)
 		return e == GF_XA_NONE;
 	v->level = 0;
@@ -613,7 +645,7 @@ GF_OUTLINE int gf_walk(struct gf_sampler *v)
 	for (;;) {
 		v->next = 0;
 		for (uint32_t i = 0; i < nodes; i += GF_WALK_BATCH)
-			gf_walk_batch(v, i, GF_MIN(nodes - i, GF_WALK_BATCH), shift);
+			gf_walk_batch(v, i, GF_MIN(nodes - i, GF_WALK_BATCH), shift, nodes == 1 && shift);
 		if (!shift || !v->next)
 			break;
 		v->torn += v->next > GF_WALK_NODES;
@@ -669,7 +701,7 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->want = gf_sampler_wanted(v);
 	c->budget = v->share;
 	c->starved = 0;
-	c->gap = 0;
+	c->still = 0;
 	c->mm_at = NULL;
 	c->parts = NULL;
 	c->pages = NULL;
@@ -689,7 +721,7 @@ GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
 GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_gather *g = &v->gather;
-	uint32_t n = g->n, stride = g->step / 8, items = g->bad ? 0 : (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+	uint32_t n = g->n, stride = g->stride, items = g->bad ? 0 : (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
 
 	for (uint32_t i = from + lane; i < to; i += lanes)
 		v->changed[i - from] = 0;
@@ -718,13 +750,12 @@ GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t 
 GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_gather *g = &v->gather;
-	uint32_t stride = g->step / 8;
+	uint32_t stride = g->stride;
 	struct gf_task_ctx c;
 
 	gf_sampler_ctx(v, &c, NULL);
 	c.pages = v->pages;
 	for (uint32_t i = lane; i < to - from; i += lanes) {
-		const uint8_t *p = (const uint8_t *)(v->words + i);
 		uint32_t row = v->lead[from + i].kept, bad = 0;
 		uint64_t base[GF_RSS_PARTS];
 		int64_t sum[GF_RSS_PARTS] = { 0 };
@@ -732,7 +763,7 @@ GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t t
 		if (row == GF_NONE || !v->kept.va[GF_GO_MM][row])
 			continue;
 		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
-			base[k] = gf_load(p + g->l.mm.rss_cpu[k], 8);
+			base[k] = v->words[(size_t)(g->l.mm.rss_cpu[k] / 8) * stride + i];
 			bad |= base[k] & 3 || !base[k];
 		}
 		if (bad || gf_percpu_sum(&c, base, sum))
@@ -745,7 +776,7 @@ GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t t
 GF_OUTLINE void gf_sampler_twice(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_gather *g = &v->gather;
-	uint32_t n = g->again, stride = g->step / 8, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+	uint32_t n = g->again, stride = g->stride, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
 
 	for (uint32_t i = lane; i < items; i += lanes) {
 		uint32_t first = i / n * GF_GATHER_DEEP, k = g->twice[i % n];
@@ -786,21 +817,32 @@ GF_INLINE void gf_sampler_fetch(struct gf_sampler *v, uint32_t from, uint32_t to
 GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const struct gf_lead *l, uint32_t i, uint32_t from, uint32_t to, int many,
 			      struct gf_task_rec *r)
 {
+	const struct gf_gather *g = &v->gather;
 	struct gf_task_ctx s = *c;
-	uint32_t up, at;
+	uint32_t up, at, tgid = g->l.task.tgid / 8;
 	const uint8_t *parent = NULL;
+	int64_t parts[GF_RSS_PARTS];
+	uint64_t w[GF_GATHER_WORDS];
 
 	if (v->plain || l->kept == GF_NONE || gf_team_flag(&v->changed[i]))
 		return 0;
-	s.l = &v->gather.l;
-	s.gap = v->gather.step - 8;
-	s.parts = v->parts + i;
+	/* Loads that do not wait for one another; what reads them does so one after the other. */
+	GF_UNROLL
+	for (uint32_t k = 0; k < GF_GATHER_WORDS; k++)
+		if (k < g->n)
+			w[k] = v->words[(size_t)k * g->stride + i];
+	GF_UNROLL
+	for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
+		parts[k] = v->parts[k * g->stride + i];
+	s.l = &g->l;
+	s.still = 1;
+	s.parts = parts;
 	/* Many have one parent: its words have been fetched once, where it is a process's leader. */
 	up = v->s->parent[l->kept];
 	at = up < v->cap ? v->lead_at[up] : GF_NONE;
 	if (at >= from && at < to && v->lead[at].kept == up && v->lead[at].task == v->kept.va[GF_GO_PARENT][l->kept])
-		parent = (const uint8_t *)(v->words + (at - from));
-	return !gf_gather_read(&v->gather, &v->kept, &s, c, (const uint8_t *)(v->words + i), parent, l->kept, l->pid, l->task, many, r);
+		parent = (const uint8_t *)(v->words + (size_t)tgid * g->stride + (at - from)) - 8 * tgid;
+	return !gf_gather_read(g, &v->kept, &s, c, (const uint8_t *)w, parent, l->kept, l->pid, l->task, many, r);
 }
 
 /* What becomes of a leader that has been read. */
@@ -987,6 +1029,11 @@ GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to
 			v->note[l->row] = none;
 		}
 		gf_sampler_columns(v, l->row, r);
+		/* Good where nobody has come or gone; else it is done again. */
+		if (v->team) {
+			gf_table_parent(&v->table, l->row);
+			gf_team_one(&v->seen_n);
+		}
 		if (v->team && l->state & GF_LEAD_SAME && l->row == l->kept)
 			v->kept.pass[l->row] = v->table.pass;
 		else if (v->team)
@@ -1059,6 +1106,7 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
 	}
 	v->init_seen = v->bad = v->starved = v->fetched = 0;
+	v->seen_n = v->fresh_all = 0;
 	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
@@ -1069,6 +1117,7 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		gf_sampler_call(v, GF_SJ_READ, from, to, 0);
 		if (v->slow_n)
 			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
+		v->fresh_all += v->fresh_n;
 		if (v->fresh_n)
 			gf_sampler_place(v, from, to);
 		v->need = 0;
@@ -1119,6 +1168,11 @@ GF_OUTLINE void gf_sampler_commit(struct gf_sampler *v)
 {
 	struct gf_sample *s = v->s;
 
+	/* As many as there were, and all of them: rows stay as they are, and parents are known already. */
+	if (v->team && !v->fresh_all && v->seen_n == s->live && !s->col[GF_TF_CHILDREN]) {
+		s->dropped = v->table.unplaced;
+		return;
+	}
 	v->live = v->last = v->gone_n = 0;
 	gf_sampler_call(v, GF_SJ_UNSEEN, 0, 0, 0);
 	for (uint32_t w = 0; v->gone_n && w < (s->rows + 31) / 32; w++) {
@@ -1172,18 +1226,36 @@ GF_INLINE void gf_sampler_begin(struct gf_sampler *v)
 
 /* ---- all of it -------------------------------------------------------------- */
 
-GF_INLINE void gf_sampler_cpus(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_cpus(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
 
-	if (v->team)
-		gf_pages_renew(v->pages, &g->mem, v->table.pass + 1, lane, lanes);
+	/* Nobody has claimed a row in this pass. */
+	for (uint32_t i = lane; v->team && i < v->s->rows; i += lanes)
+		v->claim[i] = 0;
 	for (uint32_t i = lane; i < v->cpus.n; i += lanes) {
 		if (gf_cpu_find(&g->mem, &g->layout, &v->cpus, i))
 			gf_team_add(&v->cpus_bad, 1);
 		else if ((lanes > 1 || !v->cpus_busy) && gf_cpu_idle(&g->mem, &g->layout, &v->cpus, i) != 1)
 			gf_team_add(&v->cpus_busy, 1);
 	}
+}
+
+/* Teams: what waits for nothing else, side by side. Pages from the last lanes on. */
+GF_OUTLINE void gf_sampler_first(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sampler_guest *g = v->g;
+	uint32_t by;
+
+	for (uint32_t k = gf_team_spread(lane, lanes, 3, &by); k < 3; k += by) {
+		if (k == 0)
+			v->masks = gf_cpus_masks(&g->mem, &g->layout, &v->cpus);
+		else if (k == 1)
+			v->root_state = gf_xa_root(&g->mem, &g->layout, &v->root, &v->root_shift);
+		else
+			gf_clock_read(&g->mem, &g->layout, &v->guest_now);
+	}
+	gf_pages_renew(v->pages, &g->mem, v->table.pass + 1, lanes - 1 - lane, lanes);
 }
 
 GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
@@ -1221,8 +1293,11 @@ GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call,
 {
 	switch (call->job) {
 	case GF_SJ_CPUS: gf_sampler_cpus(v, lane, lanes); break;
-	case GF_SJ_SLOTS: gf_walk_slots(v, call->a, call->b, call->c, lane, lanes); break;
-	case GF_SJ_COUNT: gf_walk_count(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_BEGIN: gf_sampler_first(v, lane, lanes); break;
+	case GF_SJ_SLOTS:
+		if (call->c & GF_WALK_CPUS)
+			gf_sampler_cpus(v, lanes - 1 - lane, lanes);
+		gf_walk_slots(v, call->a, call->b, call->c, lane, lanes); break;
 	case GF_SJ_COLLECT: gf_walk_collect(v, call->a, call->b, call->c, lane, lanes); break;
 	case GF_SJ_GATHER:
 		if (call->c)
@@ -1281,19 +1356,53 @@ GF_INLINE void gf_sampler_start(struct gf_sampler *v)
 	v->hs = hs;
 }
 
-GF_INLINE int gf_sampler_pass(struct gf_sampler *v)
+/* The list of processes; what is gathered of each. True: it was whole. */
+GF_INLINE int gf_sampler_who(struct gf_sampler *v)
 {
-	int whole = 0, r;
+	int whole = 0;
 
 	if (!v->team)
 		gf_tlb_clear(&v->tlb);
 	else if (v->gather.boot != v->g->boot || v->gather.want != gf_sampler_wanted(v))
 		gf_gather_make(&v->gather, &v->g->layout, v->g->boot, gf_sampler_wanted(v), v->recs, v->table.pass);
 	for (uint32_t i = 0; i < GF_WALK_TRIES && !whole; i++)
-		whole = gf_walk(v);
-	r = gf_sampler_tasks(v);
+		whole = gf_walk(v, !i);
+	return whole;
+}
+
+GF_INLINE int gf_sampler_pass(struct gf_sampler *v, int whole)
+{
+	int r = gf_sampler_tasks(v);
+
 	v->why = r ? GF_SW_TASKS : whole ? GF_SW_NONE : GF_SW_TORN;
 	return r ? r : whole ? 0 : -EAGAIN;
+}
+
+/* CPUs, and the clock; with a team the list of processes beside them. What is said of it is gf_sampler_who's. *ret_bad: there are no CPUs. */
+GF_INLINE int gf_sampler_begins(struct gf_sampler *v, int *ret_bad)
+{
+	int whole = 0;
+
+	v->cpus_bad = v->cpus_busy = 0;
+	if (v->team) {
+		gf_pages_turn(v->pages);
+		gf_sampler_call(v, GF_SJ_BEGIN, 0, 0, 0);
+		gf_sampler_begin(v);
+		v->cpus_due = !v->masks;
+		if (!v->masks)
+			whole = gf_sampler_who(v);
+		if (v->cpus_due)
+			gf_sampler_call(v, GF_SJ_CPUS, 0, 0, 0);
+		v->cpus_due = 0;
+	} else {
+		v->masks = gf_cpus_masks(&v->g->mem, &v->g->layout, &v->cpus);
+		gf_clock_read(&v->g->mem, &v->g->layout, &v->guest_now);
+		if (!v->masks)
+			gf_sampler_call(v, GF_SJ_CPUS, 0, 0, 0);
+		gf_sampler_begin(v);
+	}
+	*ret_bad = v->masks || v->cpus_bad;
+	return whole;
 }
 
 /*
@@ -1304,7 +1413,7 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 {
 	struct gf_sample *s = v->s;
 	uint64_t stalled, host = v->fields.host;
-	int cpus, r = -EBADMSG;
+	int cpus, whole, r = -EBADMSG;
 
 	v->team = team;
 	v->g = g;
@@ -1314,17 +1423,9 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 	else if (v->paused)
 		gf_clock_resume(&v->clock, host_ns);
 	v->paused = 0;
-	cpus = gf_cpus_masks(&g->mem, &g->layout, &v->cpus);
-	gf_clock_read(&g->mem, &g->layout, &v->guest_now);
-	v->cpus_bad = v->cpus_busy = 0;
-	if (!cpus && v->team)
-		gf_pages_turn(v->pages);
-	if (!cpus)
-		gf_sampler_call(v, GF_SJ_CPUS, 0, 0, 0);
-	cpus = cpus || v->cpus_bad;
+	whole = gf_sampler_begins(v, &cpus);
 	v->hs.idle = !cpus && !v->cpus_busy;
 	s->now_ns = gf_clock_tick(&v->clock, host_ns, &v->guest_now, (int)v->hs.idle, &stalled);
-	gf_sampler_begin(v);
 	v->why = GF_SW_CPUS;
 	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
 		s->host[i] = gf_unknown();
@@ -1333,8 +1434,10 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 		v->sums.bad[i] = 0;
 	}
 	v->host_due = host && !cpus;
+	if (!cpus && !v->team)
+		whole = gf_sampler_who(v);
 	if (!cpus)
-		r = gf_sampler_pass(v);
+		r = gf_sampler_pass(v, whole);
 	if (r)
 		gf_sampler_abort(v);
 	else

@@ -133,7 +133,7 @@ struct gf_work {
 	double *part;         /* [sums][cap / GF_REDUCE] */
 	uint32_t *top;        /* [rules] truth so far */
 	uint32_t *open;       /* [rules] task rules whose gate is open, in any order */
-	uint8_t *want;        /* [rules] the leader has something to do for it */
+	uint32_t *want;       /* [rules / 32] bit a rule: the leader has something to do for it; zero between ticks */
 	uint32_t *rank;       /* [cap] how many rank before the row; members of a tree */
 	uint32_t *list[2];    /* lists of GF_TOP_MAX rows, of each GF_TOP_GROUP */
 	uint32_t open_n;

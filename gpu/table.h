@@ -38,15 +38,6 @@ GF_INLINE uint32_t gf_table_size(uint32_t cap)
 	return size;
 }
 
-GF_INLINE uint32_t gf_ctz64(uint64_t w)
-{
-#if defined(__CUDA_ARCH__)
-	return (uint32_t)__ffsll((long long)w) - 1;
-#else
-	return (uint32_t)__builtin_ctzll(w);
-#endif
-}
-
 /* By pid alone, so that a parent, of whom only the pid is known, is found in the
  * same table. Two identities of one pid meet only within a pass. */
 GF_INLINE uint32_t gf_table_home(const struct gf_table *t, int32_t pid)

@@ -33,10 +33,10 @@ struct gf_task_ctx {
 	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
 	uint32_t starved; /* more were needed */
-	/* Of words that have been fetched (gpu/gather.h); in memory itself 0 and NULL. */
-	uint32_t gap;          /* bytes between one and the next */
+	/* Of words that have been fetched (gpu/gather.h), side by side; in memory itself 0 and NULL. */
+	uint32_t still;        /* they stand still */
 	const uint8_t *mm_at;  /* the address space's */
-	const int64_t *parts;  /* what CPUs have of its counters, summed; as far apart */
+	const int64_t *parts;  /* what CPUs have of its counters, summed */
 	struct gf_pages *pages; /* instead of tlb: all lanes' own, of that pass */
 	uint32_t pass;
 	uint64_t *pulse;        /* gpu/pulse.h, or NULL */
@@ -59,7 +59,7 @@ GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
 /* What has been fetched stands still. */
 GF_INLINE void gf_ctx_fence(const struct gf_task_ctx *c)
 {
-	if (!c->gap)
+	if (!c->still)
 		GF_LOAD_FENCE();
 }
 
@@ -150,7 +150,7 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 			word[i] = (int64_t)gf_load(p + o->rss[i], 8);
 		if (c->parts) {
 			for (uint32_t i = 0; i < GF_RSS_PARTS && o->rss_kind == GF_RSS_PERCPU; i++)
-				sum[i] = c->parts[i * (c->gap / 8 + 1)];
+				sum[i] = c->parts[i];
 		} else if (o->rss_kind == GF_RSS_PERCPU) {
 			for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
 				base[i] = gf_load(p + o->rss_cpu[i], 8);

@@ -211,7 +211,7 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a
 {
 	const struct gf_layout_task *o = &c->l->task;
 	const struct gf_layout_signal *so = &c->l->signal;
-	uint32_t flags = gf_u32(p, o->flags), comm = o->comm & 7;
+	uint32_t flags = gf_u32(p, o->flags);
 
 	r->start_ns = gf_u64(p, o->start_boottime);
 	r->pid = (int32_t)gf_u32(p, o->tgid);
@@ -233,7 +233,7 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a
 	r->oom_adj = (short)gf_load(sp + so->oom_score_adj, 2);
 	r->state = gf_state_letter(gf_u32(p, o->state), gf_u32(p, o->exit_state));
 	for (uint32_t i = 0; i < sizeof r->comm; i++)
-		r->comm[i] = (char)gf_load(p + (o->comm - comm) + comm + i + (comm + i) / 8 * c->gap, 1);
+		r->comm[i] = (char)gf_load(p + o->comm + i, 1);
 	r->comm[sizeof r->comm - 1] = 0;
 	r->have |= GF_REC_STAT;
 	if (r->oom_adj >= -1000 && r->oom_adj <= 1000)

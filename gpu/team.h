@@ -20,6 +20,7 @@
 #ifndef GPUFAS_TEAM_H
 #define GPUFAS_TEAM_H
 
+#include "gpu/profile.h"
 #include "gpufas/hd.h"
 
 #ifndef GF_TEAM
@@ -49,6 +50,8 @@ struct gf_team_mem {
 struct gf_team {
 	struct gf_team_mem *mem;
 	uint32_t lane, lanes;
+	struct gf_profile *profile; /* the leader's, or NULL */
+	uint64_t last;              /* of profile */
 };
 
 /* Adds to, or raises, a word that several lanes of a job share. Returns what was there (order among lanes: any). */
@@ -119,6 +122,35 @@ GF_INLINE void gf_team_one(uint32_t *p)
 		atomicAdd(p, (uint32_t)__popc(peers));
 #else
 	gf_team_add(p, 1);
+#endif
+}
+
+/* Sets bit i of words; neighbouring lanes have neighbouring bits. It is looked at in a later job. n: a count that goes up by one for each. */
+GF_INLINE void gf_team_bit(uint32_t *words, uint32_t i, uint32_t *n)
+{
+#if defined(__CUDA_ARCH__)
+	atomicOr(words + i / 32, 1u << i % 32); /* nobody waits for it */
+	gf_team_one(n);
+#elif GF_TEAM
+	__atomic_fetch_or(words + i / 32, 1u << i % 32, __ATOMIC_RELAXED);
+	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
+#else
+	words[i / 32] |= 1u << i % 32;
+	*n += 1;
+#endif
+}
+
+/* The same, where most often it is set already. */
+GF_INLINE void gf_team_mark(uint32_t *words, uint32_t i)
+{
+#if defined(__CUDA_ARCH__)
+	if (!(*(volatile uint32_t *)(words + i / 32) >> i % 32 & 1))
+		atomicOr(words + i / 32, 1u << i % 32);
+#elif GF_TEAM
+	if (!(__atomic_load_n(words + i / 32, __ATOMIC_RELAXED) >> i % 32 & 1))
+		__atomic_fetch_or(words + i / 32, 1u << i % 32, __ATOMIC_RELAXED);
+#else
+	words[i / 32] |= 1u << i % 32;
 #endif
 }
 
@@ -211,11 +243,19 @@ static GF_HD __attribute__((noinline, unused)) void gf_team_call(struct gf_team 
 {
 	struct gf_call call = { job, a, b, c };
 
+	gf_profile_mark(t->profile, &t->last, job);
 	t->mem->call = call;
 	gf_team_barrier(t);
 	if (job)
 		gf_team_dispatch(t, &call);
+	uint64_t own = t->profile ? gf_profile_clock() : 0;
 	gf_team_barrier(t);
+	if (t->profile) {
+		uint64_t now = gf_profile_clock();
+		gf_profile_add(&t->profile->own[job], own - t->last);
+		gf_profile_add(&t->profile->all[job], now - t->last);
+		t->last = now;
+	}
 }
 
 /* All others: until the leader makes a call with job 0. */

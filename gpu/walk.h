@@ -241,6 +241,32 @@ GF_INLINE enum gf_xa gf_xa_slot(const struct gf_kmem *k, const struct gf_layout 
 	return GF_XA_TORN;
 }
 
+/* The same for a lane of many, of which none waits longer than for one load: whether a node that is found belongs to the tree is looked at where its
+ * own slots are (gf_xa_own). NODE: it is said to be one. */
+GF_INLINE enum gf_xa gf_xa_slot_said(const struct gf_layout *l, const uint8_t *p, uint32_t shift, uint32_t slot, uint64_t *ret)
+{
+	uint64_t e = gf_load(p + l->xa.slots + slot * 8, 8);
+
+	if (!e || e & 1)
+		return GF_XA_NONE;
+	if ((e & 3) == 0) {
+		*ret = e;
+		return shift ? GF_XA_TORN : GF_XA_ENTRY;
+	}
+	if (e < 4096)
+		return e == (256u << 2 | 2) ? GF_XA_TORN : GF_XA_NONE; /* XA_RETRY_ENTRY: the tree has just shrunk */
+	*ret = e - 2;
+	return shift ? GF_XA_NODE : GF_XA_TORN;
+}
+
+/* Whether the node mapped at p is the tree's, and of that level. */
+GF_INLINE int gf_xa_own(const struct gf_layout *l, const uint8_t *p, uint32_t shift)
+{
+	uint64_t array = gf_load(p + l->xa.array, 8), has = gf_load(p + l->xa.shift, 1);
+
+	return array == l->xa.array_at && has == shift;
+}
+
 /* All entries one after the other, for one lane. A tree of at most 2^22 slots is at most walked once,
  * and no more than `budget` slots of leaves are looked at. */
 struct gf_xa_iter {

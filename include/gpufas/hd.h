@@ -43,6 +43,16 @@
 #define GF_UNROLL
 #endif
 
+/* The number of the lowest bit; w is not 0. */
+GF_INLINE uint32_t gf_ctz64(uint64_t w)
+{
+#if defined(__CUDA_ARCH__)
+	return (uint32_t)__ffsll((long long)w) - 1;
+#else
+	return (uint32_t)__builtin_ctzll(w);
+#endif
+}
+
 /* Numbers that need not be aligned. The memory of a dump lies in its file wherever that may be; only CPUs read it. */
 #if defined(__CUDACC__)
 typedef uint16_t gf_u16_any;

@@ -50,7 +50,7 @@ static struct crew *crew_new(uint32_t lanes, void *ctx)
 	c->mem = (struct gf_team_mem){ .lanes = lanes, .blocks = 1, .host_barrier = &c->barrier, .ctx = ctx };
 	assert_int_equal(pthread_barrier_init(&c->barrier, NULL, lanes), 0);
 	for (uint32_t i = 0; i < lanes; i++) {
-		c->team[i] = (struct gf_team){ &c->mem, i, lanes };
+		c->team[i] = (struct gf_team){ .mem = &c->mem, .lane = i, .lanes = lanes };
 		if (i)
 			assert_int_equal(pthread_create(&c->thread[i], NULL, serve, &c->team[i]), 0);
 	}
