@@ -8,6 +8,9 @@
 
 #include "ctl/text.h"
 #include "ctl/trace.h"
+#include "daemon/eventjson.h"
+#include "daemon/taskjson.h"
+#include "targets/target.h"
 
 static const char *const kinds[GF_TARGET_COUNT] = {
 	[GF_TARGET_HOST] = "host", [GF_TARGET_VM] = "vm", [GF_TARGET_IMAGE] = "image", [GF_TARGET_TRACE] = "trace",
@@ -120,12 +123,50 @@ static void info_print(const char *path, const struct gft_info *i, const struct 
 	gf_lines_deinit(&out);
 }
 
+/* A line a sample. */
+static int dump(const char *path)
+{
+	struct gft_reader *r = NULL;
+	struct gf_sample s = { 0 };
+	struct gf_err err = { "" };
+	struct gf_jbuf b = { 0 };
+	char t[64];
+	int rc = gft_reader_open(path, &r, &err);
+
+	if (!rc)
+		rc = gf_sample_init(&s, GF_MAX(gft_reader_info(r)->max_rows, 1u), &err);
+	if (!rc)
+		rc = gf_sample_set_fields(&s, &gft_reader_info(r)->has, &err);
+	while (!rc && (rc = gft_reader_next(r, &s, &err)) != -ENODATA) {
+		uint64_t wall = s.now_ns + (uint64_t)gft_reader_wall_off(r);
+		if (rc == -EAGAIN) {
+			rc = 0;
+			continue;
+		}
+		if (rc)
+			break;
+		b.n = 0;
+		b.comma = false;
+		gf_sample_json(&s, gft_reader_info(r)->target, NULL, &b);
+		if (b.failed)
+			rc = gf_err_set(&err, ENOMEM, "out of memory");
+		else
+			printf("{\"time\":\"%s\",%.*s\n", gf_time_text(wall, t, sizeof t), (int)b.n - 1, b.p + 1);
+	}
+	gf_jbuf_deinit(&b);
+	gf_sample_deinit(&s);
+	gft_reader_close(r);
+	return rc == -ENODATA ? GF_EXIT_OK : gf_ctl_fail(GF_EXIT_NO, "%s", err.text[0] ? err.text : strerror(-rc));
+}
+
 int gf_cmd_trace(struct gf_ctl *ctl)
 {
 	json_t *all = json_array();
 	int rc = GF_EXIT_OK;
 
-	for (int i = 0; i < ctl->args; i++) {
+	for (int i = 0; i < ctl->args && ctl->val[GF_O_DUMP]; i++)
+		rc = dump(ctl->arg[i]) ? GF_EXIT_NO : rc;
+	for (int i = 0; i < ctl->args && !ctl->val[GF_O_DUMP]; i++) {
 		struct gft_reader *r = NULL;
 		struct gf_err err = { "" };
 		struct look l = { 0 };
@@ -143,7 +184,7 @@ int gf_cmd_trace(struct gf_ctl *ctl)
 		}
 		gft_reader_close(r);
 	}
-	if (ctl->json)
+	if (ctl->json && !ctl->val[GF_O_DUMP])
 		gf_ctl_json(all, false);
 	json_decref(all);
 	return rc;

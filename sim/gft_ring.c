@@ -29,6 +29,8 @@ struct gft_ring {
 	struct part *part;   /* others, oldest first */
 	size_t parts;
 	uint64_t samples, removed;
+	char stamp[32];      /* of the file begun last ... */
+	unsigned nth;        /* ... and which of that second it is */
 	uint64_t before;     /* samples of files that are finished */
 };
 
@@ -183,7 +185,9 @@ static int begin(struct gft_ring *r, struct gf_err *err)
 		return rc;
 	gmtime_r(&s, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-	for (unsigned i = 0; i < 1000; i++) {
+	/* never a name that was given out before in this second: files are told apart, and ordered, by their names */
+	unsigned i = strcmp(stamp, r->stamp) ? 0 : r->nth + 1;
+	for (unsigned end = i + 1000; i < end; i++) {
 		int n = snprintf(name, sizeof name, "%s-%s", r->target, stamp);
 		if (i)
 			n += snprintf(name + n, sizeof name - (size_t)n, "-%u", i);
@@ -195,6 +199,8 @@ static int begin(struct gft_ring *r, struct gf_err *err)
 	}
 	if (rc)
 		return rc;
+	memcpy(r->stamp, stamp, sizeof r->stamp);
+	r->nth = i;
 	r->current = (struct part){ .name = strdup(name), .begun_ns = now };
 	if (r->current.name)
 		return 0;

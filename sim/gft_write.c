@@ -26,6 +26,7 @@ struct key {
 
 struct gft_writer {
 	struct gft_writer_opts opts;
+	struct gf_fieldset keep;
 	char target[64], hostname[256], road[128];
 	char *path;
 	char *paths[GF_MAX_PATHS];
@@ -164,16 +165,16 @@ static int put_out(struct gft_writer *w, struct gf_err *err)
 }
 
 /* What the first sample does not know at all. */
-static void drop_columns(struct gf_fieldset *has, const struct gf_sample *s)
+static void drop_columns(struct gf_fieldset *has, const struct gf_fieldset *keep, const struct gf_sample *s)
 {
 	for (unsigned c = 0; c < GF_TF_COUNT; c++) {
-		bool some = false;
+		bool some = keep->task >> c & 1;
 		for (uint32_t i = 0; s->col[c] && i < s->rows && !some; i++)
 			some = s->flags[i] && !gf_is_unknown(s->col[c][i]);
 		has->task &= some ? UINT64_MAX : ~GF_BIT(c);
 	}
 	for (unsigned f = 0; f < GF_SF_COUNT; f++) {
-		bool some = f == GF_SF_COMM && s->live;
+		bool some = keep->str >> f & 1 || (f == GF_SF_COMM && s->live);
 		for (uint32_t i = 0; s->str[f] && i < s->rows && !some; i++)
 			some = s->flags[i] && s->str[f][i].ver;
 		has->str &= some ? UINT32_MAX : ~(1u << f);
@@ -187,10 +188,10 @@ static int put_header(struct gft_writer *w, const struct gf_sample *s, struct gf
 	struct timespec now;
 
 	for (unsigned i = 0; w->opts.drop_unknown && i < GF_HF_COUNT; i++)
-		if (gf_is_unknown(s->host[i]))
+		if (gf_is_unknown(s->host[i]) && !(w->keep.host >> i & 1))
 			w->opts.has.host &= ~GF_BIT(i);
 	if (w->opts.drop_columns)
-		drop_columns(&w->opts.has, s);
+		drop_columns(&w->opts.has, &w->keep, s);
 	gft_cols_of(&w->opts, &w->cols);
 	gft_meta_write(&w->opts, &w->cols, &meta);
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -301,6 +302,11 @@ static int append(struct gft_writer *w, const struct gf_sample *s, int64_t wall,
 	if (key && w->opts.sync)
 		fdatasync(w->fd);
 	return 0;
+}
+
+void gft_writer_keep(struct gft_writer *w, const struct gf_fieldset *keep)
+{
+	w->keep = *keep;
 }
 
 int gft_writer_append(struct gft_writer *w, const struct gf_sample *s, struct gf_err *err)

@@ -26,6 +26,7 @@ struct gf_import_result {
 	uint64_t unlisted;  /* processes taken to sleep on where they were not listed, over all samples */
 	uint64_t ignored;   /* columns or metrics that say nothing that we have a field for */
 	char ignored_name[64]; /* one of them */
+	struct gf_fieldset named; /* that the input names, whether or not it knows them yet */
 	char hostname[64];  /* as the source says, "" */
 };
 

@@ -157,6 +157,16 @@ static int csv_row(struct gf_import *im, const struct column *c, char **v, int n
 	return 0;
 }
 
+static void note(struct gf_fieldset *f, const struct gf_field_info *i)
+{
+	if (i->scope == GF_SCOPE_HOST)
+		f->host |= GF_BIT(i->id);
+	else if (i->str)
+		f->str |= 1u << i->id;
+	else
+		f->task |= GF_BIT(i->id);
+}
+
 static int read_header(struct gf_import *im, struct column *c, int *ret_n, struct gf_err *err)
 {
 	char *name[MAX_COLUMNS];
@@ -167,6 +177,8 @@ static int read_header(struct gf_import *im, struct column *c, int *ret_n, struc
 		enum what w = name_column(name[i], &c[i]);
 		time |= w == TIME;
 		some |= w == FIELD;
+		if (w == FIELD)
+			note(&im->res->named, c[i].field);
 		if (w == NOTHING)
 			im_ignored(im, c[i].name);
 	}
@@ -224,7 +236,10 @@ static void json_fields(struct gf_import *im, uint32_t row, enum gf_scope scope,
 
 	json_object_foreach(o, key, v) {
 		const struct gf_field_info *f = gf_field_find(key);
-		if (!f || f->scope != scope || f->derived || json_is_null(v))
+		if (!f || f->scope != scope || f->derived)
+			continue;
+		note(&im->res->named, f);
+		if (json_is_null(v))
 			continue;
 		if (f->str && json_is_string(v) && row != GF_NONE)
 			gf_rows_text(&im->rows, row, (enum gf_str_field)f->id, json_string_value(v), json_string_length(v));
@@ -271,8 +286,16 @@ static bool json_time(struct gf_import *im, const json_t *o, int64_t *ret)
 	const json_t *t = json_object_get(o, "time");
 	char s[64];
 
-	if (json_is_string(t))
-		return im_time(json_string_value(t), json_string_length(t), ret);
+	if (json_is_string(t) && !im_time(json_string_value(t), json_string_length(t), ret))
+		return false;
+	if (json_is_string(t)) {
+		int64_t now;
+		if (!im->boot_known && whole_member(o, "now_ns", &now) && now >= 0 && now <= *ret) { /* both: then the boot is known */
+			im->boot_ns = *ret - now;
+			im->boot_known = true;
+		}
+		return true;
+	}
 	if (json_is_number(t)) {
 		snprintf(s, sizeof s, "%.9f", json_number_value(t));
 		return json_is_integer(t) ? (snprintf(s, sizeof s, "%lld", (long long)json_integer_value(t)), im_time(s, strlen(s), ret)) :
