@@ -122,23 +122,29 @@ static void one_task(struct gf_import *im, const json_t *o)
 		gf_rows_text(&im->rows, row, GF_SF_CGROUP, cg, cg_len);
 }
 
-/* The row of a process that PRG has named. */
-static uint32_t row_of(struct gf_import *im, const json_t *o)
+/* The row of a process that PRG has named. The lists are in one order: PRG's entry says what the others do not, that this is
+ * a thread, or has ended, and only bears the same number. */
+static uint32_t row_of(struct gf_import *im, const json_t *prg, size_t i, const json_t *o)
 {
+	const json_t *g = json_array_get(prg, i);
+	const char *st = json_string_value(json_object_get(g, "state"));
 	double pid = num(o, "pid");
+	bool told = g && num(g, "pid") == pid;
+
+	if (told && (!is_process(g) || (st && *st == 'E')))
+		return GF_NONE;
 	uint32_t row = pid >= 1 && pid <= INT32_MAX && is_process(o) ? gf_table_pid(&im->rows.t, (int32_t)pid) : GF_NONE;
 
 	return row != GF_NONE && gf_rows_seen(&im->rows, row) ? row : GF_NONE;
 }
 
-/* PRM and PRD do not say which are threads: a thread has its process' memory, and comes after it. */
 static void details(struct gf_import *im, const json_t *j, double hertz)
 {
-	const json_t *o;
+	const json_t *prg = json_object_get(j, "PRG"), *o;
 	size_t i;
 
 	json_array_foreach(json_object_get(j, "PRC"), i, o) {
-		uint32_t row = row_of(im, o);
+		uint32_t row = row_of(im, prg, i, o);
 		double u = num(o, "utime") / hertz * 1e9, s = num(o, "stime") / hertz * 1e9;
 		if (row == GF_NONE)
 			continue;
@@ -151,8 +157,8 @@ static void details(struct gf_import *im, const json_t *j, double hertz)
 		im_set(im, row, GF_TF_POLICY, num(o, "policy"));
 	}
 	json_array_foreach(json_object_get(j, "PRM"), i, o) {
-		uint32_t row = row_of(im, o);
-		if (row == GF_NONE || !gf_is_unknown(gf_rows_get(&im->rows, row, GF_TF_VSZ)))
+		uint32_t row = row_of(im, prg, i, o);
+		if (row == GF_NONE)
 			continue;
 		im_set(im, row, GF_TF_VSZ, KIB * num(o, "vmem"));
 		im_set(im, row, GF_TF_RSS, KIB * num(o, "rmem"));
@@ -161,8 +167,8 @@ static void details(struct gf_import *im, const json_t *j, double hertz)
 		im_add(im, row, IM_MAJFLT, GF_TF_MAJFLT, num(o, "majflt"));
 	}
 	json_array_foreach(json_object_get(j, "PRD"), i, o) {
-		uint32_t row = row_of(im, o);
-		if (row == GF_NONE || !gf_is_unknown(gf_rows_get(&im->rows, row, GF_TF_READ_BYTES)))
+		uint32_t row = row_of(im, prg, i, o);
+		if (row == GF_NONE)
 			continue;
 		im_add(im, row, IM_READ, GF_TF_READ_BYTES, SECTOR * num(o, "rsz"));
 		im_add(im, row, IM_WRITE, GF_TF_WRITE_BYTES, SECTOR * num(o, "wsz"));
