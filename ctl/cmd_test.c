@@ -134,7 +134,7 @@ static int run_test(struct file *x, struct gf_ptest_case *c)
 	struct gf_test_image *im = image_of(x, c);
 	struct gf_ptest_outcome o;
 	struct gf_lines report = { 0 };
-	bool cover = x->t->ctl->val[GF_O_COVERAGE] || x->t->ctl->val[GF_O_FAIL_UNDER];
+	bool cover = x->t->ctl->val[GF_O_COVERAGE] || x->t->ctl->val[GF_O_MINIMUM];
 	int r = im ? gf_ptest_run(c, im->img, cover ? &im->probes : NULL, im->seen, &o) : -ENOMEM;
 
 	if (r)
@@ -242,9 +242,9 @@ static int coverage(const struct gf_test *t)
 
 	if (t->ctl->val[GF_O_COVERAGE] && !t->ctl->json)
 		gf_cover_print(t, stdout);
-	if (!t->ctl->val[GF_O_FAIL_UNDER])
+	if (!t->ctl->val[GF_O_MINIMUM])
 		return GF_EXIT_OK;
-	gf_ctl_number(t->ctl->val[GF_O_FAIL_UNDER], 0, 100, &least);
+	gf_ctl_number(t->ctl->val[GF_O_MINIMUM], 0, 100, &least);
 	gf_cover_sum(&t->cover, &sum);
 	is = sum.branches ? 100.0 * (double)sum.branches_seen / (double)sum.branches : 100;
 	if (is >= least && sum.rules_fired == sum.rules)
@@ -283,7 +283,7 @@ static int finish(struct gf_test *t)
 int gf_cmd_test(struct gf_ctl *ctl)
 {
 	struct gf_test t = { .ctl = ctl, .files = json_array() };
-	const char *run = ctl->val[GF_O_RUN], *least = ctl->val[GF_O_FAIL_UNDER];
+	const char *run = ctl->val[GF_O_RUN], *least = ctl->val[GF_O_MINIMUM];
 	regex_t only;
 	char why[128];
 	double v;
@@ -291,7 +291,7 @@ int gf_cmd_test(struct gf_ctl *ctl)
 
 	if (least && !gf_ctl_number(least, 0, 100, &v)) {
 		json_decref(t.files);
-		return gf_ctl_misuse(ctl, "--fail-under is a percentage from 0 to 100, not `%s`", least);
+		return gf_ctl_misuse(ctl, "--minimum is a percentage from 0 to 100, not `%s`", least);
 	}
 	rc = run ? regcomp(&only, run, REG_EXTENDED | REG_NOSUB) : 0;
 	if (rc) {

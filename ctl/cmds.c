@@ -75,7 +75,7 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	  OPTS(OPT(GF_O_RUN, "run", 0, "REGEX", "only tests whose name matches"),
 	       OPT(GF_O_JUNIT, "junit", 0, "FILE", "write the results as JUnit's XML, too; - is standard output"),
 	       OPT(GF_O_COVERAGE, "coverage", 0, NULL, "say which rules, steps and branches no test has looked at"),
-	       OPT(GF_O_FAIL_UNDER, "fail-under", 0, "PERCENT", "fail unless all rules have fired and so many branches were seen")) },
+	       OPT(GF_O_MINIMUM, "minimum", 0, "PERCENT", "fail unless all rules have fired and so many branches were seen")) },
 	{ .name = "simulate", .args = "POLICY... --trace FILE...", .run = gf_cmd_simulate, .min_args = 1, .max_args = -1, .json = true,
 	  .summary = "say what a policy would have done over a recording, and why",
 	  .help = "POLICY is a file or a directory, as for `check`; all given are one policy. Arguments\n"

@@ -51,6 +51,7 @@ fuzzer_there() {
 		"${CLANG:-clang}" -fsanitize=fuzzer,address -xc - -o /dev/null >/dev/null 2>&1
 }
 test_group() {
+	tool promtool prometheus # an oracle: rules of ours beside the same in PromQL
 	header cmocka.h cmocka libcmocka-dev "$cmocka_lines"
 	python3 -c 'import json, socket' >/dev/null 2>&1 || need python3 python3
 	tool tmux tmux

@@ -33,6 +33,8 @@ install: all $(BUILD)/dist/gpufasd.service $(BUILD)/dist/gpufas.yaml
 	$(INSTALL) -m 0644 $(BUILD)/dist/gpufasd.service $(D)$(unitdir)/gpufasd.service
 	$(INSTALL) -m 0644 dist/gpufas.sysusers $(D)$(sysusersdir)/gpufas.conf
 	$(INSTALL) -m 0644 $(sort $(wildcard policies/*.policy)) $(D)$(policydir)/
+	$(INSTALL) -d $(D)$(policydir)/tests
+	$(INSTALL) -m 0644 $(sort $(wildcard policies/tests/*.yaml)) $(D)$(policydir)/tests/
 	$(INSTALL) -m 0644 $(BUILD)/dist/gpufas.yaml $(D)$(datadir)/gpufas/gpufas.yaml
 	$(INSTALL) -m 0644 dist/gpufasd-gpu.conf $(D)$(datadir)/gpufas/gpufasd-gpu.conf
 	$(INSTALL) -d $(D)$(docdir)/docs

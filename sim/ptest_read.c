@@ -58,16 +58,32 @@ void gf_ptest_walk(struct gf_cfg *x, const struct gf_ynode *n, const char *what,
 		{ "alert_rule_test", "expect" }, { "promql_expr_test", "expect" }, { "exp_alerts", "expect" },
 		{ "eval_time", "at" }, { "alertname", "rule" }, { "group_eval_order", NULL }, { "external_labels", NULL },
 	};
+	enum { HABITS = sizeof habits / sizeof *habits };
 
-	for (size_t i = 0; n->kind == GF_Y_MAP && i < sizeof habits / sizeof *habits; i++)
-		for (const struct gf_ynode *k = n->kid; k; k = k->next)
-			if (!strcmp(k->key->text, habits[i][0])) {
-				char hint[100];
-				snprintf(hint, sizeof hint, "what promtool calls %s is %s here", habits[i][0], habits[i][1] ? habits[i][1] : "not needed");
-				gf_cfg_error(x, k->key, hint, "unknown key \"%s\" in %s", k->key->text, what);
-				return;
-			}
-	gf_cfg_walk(x, n, what, keys, count);
+	const char *names[32];
+
+	if (n->kind != GF_Y_MAP) {
+		gf_cfg_walk(x, n, what, keys, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		names[i] = keys[i].name;
+	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
+		size_t i = 0, h = 0;
+		while (i < count && strcmp(keys[i].name, k->key->text))
+			i++;
+		while (h < HABITS && strcmp(habits[h][0], k->key->text))
+			h++;
+		if (i < count) {
+			keys[i].take(x, k);
+		} else if (h < HABITS) {
+			char hint[100];
+			snprintf(hint, sizeof hint, "what promtool calls %s is %s here", habits[h][0], habits[h][1] ? habits[h][1] : "not needed");
+			gf_cfg_error(x, k->key, hint, "unknown key \"%s\" in %s", k->key->text, what);
+		} else {
+			gf_cfg_unknown_key(x, k, what, names, count);
+		}
+	}
 }
 
 int gf_ptest_duration(const char *text, uint64_t *ret_ns, struct gf_err *err)

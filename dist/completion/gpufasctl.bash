@@ -39,7 +39,7 @@ _gpufasctl()
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--fail-under|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -83,7 +83,7 @@ _gpufasctl()
 	--lines|-n|--delay|-d|--layout)
 		return ;;
 	--junit) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
-	--fail-under|--run) return ;;
+	--minimum|--run) return ;;
 	--interval|-i) COMPREPLY=($(compgen -W '100ms 1s 10s' -- "$cur")); return ;;
 	--from)
 		[[ $cmd == simulate ]] || COMPREPLY=($(compgen -W 'atop pidstat node-exporter csv jsonl' -- "$cur"))
@@ -114,7 +114,7 @@ _gpufasctl()
 		dry-run) words="$common --json --ram --layout --for --period" ;;
 		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep"
 			words+=" --numbers --pressure --budget --explain --html --svg --chart --target" ;;
-		test) words="$common --json --run --junit --coverage --fail-under" ;;
+		test) words="$common --json --run --junit --coverage --minimum" ;;
 		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;
 		import) words="$common --json --from --output --force --target --list" ;;
 		trace) words="$common --json" ;;

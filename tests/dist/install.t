@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 D=$work/root
 n=0
-echo "1..27"
+echo "1..29"
 ok() { n=$((n + 1)); echo "ok $n - $1"; }
 bad() { n=$((n + 1)); echo "not ok $n - $1"; [ ! -s "$work/out" ] || sed 's/^/# /' "$work/out"; }
 skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
@@ -25,14 +25,15 @@ for f in usr/lib/systemd/system/gpufasd.service usr/lib/sysusers.d/gpufas.conf e
 	usr/share/zsh/vendor-completions/_gpufasctl usr/share/doc/gpufas/README.md usr/share/doc/gpufas/LICENSE; do
 	try "$f" test -s "$D/$f"
 done
-for p in gpufasd.8 gpufasctl.1 gpufas-policy.5 gpufas-fields.7; do
+for p in gpufasd.8 gpufasctl.1 gpufas-policy.5 gpufas-test.5 gpufas-fields.7; do
 	if command -v scdoc >/dev/null 2>&1; then
 		try "man page $p" test -s "$D/usr/share/man/man${p##*.}/$p"
 	else
 		skip "man page $p" "there is no scdoc"
 	fi
 done
-try "every shipped policy is installed" diff -r policies "$D/etc/gpufas/policy.d"
+try "... with its tests, which pass there" bash -c 'diff -r policies "$1/usr/share/gpufas/policies" && "$1/usr/bin/gpufasctl" test "$1"/usr/share/gpufas/policies/tests/*.yaml' - "$D"
+try "every shipped policy is installed" diff -r -x tests policies "$D/etc/gpufas/policy.d"
 # Whoever installs it has not asked for a kill yet.
 try "the shipped configuration observes" grep -q '^mode: *observe' "$D/etc/gpufas/gpufas.yaml"
 try "the installed configuration and policies are right" env -i PATH="$PATH" bash -c '

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# gpufasctl test: what is wrong with a file is said with its place; what differs is explained; results for machines.
+. tests/ctl/lib.sh
+data=$here/data/ptest
+
+golden test-bad $ctl test $data/bad.yaml
+golden test-unknown $ctl test $data/unknown.yaml
+golden test-fails $ctl test $data/fails.yaml
+golden test-coverage $ctl test --coverage --minimum 100 --run right $data/fails.yaml
+
+is "--run: only those" "$($ctl test --run 'is right$' $data/fails.yaml; echo $?)" "$data/fails.yaml
+  ok    this one is right
+1 passed, 0 failed, 1 not run
+0"
+$ctl test --run nothing $data/fails.yaml >"$work/out" 2>&1; is "--run: nothing matches" "$?" 1
+$ctl test --run '(' $data/fails.yaml >"$work/out" 2>&1; is "--run: no expression" "$?$(grep -c 'regular expression' "$work/out")" 21
+$ctl test --minimum 101 $data/fails.yaml >"$work/out" 2>&1; is "--minimum: no percentage" $? 2
+$ctl test $data/none.yaml >"$work/out" 2>&1; is "no such file" "$?$(grep -c none.yaml "$work/out")" 11
+printf 'policy_files: [%s/%s/one.policy\n' "$PWD" $data >"$work/broken.yaml"
+$ctl test "$work/broken.yaml" >"$work/out" 2>&1; is "not YAML" "$?$(grep -c 'C001' "$work/out")" 11
+echo 'rule x if rsss > 1GiB then log' >"$work/x.policy"
+printf 'policy_files: [x.policy]\ntests: [{name: a, expect: []}]\n' >"$work/x.yaml"
+$ctl test "$work/x.yaml" >"$work/out" 2>&1; is "a policy with errors" "$?$(grep -c 'x.policy:1:11: error' "$work/out")" 11
+
+# JUnit and JSON, read by others' parsers
+$ctl test --junit "$work/j.xml" --json $data/fails.yaml $data/unknown.yaml >"$work/j.json" 2>/dev/null
+cat >"$work/read.py" <<'P'
+import json, sys, xml.etree.ElementTree as E
+s = E.parse(sys.argv[1]).getroot().findall("testsuite")
+print([(x.get("tests"), x.get("failures"), x.get("errors")) for x in s])
+print([(c.get("name"), c.find("failure") is not None, c.find("error") is not None) for x in s for c in x.findall("testcase")])
+print("low-memory: SIGTERM to hog" in s[0].find("testcase/failure").text)
+j = json.load(open(sys.argv[2]))
+print(j["passed"], j["failed"], j["errors"], [t["ok"] for t in j["files"][0]["tests"]])
+t = j["files"][0]["tests"][0]
+print([m["line"] for m in t["missing"]], [(a["at_s"], a["action"], a["pid"], a["ok"]) for a in t["actions"]])
+P
+is "JUnit and JSON" "$(python3 "$work/read.py" "$work/j.xml" "$work/j.json")" "[('2', '1', '0'), ('1', '0', '1')]
+[('too early, and the wrong one', True, False), ('this one is right', False, False), ('reads and compiles', False, True)]
+True
+1 1 1 [False, True]
+[10, 11, 13, 12] [(3.0, 'SIGTERM', 4242, False), (8.0, 'SIGKILL', 4242, False)]"
+$ctl test --junit "$work/no/such" $data/fails.yaml >"$work/out" 2>&1; is "JUnit: a place that is none" "$?$(grep -c 'no/such' "$work/out")" 11
+
+# What is said of time and of processes
+run() { cat >"$work/t.yaml"; $ctl test "$work/t.yaml" >"$work/out" 2>&1; echo "$?$(grep -vE 'passed|t.yaml$|  ok' "$work/out")"; }
+cp $data/one.policy "$work/"
+is "a task starts, ends, and its pid goes to another" "$(run <<'Y'
+policy_files: [one.policy]
+tests:
+  - name: lives
+    host: {mem.total: 1GiB, mem.available: 10MiBx40}
+    tasks:
+      first: {pid: 70, rss: 500MiB, ends: 10s, ignores: TERM}
+      second: {pid: 70, rss: 100MiBx3 stale, starts: 20s, ignores: TERM}
+      late: {pid: 71, rss: 1MiB, starts: 30s}
+    counterfactual: no
+    expect:
+      - {at: 2s, rule: low-memory, action: SIGTERM, task: first}
+      - {at: 7s, rule: low-memory, action: SIGKILL, task: first}
+      - {at: 20s, rule: low-memory, action: SIGTERM, task: second}
+      - {at: 30s, rule: low-memory, action: SIGTERM, task: late}
+      - {at: 35s, rule: low-memory, action: SIGKILL, task: late}
+Y
+)" 0
+is "a budget holds" "$(run <<'Y'
+policy_files: [one.policy]
+budget: {actions: 1, per: 1min}
+tests:
+  - name: budget
+    host: {mem.total: 1GiB, mem.available: 10MiBx40}
+    tasks: {a: {rss: 50MiB}, b: {rss: 40MiB}}
+    expect:
+      - {at: 2s, rule: low-memory, action: SIGTERM, task: a}
+      - {at: 3s..15s, rule: low-memory, because: cooldown}
+      - {at: 20s, rule: low-memory, because: budget}
+Y
+)" 0
+is "strict: no looks only at what is listed" "$(run <<'Y'
+policy_files: [one.policy]
+strict: no
+tests:
+  - name: listed
+    host: {mem.total: 1GiB, mem.available: 10MiBx40}
+    tasks: {a: {rss: 50MiB}, b: {rss: 40MiB}}
+    expect:
+      - {at: 12s, rule: low-memory, signal: TERM, task: b}
+    expect_none:
+      - {signal: KILL}
+Y
+)" 0
+plan
