@@ -11,6 +11,7 @@
 #include "module.h"
 
 #include <linux/capability.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -30,6 +31,10 @@ MODULE_PARM_DESC(slice_us, "how long one interrupt may sample, in microseconds (
 static bool assisted;
 module_param(assisted, bool, 0444);
 MODULE_PARM_DESC(assisted, "sample and act on the mailbox from the start, for an observer outside this (virtual) machine (0)");
+
+static unsigned int assisted_budget = 1000;
+module_param(assisted_budget, uint, 0444);
+MODULE_PARM_DESC(assisted_budget, "verdicts in a second that an observer outside may have carried out (1000; 1 to 1000)");
 
 static bool last_resorts;
 module_param(last_resorts, bool, 0444);
@@ -72,6 +77,19 @@ static void set_owner(enum gpufas_owner owner)
 		WRITE_ONCE(region->header->owner, owner);
 }
 
+static struct miscdevice device;
+static bool registered;
+
+/*
+ * An observer outside who knows the kernel's own structures finds the region from the list of misc devices: a
+ * signature alone any process of the machine could forge.
+ */
+static void anchor(void)
+{
+	if (registered)
+		dev_set_drvdata(device.this_device, region ? region->header : NULL);
+}
+
 static int region_start(u32 n, u32 want, u64 period_ns, u64 poll_ns)
 {
 	struct gpufas_region *r = gpufas_region_create(n);
@@ -84,6 +102,7 @@ static int region_start(u32 n, u32 want, u64 period_ns, u64 poll_ns)
 	gpufas_mailbox_reset(r);
 	region = r;
 	gpufas_sampler_start(r);
+	anchor();
 	return 0;
 }
 
@@ -96,7 +115,14 @@ static void region_stop(void)
 		return;
 	gpufas_sampler_stop();
 	region = NULL;
+	anchor();
 	gpufas_region_destroy(r);
+}
+
+static void arm_outside(void)
+{
+	arm(outside_flags(), assisted_budget, NSEC_PER_SEC);
+	set_owner(GPUFAS_OWNER_OUTSIDE);
 }
 
 static int gpufas_open(struct inode *inode, struct file *file)
@@ -124,8 +150,7 @@ static int gpufas_release(struct inode *inode, struct file *file)
 {
 	mutex_lock(&lock);
 	if (assisted) {
-		arm(outside_flags(), 0, 0);
-		set_owner(GPUFAS_OWNER_OUTSIDE);
+		arm_outside();
 	} else if (gpufas_guard_armed() & GPUFAS_ARM_STAY) {
 		set_owner(GPUFAS_OWNER_STAY);
 	} else {
@@ -280,6 +305,10 @@ static int check_parameters(void)
 		pr_err("rows=%u: 1 to %u\n", rows, GPUFAS_ROWS_MAX);
 		return -EINVAL;
 	}
+	if (!assisted_budget || assisted_budget > 1000) {
+		pr_err("assisted_budget=%u: 1 to 1000\n", assisted_budget);
+		return -EINVAL;
+	}
 	if (slice_us < 20 || slice_us > 5000) {
 		pr_err("slice_us=%u: 20 to 5000\n", slice_us);
 		return -EINVAL;
@@ -295,10 +324,8 @@ static int __init assist(void)
 		return 0;
 	mutex_lock(&lock);
 	r = region_start(rows, ~0u, 0, 0);
-	if (!r) {
-		arm(outside_flags(), 0, 0);
-		set_owner(GPUFAS_OWNER_OUTSIDE);
-	}
+	if (!r)
+		arm_outside();
 	mutex_unlock(&lock);
 	return r;
 }
@@ -321,6 +348,10 @@ static int __init gpufas_init(void)
 	r = misc_register(&device);
 	if (r)
 		goto no_physmem;
+	mutex_lock(&lock);
+	registered = true;
+	anchor();
+	mutex_unlock(&lock);
 	pr_info("ready%s%s%s\n", assisted ? ", acting for an observer outside" : "", last_resorts ? ", last resorts allowed" : "",
 		physmem ? ", physical memory readable" : "");
 	return 0;
@@ -337,11 +368,11 @@ no_sampler:
 /* No file is open and nothing is mapped: each would hold the module. */
 static void __exit gpufas_exit(void)
 {
-	misc_deregister(&device);
-	gpufas_physmem_exit();
 	mutex_lock(&lock);
 	region_stop();
 	mutex_unlock(&lock);
+	misc_deregister(&device);
+	gpufas_physmem_exit();
 	gpufas_sampler_exit();
 }
 

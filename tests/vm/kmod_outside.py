@@ -73,7 +73,7 @@ class Region:
         return self.u64(160)
 
     def table(self):
-        """[(pid, start, comm, policy, anonymous pages, flags)] of the newest whole table."""
+        """[(pid, start, comm, policy, pages in swap, flags)] of the newest whole table."""
         for _ in range(50):
             latest = struct.unpack("<I", self.read(168, 4))[0]
             if latest > 2:
@@ -90,8 +90,8 @@ class Region:
                 (start,) = struct.unpack_from("<Q", r, 0)
                 (pid,) = struct.unpack_from("<i", r, 136)
                 (flags,) = struct.unpack_from("<I", r, 172)
-                (anon, _, swapped) = struct.unpack_from("<QQQ", r, 88)
-                rows.append((pid, start, r[192:208].split(b"\0")[0].decode(), r[183], anon + swapped, flags))
+                (swapped,) = struct.unpack_from("<Q", r, 104)
+                rows.append((pid, start, r[192:208].split(b"\0")[0].decode(), r[183], swapped, flags))
             return rows
         return []
 
@@ -173,8 +173,8 @@ def act(r, name, seen):
     elif name == "bomb":
         kill(r, [x for x in rows if x[2] == "forkbomb" and not x[5] & 2][:100])
     elif name == "swap":
-        hogs = [x for x in rows if x[2] == "kmodtest" and x[4] > 20000 and x[0] not in seen]
-        if len(hogs) == 2 and time.monotonic() - seen["at"] > 3:
+        hogs = [x for x in rows if x[2] == "kmodtest" and x[4] > 1000 and x[0] not in seen]
+        if len(hogs) == 2:
             kill(r, hogs)
             seen.update((x[0], 1) for x in hogs)
     elif name == "stall":
@@ -203,7 +203,7 @@ def main():
         name = now[1] if now[:1] == ["SCENE"] else ""
         if name != scene:
             scene = name
-            seen = {"at": time.monotonic()}
+            seen = {}
         if scene and not r:
             r = find(ram)
             say("FOUND" if r else "NOTHING", scene, hex(r.pa) if r else "")

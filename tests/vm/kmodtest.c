@@ -360,9 +360,8 @@ static int thrash(size_t mib, unsigned seconds)
 
 	if (p == MAP_FAILED)
 		fail("mmap");
-	while (kt_boot_ns() < until)
-		for (size_t i = 0; i < n && kt_boot_ns() < until; i += 4096)
-			p[i]++;
+	for (size_t i = 0; i & 0xfffff || kt_boot_ns() < until; i += 4096)
+		p[i % n]++;
 	return 0;
 }
 
