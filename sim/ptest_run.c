@@ -9,6 +9,7 @@
 #include "daemon/eventjson.h"
 #include "gpu/state.h"
 #include "sim/gft.h"
+#include "sim/model.h"
 #include "sim/ptest_world.h"
 #include "sim/run.h"
 
@@ -382,18 +383,25 @@ static int run_case(struct bench *b, const struct gf_probes *probes, uint8_t *se
 		.period_ns = b->c->interval_ns, .observe = b->c->observe, .views = true, .budget_n = b->c->budget_n,
 		.budget_window_ns = b->c->budget_ns, .act = gf_ptest_world_act,
 	};
-	struct gf_feed *feed = NULL;
+	struct gf_feed *feed = NULL, *model = NULL;
 	struct gf_run *run = NULL;
 	int r = make_feed(b, &feed, err);
 
 	opts.act_arg = feed;
-	if (b->c->recording)
-		opts.act = NULL; /* what was recorded went on as it did */
+	if (!r && b->c->recording && b->c->counterfactual) {
+		struct gf_model_opts acts = { .acts = true };
+		r = gf_model_create(feed, &acts, &model, err);
+		opts.act = gf_model_act;
+		opts.act_arg = model;
+	} else if (b->c->recording) {
+		opts.act = NULL; /* what was recorded goes on as it did */
+	}
 	if (!r)
-		r = gf_run_create(feed, b->img, &opts, &run, err);
+		r = gf_run_create(model ? model : feed, b->img, &opts, &run, err);
 	if (!r)
 		r = steps(b, run, probes, seen, err);
 	gf_run_destroy(run);
+	gf_feed_destroy(model);
 	gf_feed_destroy(feed);
 	return r;
 }

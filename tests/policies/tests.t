@@ -62,9 +62,11 @@ done <<'E2'
 80-guests s/then freeze it/then log it/
 80-guests s/os.stalled > 30s/os.stalled > 29s/
 80-guests s/limit 2 per 1h  observe/limit 2 per 1h/
+90-last-resorts s/os.stalled > 30s/os.stalled > 29s/
+90-last-resorts s/after 30s restart/after 20s restart/
 E2
 is "policies that were changed are noticed ($mutants of them)" "$missed" ""
-is "... and there were enough" "$((mutants >= 28))" 1
+is "... and there were enough" "$((mutants >= 30))" 1
 
 # Paths are those of the test file, wherever it is run.
 cp -r policies "$work/moved"
