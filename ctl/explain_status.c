@@ -96,6 +96,28 @@ static bool add_engine(const json_t *s, struct gf_lines *out)
 	return alike && why;
 }
 
+/* What the policy beside the one in force would have done otherwise: the sum, and the last of it. */
+static void add_shadow(const json_t *s, struct gf_lines *out)
+{
+	const json_t *list = json_object_get(s, "differences"), *files = json_object_get(s, "files");
+	size_t n = json_array_size(list);
+
+	if (!json_is_object(s))
+		return;
+	if (*gf_js_str(s, "why_not")) {
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9sNOT evaluated: %s", "shadow", gf_js_str(s, "why_not"));
+		return;
+	}
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rules from %s%s: %lld actions as the policy in force, %lld alone, %lld not", "shadow", gf_js_int(s, "rules"),
+		     json_string_value(json_array_get(files, 0)) ? json_string_value(json_array_get(files, 0)) : "?",
+		     json_array_size(files) > 1 ? ", ..." : "", gf_js_int(s, "agreed"), gf_js_int(s, "only_shadow"), gf_js_int(s, "only_active"));
+	for (size_t i = n > 5 ? n - 5 : 0; i < n; i++) {
+		const json_t *d = json_array_get(list, i);
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9s%s: %s", "", strcmp(gf_js_str(d, "only"), "shadow") ? "only in force" : "only shadow  ",
+			     gf_js_str(d, "sentence"));
+	}
+}
+
 /* many: what the daemon has one of for each target is said here. same_engine: what runs it has been said. */
 static void add_target(const json_t *t, bool many, bool same_engine, struct gf_lines *out)
 {
@@ -117,6 +139,7 @@ static void add_target(const json_t *t, bool many, bool same_engine, struct gf_l
 		add_policy(json_object_get(t, "policy"), "", true, out);
 		add_budget(json_object_get(t, "budget"), "", out);
 	}
+	add_shadow(json_object_get(t, "shadow"), out);
 	if (!same_engine) {
 		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9son %s", "", engine_text(json_object_get(t, "engine"), on, sizeof on));
 		add_engine_why(json_object_get(t, "engine"), out);

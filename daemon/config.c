@@ -336,6 +336,22 @@ static void take_policy(struct gf_cfg *x, const struct gf_ynode *n)
 	GF_CFG_WALK(x, n, "policy", keys);
 }
 
+static void take_shadow_directories(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_paths(x, n, "shadow.directories", &x->c->shadow_dirs);
+}
+
+static void take_shadow_files(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_paths(x, n, "shadow.files", &x->c->shadow_files);
+}
+
+static void take_shadow(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const struct gf_cfg_key keys[] = { { "directories", take_shadow_directories }, { "files", take_shadow_files } };
+	GF_CFG_WALK(x, n, "shadow", keys);
+}
+
 static void take_actions(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	uint64_t v;
@@ -584,6 +600,8 @@ void gf_config_free(struct gf_config *c)
 	free(c->hook);
 	gf_strlist_deinit(&c->dirs);
 	gf_strlist_deinit(&c->files);
+	gf_strlist_deinit(&c->shadow_dirs);
+	gf_strlist_deinit(&c->shadow_files);
 	for (size_t i = 0; i < c->targets; i++)
 		gf_cfg_target_deinit(&c->target[i]);
 	free(c->target);
@@ -600,7 +618,7 @@ int gf_config_parse(const struct gf_source *src, struct gf_diags *diags, struct 
 		{ "period", take_period }, { "mode", take_mode }, { "engine", take_engine },
 		{ "targets", gf_cfg_targets }, { "policy", take_policy }, { "budget", take_budget },
 		{ "last-resorts", take_last_resorts }, { "hooks", take_hooks }, { "audit", take_audit }, { "control", take_control }, { "log", take_log },
-		{ "recorder", gf_cfg_recorder },
+		{ "recorder", gf_cfg_recorder }, { "shadow", take_shadow },
 	};
 	struct gf_cfg x = { .diags = diags };
 	struct gf_ynode *root;

@@ -54,6 +54,8 @@ struct gf_config_target {
 	uint32_t last_resorts;       /* 1 << enum gf_action: those that it may be subjected to */
 	bool own_policy;             /* dirs and files are its own: not those of all */
 	struct gf_strlist dirs, files;
+	bool own_shadow;             /* the same of the shadow policy */
+	struct gf_strlist shadow_dirs, shadow_files;
 };
 
 struct gf_config {
@@ -66,6 +68,7 @@ struct gf_config {
 	struct gf_config_target *target; /* at least one; names differ */
 	size_t targets;
 	struct gf_strlist dirs, files;
+	struct gf_strlist shadow_dirs, shadow_files; /* of the policy that is evaluated beside; both empty: none */
 	uint32_t budget_n;
 	uint64_t budget_window_ns;
 	uint32_t last_resorts; /* 1 << enum gf_action; 0: none */

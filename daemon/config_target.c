@@ -92,6 +92,24 @@ static void take_policy(struct gf_cfg *x, const struct gf_ynode *n)
 	x->t->own_policy = n->kind != GF_Y_NULL;
 }
 
+static void take_shadow_directories(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_paths(x, n, "the target's shadow.directories", &x->t->shadow_dirs);
+}
+
+static void take_shadow_files(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_cfg_paths(x, n, "the target's shadow.files", &x->t->shadow_files);
+}
+
+static void take_shadow(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const struct gf_cfg_key keys[] = { { "directories", take_shadow_directories }, { "files", take_shadow_files } };
+
+	GF_CFG_WALK(x, n, "the target's shadow", keys);
+	x->t->own_shadow = n->kind != GF_Y_NULL;
+}
+
 static void take_sampler(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const char *const words[] = { "auto", "bpf", "proc", "kmod" };
@@ -266,7 +284,8 @@ static const struct {
 	uint32_t kinds;
 } keys[] = {
 	{ "name", take_name, ALL }, { "kind", take_kind, ALL }, { "mode", take_mode, ALL }, { "period", take_period, ALL },
-	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "last-resorts", take_last_resorts, HOST | VM }, { "sampler", take_sampler, HOST },
+	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "shadow", take_shadow, ALL },
+	{ "last-resorts", take_last_resorts, HOST | VM }, { "sampler", take_sampler, HOST },
 	{ "delivery", take_delivery, HOST },
 	{ "qmp", take_qmp, VM }, { "ram", take_ram, VM }, { "kick", take_kick, VM },
 	{ "file", take_file, IMAGE }, { "layout", take_layout, IMAGE },
@@ -382,6 +401,8 @@ void gf_cfg_target_deinit(struct gf_config_target *t)
 	free(t->kick_path);
 	gf_strlist_deinit(&t->dirs);
 	gf_strlist_deinit(&t->files);
+	gf_strlist_deinit(&t->shadow_dirs);
+	gf_strlist_deinit(&t->shadow_files);
 	*t = (struct gf_config_target){ 0 };
 }
 

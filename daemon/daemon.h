@@ -17,6 +17,7 @@
 #include "daemon/recorder.h"
 #include "daemon/reporter.h"
 #include "daemon/sdnotify.h"
+#include "daemon/shadow.h"
 #include "gpu/engine.h"
 #include "targets/actuator.h"
 #include "targets/target.h"
@@ -46,6 +47,7 @@ struct gf_watch {
 	struct gf_policy *policy; /* in force */
 	struct gf_target *target;
 	struct gf_engine *engine;
+	struct gf_shadow *shadow; /* always there; a policy is in it where one is configured */
 	struct gf_actuator *actuator; /* host */
 	struct gf_vm_actuator *vm_actuator; /* vm */
 	struct gf_worker *worker; /* vm and image */
@@ -69,6 +71,7 @@ struct gf_reload {
 	int error;                      /* 0 or -errno */
 	struct gf_config *config;
 	struct gf_policy **policy;      /* [watches] */
+	struct gf_policy **shadow;      /* [watches], NULL where there is none */
 	uint32_t *kept;                 /* [watches] */
 	struct gf_policy_report report;
 };

@@ -215,6 +215,38 @@ static void tick_times(struct gf_daemon *d, const struct gf_engine_stats *all, s
 	}
 }
 
+/* Of targets that have a shadow policy. */
+static void shadows(struct gf_daemon *d, struct gf_jbuf *b)
+{
+	static const struct { const char *name, *help; } what[] = {
+		{ "gpufas_shadow_ticks_total", "Periods that the shadow policy was evaluated in, since the last reload." },
+		{ "gpufas_shadow_actions_total", "What the shadow policy would have done, since the last reload." },
+		{ "gpufas_shadow_agreed_total", "Actions that both policies came to within 10 s of each other, since the last reload." },
+		{ "gpufas_shadow_only_shadow_total", "Actions of the shadow policy alone, since the last reload." },
+		{ "gpufas_shadow_only_active_total", "Actions of the policy in force alone, since the last reload." },
+	};
+	struct gf_shadow_stats *st = calloc(d->watches + 1, sizeof *st);
+	bool *is = calloc(d->watches + 1, sizeof *is), any = false;
+
+	for (size_t i = 0; st && is && i < d->watches; i++)
+		any |= is[i] = gf_shadow_stats(d->watch[i].shadow, &st[i]);
+	for (size_t k = 0; any && k < sizeof what / sizeof *what; k++) {
+		head(b, what[k].name, "counter", what[k].help);
+		for (size_t i = 0; i < d->watches; i++) {
+			const uint64_t v[] = { st[i].ticks, st[i].actions, st[i].agreed, st[i].only_shadow, st[i].only_active };
+			if (!is[i])
+				continue;
+			put(b, "%s", what[k].name);
+			label(b, '{', "target", d->watch[i].name);
+			put(b, "}");
+			number(b, (double)v[k]);
+		}
+	}
+	b->failed |= !st || !is;
+	free(st);
+	free(is);
+}
+
 static void targets(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)
 {
 	char road[512];
@@ -239,6 +271,7 @@ static void targets(struct gf_daemon *d, const struct gf_engine_stats *all, stru
 	EACH(d, b, "gpufas_tasks", "gauge", "Processes in the last sample.", st->live);
 	EACH(d, b, "gpufas_tasks_dropped", "gauge", "Processes that found no room in the table (max-tasks).", st->dropped);
 	EACH(d, b, "gpufas_rules", "gauge", "Rules in force.", w->policy->rules);
+	shadows(d, b);
 }
 
 static void recorder(struct gf_daemon *d, const struct gf_engine_stats *all, struct gf_jbuf *b)

@@ -49,6 +49,9 @@ static void targets_to_be(const struct gf_reload *r, struct gf_config_target *re
 		ret[i].own_policy = next->own_policy;
 		ret[i].dirs = next->dirs;
 		ret[i].files = next->files;
+		ret[i].own_shadow = next->own_shadow;
+		ret[i].shadow_dirs = next->shadow_dirs;
+		ret[i].shadow_files = next->shadow_files;
 	}
 }
 
@@ -69,6 +72,8 @@ static int load_new(struct gf_reload *r)
 	uint64_t period_ns = r->config->period_ns;
 	r->config->period_ns = r->now->period_ns;
 	int e = gf_policy_load_all(r->config, t, r->watches, &r->options->policy, target, r->policy, &r->report);
+	if (!e)
+		e = gf_shadow_load(r->config, t, r->watches, target, r->shadow, &r->report);
 	r->config->period_ns = period_ns;
 	free(t);
 	free(target);
@@ -116,6 +121,20 @@ static int swap_all(struct gf_reload *r)
 	return e;
 }
 
+/* Nothing that could not be done without: what goes wrong is said, and the reload has succeeded. */
+static void exchange_shadows(struct gf_reload *r)
+{
+	for (size_t i = 0; i < r->watches; i++) {
+		struct gf_err err = { "" };
+		char text[400];
+		if (!gf_shadow_set(r->watch[i].shadow, r->policy[i], r->shadow[i], &err))
+			continue;
+		snprintf(text, sizeof text, "target %s: the shadow policy is not evaluated: %.300s", r->watch[i].name, err.text);
+		if (gf_strlist_add(&r->report.notes, text))
+			gf_log(LOG_ERR, "out of memory");
+	}
+}
+
 static int work(struct gf_reload *r)
 {
 	int e = gf_daemon_read_config(r->options, &r->config, &r->report);
@@ -127,6 +146,8 @@ static int work(struct gf_reload *r)
 	if (e)
 		return e;
 	e = swap_all(r);
+	if (!e)
+		exchange_shadows(r);
 	if (e && gf_hooks_configure(r->hooks, r->now))
 		gf_log(LOG_ERR, "out of memory: hooks are those of the new configuration");
 	return e;
@@ -147,7 +168,10 @@ static void release(struct gf_reload *r)
 {
 	for (size_t i = 0; i < r->watches && r->policy; i++)
 		gf_policy_put(r->policy[i]);
+	for (size_t i = 0; i < r->watches && r->shadow; i++)
+		gf_policy_put(r->shadow[i]);
 	free(r->policy);
+	free(r->shadow);
 	free(r->kept);
 	gf_config_free(r->config);
 	gf_policy_report_deinit(&r->report);
@@ -164,8 +188,9 @@ static struct gf_reload *new_reload(struct gf_daemon *d)
 		.options = &d->options, .now = d->config, .watch = d->watch, .watches = d->watches,
 		.hooks = d->hooks, .done_fd = d->reload_fd,
 		.policy = calloc(d->watches, sizeof *r->policy), .kept = calloc(d->watches, sizeof *r->kept),
+		.shadow = calloc(d->watches, sizeof *r->shadow),
 	};
-	if (r->policy && r->kept)
+	if (r->policy && r->kept && r->shadow)
 		return r;
 	release(r);
 	return NULL;
@@ -299,6 +324,13 @@ static void exchange_files(struct gf_config_target *a, struct gf_config_target *
 	a->files = b->files;
 	b->dirs = dirs;
 	b->files = files;
+	dirs = a->shadow_dirs;
+	files = a->shadow_files;
+	a->own_shadow = b->own_shadow;
+	a->shadow_dirs = b->shadow_dirs;
+	a->shadow_files = b->shadow_files;
+	b->shadow_dirs = dirs;
+	b->shadow_files = files;
 }
 
 /* What of the new configuration can be had without a restart. The rest of it is
@@ -331,6 +363,12 @@ static void adopt_config(struct gf_daemon *d, struct gf_reload *r)
 	c->builtin = n->builtin;
 	n->dirs = dirs;
 	n->files = files;
+	dirs = c->shadow_dirs;
+	files = c->shadow_files;
+	c->shadow_dirs = n->shadow_dirs;
+	c->shadow_files = n->shadow_files;
+	n->shadow_dirs = dirs;
+	n->shadow_files = files;
 	n->hook = hook;
 	n->hooks = hooks;
 	for (size_t i = 0; i < c->targets; i++)

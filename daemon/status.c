@@ -158,6 +158,7 @@ static void target_json(const struct gf_watch *w, const struct gf_engine_stats *
 	policy_json(w->policy, NULL, b);
 	budget_json(w->daemon, st, b);
 	ticks_json(st, b);
+	gf_shadow_json(w->shadow, b);
 	gf_jbuf_close(b, '}');
 }
 

@@ -95,7 +95,7 @@ static int make_engine(struct gf_watch *w, struct gf_err *err)
 		.kind = w->daemon->engine_kind, .gpu = c->gpu,
 		.period_ns = w->period_ns, .observe = w->observe, .budget_n = c->budget_n,
 		.budget_window_ns = c->budget_window_ns, .rt_priority = c->rt_priority, .mlock = c->mlock,
-		.target_index = w->index,
+		.target_index = w->index, .after = gf_shadow_tick, .after_arg = w->shadow,
 	};
 
 	o.max_tasks = w->target->sample.cap ? w->target->sample.cap : w->config->max_tasks;
@@ -120,8 +120,32 @@ static int create(struct gf_watch *w, struct gf_err *err)
 		return gf_err_set(err, -r, "out of memory");
 	gf_policies_add(w->policies, w->policy);
 	r = make_target(w, err);
+	if (!r && gf_shadow_create(w, &w->shadow))
+		r = gf_err_set(err, ENOMEM, "out of memory");
 	if (!r)
 		r = make_engine(w, err);
+	return r;
+}
+
+static int load_shadows(struct gf_daemon *d, struct gf_err *err)
+{
+	struct gf_policy_report rep = { 0 };
+	struct gf_policy **v = calloc(d->watches, sizeof(struct gf_policy *));
+	int r = v ? gf_shadow_load(d->config, d->config->target, d->watches, NULL, v, &rep) : gf_err_set(&rep.err, ENOMEM, "out of memory");
+
+	if (r) {
+		if (rep.text)
+			gf_log(LOG_ERR, "%s", rep.text);
+		*err = rep.err;
+	}
+	for (size_t i = 0; i < d->watches && !r; i++) {
+		struct gf_err why = { "" };
+		if (gf_shadow_set(d->watch[i].shadow, d->watch[i].policy, v[i], &why))
+			gf_log(LOG_WARNING, "target %s: the shadow policy is not evaluated: %s", d->watch[i].name, why.text);
+		gf_policy_put(v[i]);
+	}
+	gf_policy_report_deinit(&rep);
+	free(v);
 	return r;
 }
 
@@ -145,7 +169,7 @@ int gf_watches_create(struct gf_daemon *d, struct gf_err *err)
 	r = load_policies(d, err);
 	for (size_t i = 0; i < d->watches && !r; i++)
 		r = name_target(&d->watch[i], create(&d->watch[i], err), err);
-	return r;
+	return r ? r : load_shadows(d, err);
 }
 
 /* What the kernel module may do: nothing while nothing is to be done, and no last resort that is not allowed here. */
@@ -232,6 +256,7 @@ void gf_watches_destroy(struct gf_daemon *d)
 	for (size_t i = 0; i < d->watches; i++) {
 		struct gf_watch *w = &d->watch[i];
 		gf_engine_destroy(w->engine);
+		gf_shadow_destroy(w->shadow);
 		gf_worker_destroy(w->worker);
 		gf_view_free(w->view); /* it may look at the target's guest */
 		gf_target_destroy(w->target);

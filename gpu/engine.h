@@ -47,6 +47,10 @@ struct gf_engine_opts {
 	bool mlock;
 	uint32_t target_index;   /* goes into events */
 	bool views_always;       /* ticks by hand: rule views are made in each, all of them, whatever the clock says */
+	/* After each tick, on the thread that ran it and when verdicts and events are out, with the tick's events: for who evaluates
+	 * more on the same sample. rc: of sampling. Not where a device samples by itself. May be NULL. */
+	void (*after)(void *arg, int rc, const struct gf_event *ev, uint32_t n);
+	void *after_arg;
 	uint64_t *event_seq;     /* where events of this engine alone are counted; NULL: with all of the process */
 };
 
@@ -103,6 +107,9 @@ void gf_engine_stop(struct gf_engine *e);
  * rules with equal fingerprints is kept. On error the old image stays in force.
  * -ETIMEDOUT: the engine did not tick within 5 s. */
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err);
+
+/* Fields that are sampled beside those of the image, for opts.after; no kernel paths. Any time; errors leave it as it was. */
+int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err);
 
 /* The next number for an event: all events of the process, of engines and of
  * others, share one sequence. Any thread. */

@@ -250,6 +250,7 @@ int gf_engine_tick_now(struct gf_engine *e)
 {
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), sampled, ended;
 	struct gf_tick t;
+	uint32_t told;
 	int rc;
 
 	if (e->gpu && gf_gpu_own(e) && !gather(e))
@@ -264,6 +265,7 @@ int gf_engine_tick_now(struct gf_engine *e)
 		memcpy(e->now.sample_error, e->err.text, sizeof e->now.sample_error - 1);
 	}
 	evaluate(e, &t, rc, sampled);
+	told = e->out.events_n;
 	e->in.gap = 0;
 	ended = gf_engine_clock(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < e->out.events_n; i++)
@@ -274,6 +276,8 @@ int gf_engine_tick_now(struct gf_engine *e)
 		publish_views(e, &t, ended);
 	if (!e->gpu)
 		fault_ahead(e);
+	if (e->opts.after)
+		e->opts.after(e->opts.after_arg, rc, e->out.events, told); /* they are still there, and good until the next tick */
 	return rc;
 }
 

@@ -40,6 +40,7 @@ struct gf_engine {
 	struct gf_tick_out out;
 	struct gf_ring events, verdicts;
 	struct engine_views views;
+	struct gf_fieldset also;      /* sampled beside what the image reads */
 	struct gf_engine_stats now;   /* engine's own */
 	struct gf_engine_stats shown; /* published */
 	uint64_t shown_seq;

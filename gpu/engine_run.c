@@ -286,8 +286,10 @@ static int make_buffers(struct gf_engine *e)
 }
 
 /* What an image reads, to the target: first where its kernel paths lead, then which fields are wanted. */
-static int set_fields(struct gf_target *target, const struct gf_image_header *img, struct gf_err *err)
+static int set_fields(struct gf_engine *e, const struct gf_image_header *img, struct gf_err *err)
 {
+	struct gf_target *target = e->target;
+	struct gf_fieldset all = img->fields;
 	const struct gf_path *p = GF_SEC(struct gf_path, img, GF_SEC_PATH);
 	const char *text[GF_MAX_PATHS];
 	uint32_t n = img->fields.paths;
@@ -296,7 +298,10 @@ static int set_fields(struct gf_target *target, const struct gf_image_header *im
 	for (uint32_t i = 0; i < n; i++)
 		text[i] = gf_image_str(img, p[i].text);
 	rc = n || target->ops->set_paths ? gf_target_set_paths(target, text, n, err) : 0;
-	return rc ? rc : gf_target_set_fields(target, &img->fields, err);
+	all.host |= e->also.host;
+	all.task |= e->also.task;
+	all.str |= e->also.str;
+	return rc ? rc : gf_target_set_fields(target, &all, err);
 }
 
 static bool same_paths(const struct gf_image_header *a, const struct gf_image_header *b)
@@ -342,7 +347,7 @@ int gf_engine_create(struct gf_target *target, const struct gf_image_header *ima
 		rc = gf_err_set(err, ENOMEM, "out of memory for the engine");
 		goto fail;
 	}
-	rc = set_fields(target, image, err);
+	rc = set_fields(e, image, err);
 	if (!rc)
 		rc = gf_state_create(image, target->sample.cap, &e->st, err);
 	if (!rc)
@@ -398,9 +403,9 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	int rc = 0;
 
 	if (memcmp(&from->fields, &to->fields, sizeof from->fields) || !same_paths(from, to)) {
-		rc = set_fields(e->target, to, err);
+		rc = set_fields(e, to, err);
 		if (rc) {
-			set_fields(e->target, from, NULL);
+			set_fields(e, from, NULL);
 			return rc;
 		}
 	}
@@ -436,6 +441,27 @@ static void priority_back(const struct priority *was)
 {
 	if (was->raised)
 		pthread_setschedparam(pthread_self(), was->policy, &was->p);
+}
+
+int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err)
+{
+	struct gf_fieldset was;
+	int rc;
+
+	pthread_mutex_lock(&e->mutex);
+	rc = turn_caller(e, err);
+	if (!rc) {
+		was = e->also;
+		e->also = *f;
+		rc = set_fields(e, e->st->img, err);
+		if (rc) {
+			e->also = was;
+			set_fields(e, e->st->img, NULL);
+		}
+		turn_give(e);
+	}
+	pthread_mutex_unlock(&e->mutex);
+	return rc;
 }
 
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err)

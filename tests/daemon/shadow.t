@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# A shadow policy beside the one in force.
+. tests/daemon/lib.sh
+ctl="$B/gpufasctl --socket $d/run/s"
+mkdir "$d/shadow.d"
+rule() { echo "rule $1 if comm == \"$2\" and age > 200ms then $3 it cooldown 100ms settle 1s"; }
+rule end-a "$tag-a" SIGKILL >"$d/policy.d/a.policy"
+{ rule also-a "$tag-a" SIGKILL; rule end-b "$tag-b" SIGKILL; } >"$d/shadow.d/s.policy"
+
+config "shadow: {directories: [$d/shadow.d]}" "
+recorder: {directory: \"\"}"
+start
+is "status: the shadow's rules" "$($ctl status --json | python3 -c 'import json,sys; s=json.load(sys.stdin)["targets"][0]["shadow"]; print(s["rules"], s["why_not"], s["actions"])')" "2  0"
+sleeper "$tag-b"; b=$sleeper
+sleeper "$tag-a"; a=$sleeper
+until_ok gone "$a"
+ok "the policy in force ends its process"
+field() { $ctl status --json | python3 -c 'import json,sys; s=json.load(sys.stdin)["targets"][0]["shadow"]; print(s and s[sys.argv[1]])' "$1"; }
+comes "both came to the same on that one" 1 field agreed
+comes "the shadow alone would have ended the other" 'only shadow  : end-b: would send SIGKILL to' $ctl status
+gone "$b"; is "and it is alive" $? 1
+has "metrics" "$($ctl metrics)" 'gpufas_shadow_only_shadow_total{target="this-machine"} '
+has "metrics: what both did" "$($ctl metrics)" 'gpufas_shadow_agreed_total{target="this-machine"} 1'
+hasnt "the audit knows nothing of it" "$(cat "$d/audit.jsonl")" end-b
+
+# Reload: both or neither; another shadow; none any more.
+echo 'rule broken if' >"$d/shadow.d/s.policy"
+$ctl reload >"$d/out" 2>&1; is "a shadow that does not compile: the reload fails" $? 1
+has "and says that it is the shadow" "$(cat "$d/out")" "the shadow policy"
+is "and the old one stays" "$(field rules)" 2
+rule other "$tag-c" SIGTERM >"$d/shadow.d/s.policy"
+$ctl reload >/dev/null; is "another shadow" "$(field rules)" 1
+sleeper "$tag-c"; c=$sleeper
+comes "which is evaluated" 1 field actions
+config "recorder: {directory: \"\"}"
+$ctl reload >/dev/null; is "none any more" "$(field rules)" None
+config "shadow: {files: [$d/none.policy]}" "
+recorder: {directory: \"\"}"
+$ctl reload >"$d/out" 2>&1; is "a file that is not there" $? 1
+stop
+config "shadow: {file: [$d/none.policy]}"
+"$B/gpufasd" -c "$d/gpufas.yaml" --check-config >"$d/out" 2>&1
+has "an unknown key" "$(cat "$d/out")" 'did you mean "files"'
+
+echo "1..$n"
