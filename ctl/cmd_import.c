@@ -125,7 +125,7 @@ static int finish(struct import *im, int rc, struct gf_err *err)
 
 static int run(struct import *im, const struct gf_import_kind *kind, FILE *in)
 {
-	struct gf_import_sink sink = { put, bad, tell, im };
+	struct gf_import_sink sink = { .sample = put, .bad = bad, .tell = tell, .arg = im };
 	struct gf_err err = { "" };
 	struct stat st;
 	char road[64];

@@ -243,7 +243,7 @@ static int start(struct record *r, struct gf_err *err)
 	if (r->ctl->val[GF_O_FIELDS] && gf_ctl_fieldset(r->ctl, r->ctl->val[GF_O_FIELDS], &all, &r->opts.has))
 		return gf_err_set(err, ESHUTDOWN, "said already");
 	if (target && !ram) {
-		rc = gf_rows_init(&r->rows, &r->opts.has, err);
+		rc = gf_rows_init(&r->rows, GF_ROWS_CAP, &r->opts.has, err);
 		r->has_rows = true;
 		r->opts.road = "daemon";
 		return rc;

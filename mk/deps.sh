@@ -57,6 +57,8 @@ test_group() {
 	tool tmux tmux
 	tool ps procps
 	tool unshare util-linux
+	tool atop atop # what import reads, made by those who write it
+	tool pidstat sysstat
 	tool chromium chromium # looks at the page that simulate makes
 	# libFuzzer and the sanitizers' runtime lie beside clang, under its major version. Where
 	# that is not known yet (no clang, no package lists) the second look (below) finds it.

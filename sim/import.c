@@ -185,7 +185,7 @@ uint32_t im_task(struct gf_import *im, int64_t pid, uint64_t start_ns, int64_t p
 	uint32_t row = gf_rows_task(&im->rows, (int32_t)pid, start_ns, (int32_t)ppid, comm, GF_MIN(len, GF_COMM_LEN - 1), &fresh);
 	if (row == GF_NONE) {
 		if (!im->full_said)
-			im_bad(im, "more than %u processes in one sample: those beyond are left out", GF_ROWS_CAP);
+			im_bad(im, "more than %u processes in one sample: those beyond are left out", im->rows.s.cap);
 		im->full_said = true;
 		return row;
 	}
@@ -329,11 +329,11 @@ int gf_import(const struct gf_import_kind *kind, FILE *in, const struct gf_impor
 
 	memset(res, 0, sizeof *res);
 	kind->fields(&f);
-	rc = gf_rows_init(&im.rows, &f, err);
+	rc = gf_rows_init(&im.rows, sink->max_tasks ? sink->max_tasks : GF_ROWS_CAP, &f, err);
 	for (int i = 0; i < IM_ACCS && !rc; i++)
-		if (!(im.acc[i] = calloc(GF_ROWS_CAP, sizeof **im.acc)))
+		if (!(im.acc[i] = calloc(im.rows.s.cap, sizeof **im.acc)))
 			rc = gf_err_set(err, ENOMEM, "out of memory");
-	if (!rc && !(im.listed_ns = calloc(GF_ROWS_CAP, sizeof *im.listed_ns)))
+	if (!rc && !(im.listed_ns = calloc(im.rows.s.cap, sizeof *im.listed_ns)))
 		rc = gf_err_set(err, ENOMEM, "out of memory");
 	if (!rc)
 		rc = kind->run(&im, err);

@@ -19,6 +19,7 @@ struct gf_import_sink {
 	/* Now and then: bytes read. May be NULL. */
 	void (*tell)(void *arg, uint64_t bytes, uint64_t samples);
 	void *arg;
+	uint32_t max_tasks; /* in one sample; 0: GF_ROWS_CAP */
 };
 
 struct gf_import_result {

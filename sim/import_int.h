@@ -24,8 +24,8 @@ struct gf_import {
 	size_t cap, len;
 	uint64_t bytes;
 	struct gf_rows rows;
-	double *acc[IM_ACCS]; /* [GF_ROWS_CAP] */
-	uint64_t *listed_ns;  /* [GF_ROWS_CAP] when a row was listed last */
+	double *acc[IM_ACCS]; /* [rows.s.cap] */
+	uint64_t *listed_ns;  /* [rows.s.cap] when a row was listed last */
 	double host[GF_HF_COUNT]; /* counters of the host, added up */
 	int64_t boot_ns;      /* CLOCK_REALTIME of the boot */
 	bool boot_known;

@@ -18,14 +18,14 @@ static void free_texts(void *arg, uint32_t row)
 		}
 }
 
-int gf_rows_init(struct gf_rows *r, const struct gf_fieldset *f, struct gf_err *err)
+int gf_rows_init(struct gf_rows *r, uint32_t cap, const struct gf_fieldset *f, struct gf_err *err)
 {
 	struct gf_fieldset with = *f;
 
 	memset(r, 0, sizeof *r);
 	with.str |= 1u << GF_SF_COMM;
 	with.paths = 0;
-	int rc = gf_sample_init(&r->s, GF_ROWS_CAP, err);
+	int rc = gf_sample_init(&r->s, cap, err);
 	if (!rc)
 		rc = gf_sample_set_fields(&r->s, &with, err);
 	if (!rc)

@@ -16,7 +16,7 @@ struct gf_rows {
 };
 
 /* Columns and texts of f, and comm. -ENOMEM. */
-int gf_rows_init(struct gf_rows *r, const struct gf_fieldset *f, struct gf_err *err);
+int gf_rows_init(struct gf_rows *r, uint32_t cap, const struct gf_fieldset *f, struct gf_err *err);
 void gf_rows_deinit(struct gf_rows *r);
 /* A new sample: host fields are unknown again. */
 void gf_rows_begin(struct gf_rows *r, uint64_t now_ns);

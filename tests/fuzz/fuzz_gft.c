@@ -15,7 +15,7 @@
 #include "sim/gft_int.h"
 #include "targets/target.h"
 
-#define ROWS 1024u
+#define ROWS 128u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -108,8 +108,13 @@ static void make(int fd, const uint8_t *p, size_t n)
 	struct gft_state st = { 0 };
 	struct gf_err err;
 	uint8_t head[GFT_HEADER];
-	ZSTD_CCtx *z = ZSTD_createCCtx();
+	static ZSTD_CCtx *z;
 
+	if (!z) {
+		z = ZSTD_createCCtx();
+		ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, 1);
+		ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, 12);
+	}
 	gft_cols_of(&o, &c);
 	gft_meta_write(&o, &c, &meta);
 	gft_header_pack(&(struct gft_header){ .version = GFT_VERSION, .meta = (uint32_t)meta.n, .file_id = 7, .meta_crc = gft_crc(meta.p, meta.n) }, head);
@@ -130,7 +135,6 @@ static void make(int fd, const uint8_t *p, size_t n)
 	gft_state_deinit(&st, &c);
 	gft_cols_deinit(&c);
 	gft_buf_deinit(&meta);
-	ZSTD_freeCCtx(z);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char kinds[] = "apncj";
 	static const char *const names[] = { "atop", "pidstat", "node-exporter", "csv", "jsonl" };
-	struct gf_import_sink sink = { .sample = sample, .bad = bad };
+	struct gf_import_sink sink = { .sample = sample, .bad = bad, .max_tasks = 256 };
 	struct gf_import_result res;
 	struct gf_err err = { "" };
 	const char *k = size > 1 ? strchr(kinds, *data ? *data : 1) : NULL;
