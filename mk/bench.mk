@@ -15,6 +15,6 @@ bench:
 	$(Q)$(MAKE) --no-print-directory deps DEPS='build bench vm'
 	$(Q)$(MAKE) --no-print-directory programs build-bench
 	$(Q)BUILD=$(BUILD) bench/bench.sh
-build-bench: programs $(BENCH_BIN) $(BUILD)/tests/helpers/sleepers $(BUILD)/tests/helpers/pseudo $(BUILD)/tests/helpers/ramsample \
+build-bench: programs $(BENCH_BIN) $(BUILD)/tests/helpers/sleepers $(BUILD)/tests/helpers/pseudo $(BUILD)/tests/helpers/ramsample $(BUILD)/tests/helpers/simtrace \
 	$(BUILD)/tests/vm/guestd
 .PHONY: bench build-bench

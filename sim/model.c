@@ -217,9 +217,10 @@ void gf_model_act(void *model, const struct gf_verdict *v)
 		return;
 	m->said.hooks += v->action == GF_ACT_RUN;
 	m->said.nmis += v->action == GF_ACT_NMI;
-	m->said.resets += v->action == GF_ACT_RESET;
-	if (v->action == GF_ACT_RESET)
+	if (v->action == GF_ACT_RESET || v->action == GF_ACT_PANIC || v->action == GF_ACT_RESTART) {
+		m->said.resets++;
 		m->said.reset_ns = m->now_ns;
+	}
 	if (!there)
 		return;
 	switch (v->action) {

@@ -170,7 +170,7 @@ static void say_resources(const struct gf_model *m, const struct out *o)
 	else
 		say(o, "pressure (psi.*), page cache, slab and paging counters stay as recorded");
 	say(o, "who is stopped or frozen keeps what it has and uses no CPU; going on, it does what it did in the recording less what it missed");
-	say(o, "renice changes nice and nothing else; limits, hooks, NMIs and other signals have no effect; a reset ends the run");
+	say(o, "renice changes nice and nothing else; limits, hooks, NMIs and other signals have no effect; a reset, a panic or a restart ends the run");
 }
 
 void gf_model_assumes(const struct gf_feed *model, void (*put)(void *arg, const char *sentence), void *arg)
