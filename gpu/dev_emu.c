@@ -22,7 +22,7 @@ static void emu_pulse(void);
 
 #include <unistd.h>
 
-struct gf_emu gf_emu = { .devices = 1, .memory = 1ull << 40 };
+struct gf_emu gf_emu = { .devices = 1, .memory = 1ull << 40, .life_ns = 5000000000ull };
 
 struct gf_dev {
 	int number;

@@ -93,6 +93,8 @@ bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
 int gf_gpu_gather(struct gf_engine *e);
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);
+/* A reload tries a GPU that was given up once more, a few times. In the caller's turn, with the new policy in e->st. */
+void gf_gpu_retry(struct gf_engine *e);
 
 int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret);
 

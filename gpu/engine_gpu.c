@@ -31,6 +31,7 @@
 #define QUICK 200u            /* looks at the answer before the thread naps between them */
 #define NAP_NS 20000
 #define LOOK_NS 5000000ull    /* after so long without an answer the device is asked whether it runs */
+#define TRIES 3u               /* reloads that try a GPU again which was given up */
 #define START_NS (10 * SEC_NS)
 #define SLICE (256ull << 20)  /* a fifth of a second to register; between two of them others have their turn */
 
@@ -444,7 +445,8 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	e->gpu_past = h;
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
 	e->now.takeovers++;
-	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.130s; restart gpufasd to use it again", why->text);
+	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.120s; %s", why->text,
+		 e->now.takeovers > TRIES ? "restart gpufasd to use it again" : "the next reload tries it again");
 	tell_event(e, "GPU %u (%.30s) was given up: %.110s. The CPU goes on; what holds \"for\" or \"over\" a time begins anew",
 		   e->now.gpu_device, e->now.gpu_name, why->text);
 }
@@ -670,6 +672,7 @@ static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next 
 	}
 	h->img = n->img;
 	h->mirror = n->mirror;
+	h->st = n->st;
 	h->block = n->block;
 	n->mirror = old.mirror;
 	n->block = old.block;
@@ -700,6 +703,79 @@ void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next)
 {
 	(void)e;
 	next_drop(next);
+}
+
+static void host_free(struct gf_gpu_host *h);
+
+/* What the CPU knows of rules, to the device: phases, limits, the budget. Victims stay behind (rows of its own table may be others): who was
+ * stopped has been let go. Nothing runs on the device just now. */
+static int export(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	uint32_t rules = e->st->img->sec[GF_SEC_RULE].count, ring[2] = { e->st->budget_head, e->st->budget_n };
+	struct gf_rule_state *rs = calloc(rules + 1, sizeof *rs);
+	int rc = rs ? 0 : gf_err_set(err, ENOMEM, "out of memory");
+
+	for (uint32_t k = 0; !rc && k < rules; k++) {
+		rs[k] = e->st->rule[k];
+		rs[k].victims = 0;
+		rs[k].action = 0; /* its events have other numbers */
+		if (rs[k].phase == GF_PHASE_STEPS)
+			rs[k].phase = GF_PHASE_SETTLE;
+	}
+	if (!rc && rules)
+		rc = h->ops->copy_in(h->dev, h->mirror->rule, rs, rules * sizeof *rs, err);
+	if (!rc)
+		rc = h->ops->copy_in(h->dev, h->mirror->budget_at, e->st->budget_at, GF_BUDGET_MAX * sizeof *e->st->budget_at, err);
+	if (!rc)
+		rc = h->ops->copy_in(h->dev, &h->st->budget_head, ring, sizeof ring, err);
+	free(rs);
+	return rc;
+}
+
+static int again(struct gf_engine *e, struct gf_err *err)
+{
+	struct gf_gpu_host *past = e->gpu_past;
+	int rc = 0;
+
+	if (past->run) {
+		rc = past->ops->poll(past->run, err);
+		if (!rc)
+			return gf_err_set(err, EBUSY, "its kernel has not ended");
+		if (rc < 0)
+			return rc;
+	}
+	rc = gf_gpu_create(e, err);
+	if (rc)
+		return rc;
+	e->gpu->actuator = past->actuator;
+	e->gpu->lost_before = e->out.events_lost;
+	e->gpu->lost_verdicts_before = e->out.verdicts_lost;
+	gf_engine_release(e, NULL, 0);
+	rc = export(e, e->gpu, err);
+	if (rc) {
+		host_free(e->gpu);
+		e->gpu = NULL;
+		return rc;
+	}
+	host_free(past);
+	e->gpu_past = NULL;
+	return e->running ? gf_gpu_start(e, err) : 0;
+}
+
+void gf_gpu_retry(struct gf_engine *e)
+{
+	uint32_t takeovers = e->now.takeovers;
+	struct gf_err err = { "" };
+
+	if (e->gpu || !e->gpu_past || e->now.takeovers > TRIES)
+		return;
+	if (!again(e, &err)) {
+		e->now.why[0] = '\0';
+		tell_event(e, "GPU %u (%.30s) is used again; what holds \"for\" or \"over\" a time begins anew", e->now.gpu_device, e->now.gpu_name);
+	} else if (takeovers == e->now.takeovers) { /* else it was given up once more, which has been told */
+		e->now.takeovers++;
+		snprintf(e->now.why, sizeof e->now.why, "the GPU was given up and could not be had again: %.90s; restart gpufasd to use it again", err.text);
+	}
 }
 
 /* ---- life ------------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ struct gf_gpu_host {
 	void *fixed;               /* gpu, and what does not depend on the policy */
 	void *block;               /* image, state's head, plan */
 	struct gf_state *mirror;   /* where the state's tables are */
+	struct gf_state *st;       /* the device's */
 	/* strings */
 	struct gf_gpu_sent *sent[GF_SF_COUNT];
 	uint32_t strings_used;

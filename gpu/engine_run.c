@@ -400,6 +400,7 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 		    struct gf_gpu_next *next, struct gf_err *err)
 {
 	const struct gf_image_header *from = e->st->img, *to = st->img;
+	bool was_gpu = e->gpu;
 	int rc = 0;
 
 	if (memcmp(&from->fields, &to->fields, sizeof from->fields) || !same_paths(from, to)) {
@@ -417,6 +418,8 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	e->faulted = GF_MIN(faulted, e->faulted); /* tables taken over: as far as they were */
 	e->views_at = 0;
 	e->now.reloads++;
+	if (!was_gpu) /* not one that this reload itself has cost */
+		gf_gpu_retry(e);
 	gf_engine_publish_stats(e);
 	return 0;
 }

@@ -47,6 +47,8 @@ for mode in persistent launch; do
 	t=$(ticks)
 	later() { [ "$(ticks)" -gt "$t" ]; }
 	until_ok later && ok "$mode: ticks go on" || not_ok "$mode: ticks go on"
+	ask '{"v":1,"cmd":"reload"}' >/dev/null
+	has "$mode: a reload tries it again, and status says what became of that" "$(status)" "could not be had again"
 	stop
 	is "$mode: and it ends in peace" $? 0
 done

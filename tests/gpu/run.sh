@@ -11,7 +11,7 @@
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, the GPU's table against the CPU's
 #
-# Results: $OUT/results.jsonl, $OUT/table.txt and logs; the table is what is printed last. Where there is no GPU each part says
+# Results: $OUT/results.jsonl, $OUT/table.txt and logs; tick leaves $OUT/profile.txt, where each tick's time goes; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

@@ -486,6 +486,10 @@ def tick(sizes=(100, 1000, 10000), engines=None, counts=(10, 100)):
 
 
 def one_tick(g, n, count, engine, seconds):
+    # where its time goes, for who makes it faster: gpufasd appends a table when it ends (docs/gpu.md)
+    profile = os.environ.setdefault("GPUFAS_GPU_PROFILE", os.path.join(os.environ["OUT"], "profile.txt"))
+    with open(profile, "a") as f:
+        f.write("== %d tasks, %d rules, %s\n" % (n, count, engine))
     w = Watch([g], rules(count), engine, period="50ms" if n > 2000 and engine.startswith("cpu") else "2ms", mode="observe")
     try:
         time.sleep(1)
@@ -811,7 +815,7 @@ def main():
     p.add_argument("--engine", default="gpu", choices=("gpu", "emu", "cpu"))
     p.add_argument("--short", action="store_true")
     args = p.parse_args()
-    out = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
+    out = os.environ["OUT"] = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
     os.makedirs(out, exist_ok=True)
     why = missing()
     bad = 0

@@ -374,6 +374,53 @@ static void fails_launched(void **state)
 	taken_over(&gf_emu.failed, GF_GPU_LAUNCH, "illegal memory access");
 }
 
+/* A reload tries it again: what the device was is known to the CPU, and goes back with it. One that still fails is said to. */
+static void tried_again(void **state)
+{
+	struct gf_engine_stats st;
+	struct gf_verdict v[64];
+	size_t n, stops, conts;
+
+	(void)state;
+	for (int how = 0; how < 3; how++) {
+		struct life l = life_begin(10 * MS, GF_GPU_PERSISTENT);
+		struct gf_image_header *next = make_image(1, SIGSTOP); /* the same rule: its state stays */
+		for (stops = conts = 0; !stops;) {
+			usleep(2000);
+			for (n = gf_engine_verdicts(l.e, v, 64); n--;)
+				stops += v[n].arg == SIGSTOP;
+		}
+		*(how ? &gf_emu.failed : &gf_emu.hung) = true;
+		for (int i = 0; i < 10000 && on_gpu(l.e); i++)
+			usleep(1000);
+		assert_false(on_gpu(l.e));
+		gf_engine_stats(l.e, &st);
+		assert_non_null(strstr(st.why, "the next reload tries it again"));
+		if (how < 2) {
+			gf_emu.failed = gf_emu.hung = false;
+			usleep(100000); /* its kernel ends */
+		}
+		assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
+		gf_engine_stats(l.e, &st);
+		assert_int_equal(st.kind, how < 2 ? GF_ENGINE_GPU : GF_ENGINE_CPU);
+		assert_true(how < 2 ? !st.why[0] : strstr(st.why, "restart gpufasd") != NULL);
+		wait_ticks(l.e, 20);
+		/* who was stopped is let go, now or when the step is due */
+		for (int i = 0; i < 3000 && conts < stops; i++) {
+			for (n = gf_engine_verdicts(l.e, v, 64); n--;)
+				conts += v[n].arg == SIGCONT;
+			usleep(1000);
+		}
+		assert_true(conts >= stops);
+		assert_int_equal(on_gpu(l.e), how < 2);
+		gf_engine_stop(l.e); /* what the policy is of is freed first */
+		free(l.img);
+		l.img = next;
+		gf_emu.failed = false;
+		life_end(&l);
+	}
+}
+
 static int created(enum gf_engine_kind kind, struct gf_engine **ret, struct gf_err *err, struct fake *f, struct gf_image_header *img)
 {
 	struct gf_engine_opts o = { .period_ns = 10 * MS, .kind = kind };
@@ -479,6 +526,7 @@ int main(void)
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(fails),
 		cmocka_unit_test(fails_launched),
+		cmocka_unit_test(tried_again),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(no_room_for_a_reload),
 		cmocka_unit_test(spread),
@@ -486,6 +534,7 @@ int main(void)
 	};
 
 	gf_dev_backend = &GF_TEST_DEV;
+	gf_emu.life_ns = S;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
