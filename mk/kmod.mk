@@ -44,3 +44,13 @@ build-tests: $(KMOD_TEST)
 kmod-debug: programs $(KMOD_TEST) $(BUILD)/tests/helpers/memhog $(BUILD)/tests/helpers/cpuhog $(BUILD)/tests/helpers/forkbomb
 	$(Q)BUILD=$(BUILD) tests/vm/kmod-debug.sh
 .PHONY: kmod-debug
+
+# Figures, in guests.
+bench-kmod: deps programs $(KMOD_TEST) $(BUILD)/tests/helpers/memhog $(BUILD)/tests/helpers/cpuhog $(BUILD)/tests/helpers/forkbomb
+	$(Q)BUILD=$(BUILD) bench/kmod.sh
+.PHONY: bench-kmod
+
+# 500 times loaded and unloaded under load, and long fuzzing: by hand.
+kmod-stress: programs $(KMOD_TEST) $(BUILD)/tests/helpers/memhog $(BUILD)/tests/helpers/cpuhog $(BUILD)/tests/helpers/forkbomb
+	$(Q)BUILD=$(BUILD) tests/vm/kmod-stress.sh
+.PHONY: kmod-stress

@@ -112,7 +112,7 @@ vm_run() {
 		return
 	fi
 	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
-	timeout -k 2 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$mib" \
+	timeout -k 2 "$limit" qemu-system-x86_64 ${VM_ACCEL:--accel tcg,thread=multi} -cpu max -smp "$cpus" -m "$mib" \
 		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
 		-kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
 		-append "console=ttyS0 panic=-1 quiet VMDO=$what" </dev/null >"$d/console" 2>&1 &
