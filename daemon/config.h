@@ -50,6 +50,7 @@ struct gf_config_target {
 	size_t pieces;               /* 0: found out */
 	enum gf_kick kick;           /* vm */
 	char *kick_path;
+	bool unassisted;             /* vm: not by the module in it, either */
 	bool own_last;               /* last_resorts is its own */
 	uint32_t last_resorts;       /* 1 << enum gf_action: those that it may be subjected to */
 	bool own_policy;             /* dirs and files are its own: not those of all */

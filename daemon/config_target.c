@@ -238,6 +238,15 @@ static void take_ram(struct gf_cfg *x, const struct gf_ynode *n)
 		gf_cfg_error(x, n, "write {file: /dev/shm/guest.ram}", "ram needs its file");
 }
 
+static void take_assisted(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const char *const words[] = { "auto", "off" };
+	int i = gf_cfg_choice(x, n, "assisted", words, 2);
+
+	if (i >= 0)
+		x->t->unassisted = i == 1;
+}
+
 /* ---- a kick --------------------------------------------------------------------- */
 
 static void take_qtest(struct gf_cfg *x, const struct gf_ynode *n)
@@ -287,7 +296,7 @@ static const struct {
 	{ "max-tasks", take_max_tasks, ALL }, { "policy", take_policy, ALL }, { "shadow", take_shadow, ALL },
 	{ "last-resorts", take_last_resorts, HOST | VM }, { "sampler", take_sampler, HOST },
 	{ "delivery", take_delivery, HOST },
-	{ "qmp", take_qmp, VM }, { "ram", take_ram, VM }, { "kick", take_kick, VM },
+	{ "qmp", take_qmp, VM }, { "ram", take_ram, VM }, { "kick", take_kick, VM }, { "assisted", take_assisted, VM },
 	{ "file", take_file, IMAGE }, { "layout", take_layout, IMAGE },
 };
 #define KEYS (sizeof keys / sizeof *keys)
@@ -421,7 +430,7 @@ bool gf_cfg_targets_differ(const struct gf_config *a, const struct gf_config *b)
 			 t->max_tasks != u->max_tasks || t->sampler != u->sampler || t->delivery != u->delivery || !same(t->qmp, u->qmp) ||
 			 !same(t->ram, u->ram) || t->pieces != u->pieces ||
 			 memcmp(t->piece, u->piece, t->pieces * sizeof *t->piece) || t->kick != u->kick ||
-			 !same(t->kick_path, u->kick_path);
+			 !same(t->kick_path, u->kick_path) || t->unassisted != u->unassisted;
 	}
 	return differ;
 }

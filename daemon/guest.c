@@ -89,7 +89,7 @@ int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err)
 	const struct gf_config_target *t = w->config;
 	struct gf_vm_opts o = {
 		.name = w->name, .qmp = t->qmp, .ram_file = t->ram, .piece = t->piece, .pieces = t->pieces,
-		.max_tasks = t->max_tasks, .kick = t->kick, .kick_path = t->kick_path, .say = gf_watch_say, .say_arg = w,
+		.max_tasks = t->max_tasks, .kick = t->kick, .kick_path = t->kick_path, .assisted = !t->unassisted, .period_ns = w->period_ns, .say = gf_watch_say, .say_arg = w,
 	};
 	struct gf_err why = { "" };
 	int r = gf_worker_create(w->daemon->ps_fd, &w->worker, err);

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 
+#include "gpu/region.h"
 #include "gpu/gather.h"
 #include "gpu/hostfields.h"
 #include "gpu/kpath.h"
@@ -121,6 +122,9 @@ struct gf_sampler {
 	uint32_t why;          /* enum gf_sampler_why, of the last run */
 	uint32_t plain;        /* 1: all are read by one lane each, to compare */
 	uint32_t fetched;      /* processes that were not, in the last run */
+	const struct gf_region *region; /* of a module in the guest, whose table is taken instead of a walk; NULL: none. The CPU's only */
+	uint32_t by_region;    /* the last run did */
+	uint32_t reserved1;
 	uint64_t *pulse;       /* gpu/pulse.h, or NULL */
 
 	struct gf_row_note *note;
@@ -1356,6 +1360,48 @@ GF_INLINE void gf_sampler_start(struct gf_sampler *v)
 	v->hs = hs;
 }
 
+#define GF_REGION_OLD_NS 1000000000ull
+
+/* The module's table instead of a walk. 0; -EAGAIN: what was read is not of one table; -ENODATA: nothing was taken, walk. */
+GF_SELDOM int gf_sampler_ring(struct gf_sampler *v)
+{
+	const struct gf_region *r = v->region;
+	struct gf_table *t = &v->table;
+	struct gf_region_look l;
+	struct gf_task_rec rec;
+	uint64_t now = v->guest_now.boot_ns;
+	int odd = 0, init = 0;
+
+	if (gf_region_begin(r, &l) || !now || l.last_ns > now + GF_REGION_OLD_NS || (now > l.last_ns && now - l.last_ns > GF_REGION_OLD_NS))
+		return -ENODATA;
+	v->env.now_ns = now;
+	v->env.total_pages = 0;
+	v->env.page = 4096;
+	for (uint32_t i = 0; i < l.count; i++) {
+		uint32_t slot, row;
+
+		if (gf_region_rec(r, &l, i, &rec) != 1) {
+			odd = 1;
+			continue;
+		}
+		init |= rec.pid == 1;
+		slot = gf_table_slot(t, rec.pid, rec.start_ns);
+		row = t->hash[slot] - 1;
+		if (row == GF_NONE) {
+			const struct gf_row_note none = { { 0, 0 }, rec.exec_tag, 0, 0, 0, 0, 0 };
+			row = gf_table_take(t, slot, rec.pid, rec.start_ns);
+			if (row == GF_NONE)
+				continue;
+			gf_row_clear(v->s, row);
+			v->note[row] = none;
+		}
+		t->seen[row] = t->pass;
+		gf_sampler_columns(v, row, &rec);
+	}
+	t->unplaced += l.total - l.count;
+	return gf_region_end(r, &l) || odd || !init ? -EAGAIN : 0;
+}
+
 /* The list of processes; what is gathered of each. True: it was whole. */
 GF_INLINE int gf_sampler_who(struct gf_sampler *v)
 {
@@ -1434,9 +1480,17 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 		v->sums.bad[i] = 0;
 	}
 	v->host_due = host && !cpus;
-	if (!cpus && !v->team)
+	v->by_region = 0;
+#if !defined(__CUDA_ARCH__)
+	if (!cpus && v->region) {
+		r = gf_sampler_ring(v);
+		v->by_region = r != -ENODATA;
+		v->why = r ? GF_SW_TORN : GF_SW_NONE;
+	}
+#endif
+	if (!cpus && !v->team && !v->by_region)
 		whole = gf_sampler_who(v);
-	if (!cpus)
+	if (!cpus && !v->by_region)
 		r = gf_sampler_pass(v, whole);
 	if (r)
 		gf_sampler_abort(v);

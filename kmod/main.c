@@ -82,12 +82,13 @@ static bool registered;
 
 /*
  * An observer outside who knows the kernel's own structures finds the region from the list of misc devices: a
- * signature alone any process of the machine could forge.
+ * signature alone any process of the machine could forge. platform_data is for drivers to use, and misc leaves it alone
+ * (driver data it does not: misc_devnode() takes it for the miscdevice).
  */
 static void anchor(void)
 {
 	if (registered)
-		dev_set_drvdata(device.this_device, region ? region->header : NULL);
+		WRITE_ONCE(device.this_device->platform_data, region ? region->header : NULL);
 }
 
 static int region_start(u32 n, u32 want, u64 period_ns, u64 poll_ns)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "targets/assist.h"
 #include "targets/layout.h"
 #include "targets/pseudo.h"
 #include "targets/vm.h"
@@ -18,6 +19,7 @@ static void take_note(struct gf_kernel *k, const char *text)
 static void guest_free(struct gf_guest *g)
 {
 	gf_pseudo_free(g->pseudo);
+	gf_assist_free(g->assist);
 	gf_kernel_free(g->kernel);
 	gf_ramfile_close(g->ram);
 	free(g);

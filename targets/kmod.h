@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "gpu/region.h"
+#include "gpu/mail.h"
 #include "gpufas/err.h"
 #include "gpufas/event.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "targets/assist.h"
 #include "targets/vm_int.h"
 
 static struct gf_vm *vm_of(struct gf_target *t)
@@ -134,7 +135,10 @@ void gf_vm_describe(struct gf_target *t, char *buf, size_t n)
 	struct gf_vm *vm = vm_of(t);
 
 	pthread_mutex_lock(&vm->lock);
-	snprintf(buf, n, "%s%s", vm->state,
+	const struct gf_guest *g = atomic_load(&vm->guest);
+	bool assisted = g && g->assist && atomic_load(&g->assist->region);
+	snprintf(buf, n, "%s%s%s", vm->state, !assisted ? "" : atomic_load(&vm->by_module) ? "; assisted: sampled and delivered to by the module in it" :
+		 "; assisted: delivered to by the module in it, sampled from outside",
 		 atomic_load(&vm->guest) && atomic_load(&vm->paused) && !strstr(vm->state, "paused") ? "; paused" : "");
 	pthread_mutex_unlock(&vm->lock);
 }

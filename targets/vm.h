@@ -17,6 +17,7 @@
 #include "targets/qmp.h"
 #include "targets/target.h"
 
+struct gf_assist; /* targets/assist.h */
 struct gf_pseudo; /* targets/pseudo.h: what delivering into this kernel takes */
 
 /* One boot of one guest. Immutable once the keeper has published it. */
@@ -27,6 +28,7 @@ struct gf_guest {
 	struct gf_kernel *kernel;
 	struct gf_layout layout;    /* for the walkers */
 	struct gf_pseudo *pseudo;   /* NULL: not writable */
+	struct gf_assist *assist;   /* of the kernel module in it; NULL: not looked for. assist.h */
 	struct gf_guest *next;      /* the keeper's: those that are no longer current */
 };
 
@@ -45,6 +47,8 @@ struct gf_vm_opts {
 	size_t pieces;
 	uint32_t max_tasks;
 	enum gf_kick kick;                /* for guests that idle in HLT */
+	bool assisted;                    /* use the kernel module in the guest where there is one */
+	uint64_t period_ns;               /* of the ticks; 0: 100 ms */
 	const char *kick_path;            /* qtest socket, or socket of a serial port that the guest has open */
 	/* News of the guest (attached, rebooted, gone, ...), one sentence; level as syslog's. Any thread; must not block. */
 	void (*say)(void *arg, int level, const char *text);

@@ -16,6 +16,7 @@
 
 #include "gpu/deliver.h"
 #include "targets/act.h"
+#include "targets/assist.h"
 #include "targets/vm.h"
 #include "targets/vm_deliver.h"
 #include "targets/vm_int.h"
@@ -34,6 +35,8 @@ struct victim {
 	uint64_t begun_ns; /* CLOCK_MONOTONIC */
 	bool told;
 	bool used;
+	int32_t slot; /* in the guest's module's mailbox, and its number; -1: not by it */
+	uint64_t seq;
 	bool engines; /* the engine delivers it: its results are awaited */
 };
 
@@ -64,6 +67,7 @@ struct gf_vm_actuator {
 	pthread_mutex_t engine_lock; /* what is below; held while its results are taken */
 	struct gf_vm_engine engine;  /* results NULL: there is none */
 	struct gf_deliver_result result[RESULTS];
+	struct gf_assist_mail mail;
 	/* The device had begun to take these back when they were taken: whose they are it has yet to say. */
 	struct gf_deliver_result asked[ASKED];
 	uint32_t asks;
@@ -148,7 +152,7 @@ static void tell(struct gf_vm_actuator *a, struct victim *w)
 
 static void forget(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
 {
-	if (!w->engines && g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d) && !gf_vm_storable(a->vm, g))
+	if (!w->engines && w->slot < 0 && g && g->pseudo && g->boot == w->boot && !gf_delivery_over(&w->d) && !gf_vm_storable(a->vm, g))
 		gf_pseudo_end(g->pseudo, &w->d);
 	w->used = false;
 	a->victims--;
@@ -188,6 +192,21 @@ static struct victim *slot(struct gf_vm_actuator *a, struct gf_guest *g)
 	return old;
 }
 
+/* To the module in the guest, where there is one and it is something for it. Whether the guest is there and may be written to is asked as
+ * before any store. */
+static bool by_module(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
+{
+	if (!g || !g->pseudo || (w->v.epoch && w->v.epoch != (uint32_t)g->boot) || gf_vm_storable(a->vm, g))
+		return false;
+	w->slot = gf_assist_send(&a->mail, g, &w->v, &w->seq);
+	if (w->slot < 0)
+		return false;
+	gf_delivery_init(&w->d, &w->v, GF_ROAD_AUTO, gf_act_is_lethal(&w->v));
+	w->d.phase = GF_PHASE_SENT;
+	w->d.how = GF_HOW_MODULE;
+	return true;
+}
+
 static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 {
 	struct gf_err err;
@@ -210,13 +229,15 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		if (!(v->flags & GF_VERDICT_OBSERVE))
 			supersede(a, v, g);
 		w = slot(a, g);
-		*w = (struct victim){ .v = *v, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
+		*w = (struct victim){ .v = *v, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true, .slot = -1 };
 		a->victims++;
 		if (v->flags & GF_VERDICT_DONE_BY_ENGINE) {
 			w->engines = true;
 			gf_delivery_init(&w->d, v, GF_ROAD_AUTO, gf_act_is_lethal(v));
 			continue;
 		}
+		if (by_module(a, w, g))
+			continue;
 		gf_vm_deliver_begin(a->vm, g, v, &w->d);
 		if (!gf_delivery_over(&w->d))
 			continue;
@@ -279,7 +300,7 @@ static void take_over(struct gf_vm_actuator *a, const struct gf_deliver_result *
 
 	if (!w) {
 		w = slot(a, g);
-		*w = (struct victim){ .v = r->verdict, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true };
+		*w = (struct victim){ .v = r->verdict, .boot = g ? g->boot : 0, .begun_ns = now_ns(CLOCK_MONOTONIC), .used = true, .slot = -1 };
 		a->victims++;
 	}
 	w->engines = false;
@@ -389,6 +410,11 @@ static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *
 	if (!g || g->boot != w->boot) {
 		w->d.became = GF_BECAME_LOST;
 		w->d.phase = GF_PHASE_OVER;
+	} else if (look && w->slot >= 0) {
+		if (gf_assist_poll(&a->mail, g, &w->v, (uint32_t)w->slot, w->seq, age, &w->d)) {
+			w->slot = -1; /* it has not, and will not: from outside */
+			gf_vm_deliver_begin(a->vm, g, &w->v, &w->d);
+		}
 	} else if (look)
 		gf_pseudo_poll(g->pseudo, &w->d, &kick);
 	if (gf_delivery_over(&w->d)) {

@@ -34,6 +34,8 @@ struct gf_vm {
 
 	atomic_bool paused;   /* its CPUs do not run (QEMU's "paused", "suspended", ...): samples fail, and its time stands */
 	atomic_bool suspect;  /* something that was read cannot be so */
+	_Atomic uint32_t want;      /* enum gf_rec_have, of its sampler */
+	_Atomic uint32_t by_module; /* the last sample was taken from the guest's module */
 	int wake_fd;          /* eventfd, non-blocking: readable when suspect has been set or the keeper is to end; -1: image */
 	atomic_bool end;
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "targets/assist.h"
 #include "targets/pseudo_do.h"
 #include "targets/qmp_maps.h"
 
@@ -135,6 +136,10 @@ static void on(struct gf_vm_keep *k, struct gf_guest *g, bool paused)
 	if (kernel->kaslr != UINT64_MAX)
 		snprintf(kaslr, sizeof kaslr, "KASLR offset 0x%" PRIx64, kernel->kaslr);
 	k->g = g;
+	if (k->vm->o.assisted && gf_assist_create(kernel, &g->assist))
+		g->assist = NULL;
+	k->assisted = false;
+	k->assist_said[0] = 0;
 	if (gf_kernel_sym(kernel, "jiffies_64", &k->clock_va))
 		k->clock_va = 0;
 	k->clock = 0;
@@ -391,6 +396,27 @@ static void look_at_clock(struct gf_vm_keep *k)
 	}
 }
 
+/* The module in it comes and goes. */
+static void look_at_module(struct gf_vm_keep *k)
+{
+	const uint64_t period = k->vm->o.period_ns ? k->vm->o.period_ns : 100000000u;
+	struct gf_assist *a = k->g->assist;
+	bool there = a && gf_assist_look(k->g, a) == 1;
+
+	if (!a)
+		return;
+	/* Four of its tables a tick: so that one is at most a quarter of a tick old, and rates are right. */
+	if (there)
+		gf_assist_ask(a, atomic_load(&k->vm->want), period / 4, GPUFAS_POLL_MIN_NS * 2);
+	if (there != k->assisted)
+		gf_vm_say(k->vm, LOG_NOTICE, there ? "the guest has the kernel module: sampled and delivered to by it (assisted)" :
+						     "the guest's kernel module is not there any more: from outside, as before");
+	else if (!there && a->why[0] && strcmp(a->why, k->assist_said))
+		gf_vm_say(k->vm, LOG_INFO, "the guest's kernel module is not used: %s", a->why);
+	snprintf(k->assist_said, sizeof k->assist_said, "%s", a->why);
+	k->assisted = there;
+}
+
 static int step_on(struct gf_vm_keep *k)
 {
 	int64_t now = gf_vm_now_ms();
@@ -414,6 +440,8 @@ static int step_on(struct gf_vm_keep *k)
 		stopped(k);
 	else
 		look_at_clock(k);
+	if (k->phase == GF_VM_ON && k->g && !atomic_load(&k->vm->paused))
+		look_at_module(k);
 	return k->phase == GF_VM_ON ? LOOK_MS : 0;
 }
 

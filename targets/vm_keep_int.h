@@ -40,6 +40,9 @@ struct gf_vm_keep {
 	uint64_t clock_va, clock;  /* jiffies_64: 0, not known; its last value */
 	int64_t clock_ms, look_ms; /* when it was seen to move; when the next look is due */
 
+	bool assisted;             /* told: it has the module */
+	char assist_said[160];
+
 	struct gf_vm_kick *kick;
 };
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "gpu/sampler.h"
+#include "targets/assist.h"
 #include "targets/strings.h"
 #include "targets/vm_int.h"
 
@@ -113,7 +114,11 @@ static int sample_guest(struct gf_vm *vm, const struct gf_guest *g, uint64_t hos
 	int r;
 
 	take_guest(vm, g);
+	/* Strings and kernel paths the module does not have: a policy that reads some is sampled by a walk. */
+	s->v.region = g->assist && !vm->view_of && !(s->v.fields.str & GF_STR_READ) && !s->paths ? atomic_load(&g->assist->region) : NULL;
+	atomic_store(&vm->want, s->v.want);
 	r = gf_sampler_run(&s->v, NULL, &s->g, host_ns);
+	atomic_store(&vm->by_module, s->v.by_region);
 	if (r == -EBADMSG)
 		gf_vm_suspect(&vm->t, g);
 	return r ? gf_err_set(err, -r, "%s", why[s->v.why]) : 0;

@@ -16,8 +16,9 @@
  *
  * "The reader" is whoever holds the region: the process that opened the device, a GPU that this
  * process has registered the pages with, or, for a guest, a process outside that finds the region in the
- * guest's RAM (scan page starts for `magic`; accept only where `self_pa` is the physical address that it was
- * found at and `state` is not GPUFAS_DEAD; then follow `chunk`). mmap() maps all of it from offset 0.
+ * guest's RAM: misc_list leads to the miscdevice "gpufas", and its this_device->platform_data is the header's address, NULL without
+ * a region (a scan for `magic` would find what any process may have written); accept only where `self_pa` is
+ * the physical address that it was found at and `state` is not GPUFAS_DEAD; then follow `chunk`. mmap() maps all of it from offset 0.
  *
  * The module writes from hard interrupt context, and reads back nothing but the control page and the
  * mailbox: both are looked at as memory that anything may have damaged. What is damaged there can make it

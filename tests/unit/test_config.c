@@ -289,7 +289,7 @@ static void test_bad_targets(void **state)
 	bad(TARGET("kind: vm, qnp: /x"), "2:23: unknown key \"qnp\" in a target | did you mean \"qmp\"?");
 	bad(TARGET("kind: vm, qmp: /x, last-resorts: [panic]"), "2:46: panic and restart are for targets of kind host | a vm has nmi and reset");
 	bad(TARGET("last-resorts: [reset]"), "2:27: nmi and reset are for targets of kind vm | a host has panic and restart");
-	bad("last-resorts: [reboot]\n", "1:16: last-resorts cannot be \"reboot\" | possible: panic, restart, nmi, reset");
+	bad("last-resorts: [reboot]\n", "1:16: last-resorts cannot be \"reboot\" | one of: panic, restart, nmi, reset");
 	bad("last-resorts: panic\n", "1:15: last-resorts must be a list | such as [nmi, reset]; [] for none");
 	bad(TARGET("kind: vm, libvirt: web"), "2:23: libvirt keeps the monitor of its guests to itself | give the guest a second monitor "
 	    "(qemu:commandline in its XML), and here its socket as qmp");

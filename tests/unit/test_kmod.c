@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "targets/actuator.h"
+#include "targets/assist.h"
 #include "targets/kmod.h"
 #include "targets/proc.h"
 #include "targets/target.h"
@@ -673,12 +674,177 @@ static void test_delivery(void **state)
 	free(m.f.p);
 }
 
+/* ---- in a guest's memory ------------------------------------------------------------------ */
+
+#define MAP 0xffff888000000000ull
+#define PAGES 256u
+
+struct guest {
+	struct fake_region f;  /* as one piece, which is copied into pages all over */
+	uint8_t *ram;
+	struct gf_kmem m;
+	struct gpufas_header *h; /* in ram */
+};
+
+/* Two pages to a chunk, from the top of the memory down. */
+static void scatter(struct guest *g)
+{
+	uint32_t pages, n = 0;
+
+	memset(g, 0, sizeof *g);
+	fake_make(&g->f, 77);
+	pages = (uint32_t)(g->f.len / 4096);
+	g->ram = aligned_alloc(4096, PAGES * 4096);
+	memset(g->ram, 0xee, PAGES * 4096);
+	g->f.h->owner = GPUFAS_OWNER_OUTSIDE;
+	for (uint32_t i = 0; i < pages; i += 2, n++) {
+		uint64_t pa = (PAGES - 4 - 3 * (uint64_t)i) * 4096;
+		g->f.h->chunk[n] = (struct gpufas_chunk){ pa, 4096 * GF_MIN(2u, pages - i) };
+	}
+	g->f.h->chunks = n;
+	g->f.h->self_pa = g->f.h->chunk[0].pa;
+	for (uint32_t i = 0; i < n; i++)
+		memcpy(g->ram + g->f.h->chunk[i].pa, g->f.p + 8192 * (uint64_t)i, g->f.h->chunk[i].bytes);
+	g->h = (void *)(g->ram + g->f.h->self_pa);
+	g->m.ram.n = 1;
+	g->m.ram.writable = 1;
+	g->m.ram.seg[0] = (struct gf_ram_seg){ 0, PAGES * 4096, g->ram };
+	g->m.page_offset = MAP;
+	g->m.direct_size = PAGES * 4096;
+}
+
+static void test_assist_lies(void **state)
+{
+	struct gf_err err = { "" };
+	struct gf_region r;
+	struct guest g;
+
+	(void)state;
+	scatter(&g);
+	uint64_t va = MAP + g.f.h->self_pa;
+	assert_int_equal(gf_assist_take(&g.m, va, &r, &err), 0);
+	uint8_t *all = malloc(g.f.len);
+	assert_int_equal(gf_region_copy(&r, 0, all, g.f.len), 0);
+	assert_memory_equal(all, g.f.p, g.f.len);
+	free(all);
+	/* not there, or not on a page, or outside, or user space's */
+	assert_int_equal(gf_assist_take(&g.m, va + 4096, &r, &err), -EBADMSG);
+	assert_int_equal(gf_assist_take(&g.m, va + 8, &r, &err), -EBADMSG);
+	assert_int_equal(gf_assist_take(&g.m, MAP + PAGES * 4096ull, &r, &err), -EBADMSG);
+	assert_int_equal(gf_assist_take(&g.m, 0x1000, &r, &err), -EBADMSG);
+#define LIE(member, value) do { struct gpufas_header was = *g.h; g.h->member = (value); assert_true(gf_assist_take(&g.m, va, &r, &err) < 0); *g.h = was; } while (0)
+	LIE(self_pa, 0); /* a copy */
+	LIE(chunks, 0);
+	LIE(chunks, GPUFAS_CHUNKS + 1);
+	LIE(chunks, 1);
+	LIE(chunk[0].pa, g.h->chunk[1].pa);
+	LIE(chunk[1].pa, PAGES * 4096ull);
+	LIE(chunk[1].pa, ~0ull << 12);
+	LIE(chunk[1].pa, 8);
+	LIE(chunk[1].bytes, 0);
+	LIE(chunk[1].bytes, ~0ull << 12);
+	LIE(chunk[1].bytes, 4096);
+	LIE(region_size, g.f.len + 4096);
+	LIE(state, GPUFAS_DEAD);
+	LIE(table_off[1], (uint32_t)g.f.len);
+	LIE(owner, GPUFAS_OWNER_FILE);
+	assert_string_equal(err.text, "somebody in the guest has it open");
+	LIE(owner, GPUFAS_OWNER_NONE);
+#undef LIE
+	assert_int_equal(gf_assist_take(&g.m, va, &r, &err), 0);
+	/* any header at all */
+	srandom(2);
+	struct gpufas_header good = *g.h;
+	for (int i = 0; i < 20000; i++) {
+		*g.h = good;
+		for (long k = 1 + random() % 3; k > 0; k--)
+			((uint32_t *)(void *)g.h)[random() % (long)(sizeof good / 4)] = (uint32_t)random() >> random() % 32;
+		if (gf_assist_take(&g.m, va, &r, &err))
+			continue;
+		for (uint32_t k = 0; k < r.spans; k++)
+			assert_true(r.span[k].p >= g.ram && r.span[k].p + r.span[k].len <= g.ram + PAGES * 4096);
+	}
+	free(g.ram);
+	free(g.f.p);
+}
+
+static void test_assist_mail(void **state)
+{
+	struct gf_verdict v = { .event = 9, .pid = 4711, .start_ns = 100, .action = GF_ACT_SIGNAL, .arg = SIGKILL };
+	static struct gf_assist_mail mail;
+	struct gf_assist assist = { .n = 0 };
+	struct gf_guest guest = { .assist = &assist };
+	struct gf_delivery d;
+	struct fake_region f;
+	struct gf_region r;
+	uint64_t seq = 0;
+
+	(void)state;
+	fake_make(&f, 77);
+	f.h->now_ns = 1000;
+	take(&f, &r);
+	/* no module */
+	assert_int_equal(gf_assist_send(&mail, &guest, &v, &seq), -ENODEV);
+	atomic_store(&assist.region, &r);
+#define SEND() (memset(&d, 0, sizeof d), d.exit_us = GF_NONE, gf_assist_send(&mail, &guest, &v, &seq))
+#define POLL(slot, age) gf_assist_poll(&mail, &guest, &v, (uint32_t)(slot), seq, age, &d)
+	int slot = SEND();
+	assert_true(slot >= 0);
+	assert_int_equal(f.verdict[slot].pid, 4711);
+	assert_true(f.verdict[slot].check == gpufas_check(77, &f.verdict[slot]));
+	assert_int_equal(f.verdict[slot].deadline_ns, 1000 + 500000000);
+	assert_int_equal(POLL(slot, 1000000), 0);
+	assert_int_equal(d.phase, 0);
+	fake_answer(&f, (uint32_t)slot, GPUFAS_SENT, 0);
+	assert_int_equal(POLL(slot, 2000000), 0);
+	assert_int_equal(d.phase, GF_PHASE_TAKEN);
+	assert_int_equal(d.became, GF_BECAME_DELIVERED);
+	assert_int_equal(d.how, GF_HOW_MODULE);
+	assert_int_equal(POLL(slot, 1000000000), 0); /* sent is sent, however long its end takes */
+	fake_answer(&f, (uint32_t)slot, GPUFAS_EXITED, 0);
+	assert_int_equal(POLL(slot, 5000000), 0);
+	assert_true(gf_delivery_over(&d));
+	assert_int_equal(d.exit_us, 5000);
+	/* refused for good, and refused so that another road may do it */
+	slot = SEND();
+	fake_answer(&f, (uint32_t)slot, GPUFAS_REFUSED, GPUFAS_WHY_KTHREAD);
+	assert_int_equal(POLL(slot, 1), 0);
+	assert_int_equal(d.became, GF_BECAME_REFUSED);
+	assert_int_equal(d.why, GF_REF_KTHREAD);
+	slot = SEND();
+	fake_answer(&f, (uint32_t)slot, GPUFAS_REFUSED, GPUFAS_WHY_DISARMED);
+	assert_int_equal(POLL(slot, 1), -ENODEV);
+	slot = SEND();
+	fake_answer(&f, (uint32_t)slot, GPUFAS_REFUSED, 999); /* no such reason */
+	assert_int_equal(POLL(slot, 1), 0);
+	assert_int_equal(d.became, GF_BECAME_REFUSED);
+	/* no answer: void, and so not done twice */
+	slot = SEND();
+	assert_int_equal(POLL(slot, 400000000), -ENODEV);
+	assert_true(f.verdict[slot].check != gpufas_check(77, &f.verdict[slot]));
+	/* the region goes while one is under way */
+	slot = SEND();
+	f.h->state = GPUFAS_DEAD;
+	assert_int_equal(POLL(slot, 1), -ENODEV);
+	assert_int_equal(SEND(), -ENODEV);
+	f.h->state = GPUFAS_SAMPLING;
+	/* what is not for it */
+	v.arg = 40;
+	assert_int_equal(SEND(), -ENODEV);
+	v.action = GF_ACT_FREEZE;
+	assert_int_equal(SEND(), -ENODEV);
+#undef SEND
+#undef POLL
+	free(f.p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_header), cmocka_unit_test(test_table), cmocka_unit_test(test_records), cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_pieces), cmocka_unit_test(test_stalled), cmocka_unit_test(test_host_road), cmocka_unit_test(test_only_module),
 		cmocka_unit_test(test_mail), cmocka_unit_test(test_delivery),
+		cmocka_unit_test(test_assist_lies), cmocka_unit_test(test_assist_mail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

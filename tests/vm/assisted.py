@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""
+A guest that has the kernel module, watched from outside: its processes are sampled from the module's table in the guest's RAM,
+and signals go through its mailbox. Run by tests/vm/assisted.t; prints TAP.
+
+  assisted.py DIR KERNEL MODULE TESTS-BEFORE
+"""
+import json
+import subprocess
+import sys
+import time
+
+from guest import LATE, Guest, GuestError, initrd
+from rescue import Daemon, rescued, results, tap
+
+POLICY = """
+protect comm in ("guestd", "sh") or comm ~ "t-sleep*"
+
+rule realtime "a real-time process leaves nothing to the others"
+  if policy in ("fifo", "rr") and cpu > 60% for 1s
+  then SIGKILL it
+
+rule hog "a process computes without end"
+  if policy == "other" and cpu > 35% for 2s
+  then SIGTERM it
+  then after 5s SIGKILL
+"""
+CPUS = 2
+
+
+def road(d):
+    return d.target("one").get("road", "")
+
+
+def how(d, pid):
+    return sorted({m.get("how") for m in results(d, pid)})
+
+
+def main():
+    dir, kernel, module = sys.argv[1:4]
+    tap.n = int(sys.argv[4])
+    rd = dir + "/initrd.assisted"
+    initrd(rd, [module])
+    g = d = None
+    target = "  - {name: one, kind: vm, qmp: %s/one/qmp, kick: {qtest: %s/one/qtest}%s}\n"
+    try:
+        g = Guest(dir, "one", kernel, rd, CPUS, 256)
+        g.trouble()
+        d = Daemon(dir, target % (dir, dir, ""), POLICY)
+        up = d.until(lambda: "assisted: sampled and delivered to" in road(d), LATE)
+        tap.ok(up, "the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
+        t = d.target("one")
+        failed = t.get("sample_errors", 0)  # before there was a kernel
+        tap.ok(len(g.table()) == t.get("tasks"), "as many processes as the guest itself counts", (len(g.table()), t))
+        innocent = [g.settled("sleep:4")]
+        p = g.spawn("spin")
+        rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
+        tap.ok(how(d, p) == ["module"], "by the module's mailbox", results(d, p))
+        fifo = [g.spawn("fifo") for _ in range(CPUS)]
+        start = time.time()
+        for p in fifo:
+            rescued(d, g, "real-time hog on every CPU", p, innocent, "realtime")
+            tap.ok(how(d, p) == ["module"], "by the module's mailbox", results(d, p))
+        tap.note("real-time hogs: the guest answers again after %.1f s (1 s for `cpu`, 1 s hold)" % (time.time() - start))
+        t = d.target("one")
+        tap.ok(t.get("sample_errors") == failed, "no sample has failed since", (failed, t.get("sample_errors"), t.get("sample_error")))
+        tap.ok(d.stop() == 0, "gpufasd stops", d.tail())
+        d = Daemon(dir, target % (dir, dir, ", assisted: off"), POLICY)
+        tap.ok(d.until(lambda: d.target("one").get("tasks", 0) > 20, LATE) and "assisted" not in road(d), "assisted: off, and it is not used", road(d))
+        p = g.spawn("spin")
+        rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
+        tap.ok("module" not in how(d, p), "from outside, as without it", results(d, p))
+        tap.ok(d.stop() == 0, "gpufasd stops", d.tail())
+        t = g.trouble()
+        tap.ok(not t, "the guest's kernel has nothing to complain of", "\n".join(t))
+    except (GuestError, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
+        tap.ok(False, "came to its end", "%s: %s\n%s" % (type(e).__name__, e, d.tail() if d else ""))
+    finally:
+        if d:
+            d.stop()
+        if g:
+            g.close()
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
