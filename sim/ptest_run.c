@@ -400,6 +400,8 @@ static int run_case(struct bench *b, const struct gf_probes *probes, uint8_t *se
 		r = gf_run_create(model ? model : feed, b->img, &opts, &run, err);
 	if (!r)
 		r = steps(b, run, probes, seen, err);
+	if (!r && feed->info.cut[0]) /* what came before has been looked at: but that is not the test */
+		r = gf_err_set(err, EBADMSG, "%s: %s", b->c->recording, feed->info.cut);
 	gf_run_destroy(run);
 	gf_feed_destroy(model);
 	gf_feed_destroy(feed);

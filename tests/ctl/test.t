@@ -90,4 +90,47 @@ tests:
       - {signal: KILL}
 Y
 )" 0
+# A recording in the place of series: what is killed leaves, unless told otherwise
+{
+	echo 'time,mem.total:MiB,mem.available:MiB,pid,ppid,comm,rss:MiB,anon:MiB,state'
+	for i in $(seq 0 30); do
+		echo "$((1795746000 + i)),1000,$((i < 5 ? 500 : 50)),10,1,hog,600,600,S"
+		echo "$((1795746000 + i)),1000,$((i < 5 ? 500 : 50)),11,1,other,100,100,S"
+	done
+} >"$work/r.csv"
+$ctl import --from csv -o "$work/r.gft" "$work/r.csv" >"$work/out" 2>&1 || cat "$work/out"
+is "a recording: who is ended leaves" "$(run <<'Y'
+policy_files: [one.policy]
+tests:
+  - name: recorded
+    recording: r.gft
+    expect:
+      - {at: 7s, rule: low-memory, action: SIGTERM, pid: 10}
+      - {at: 9s, rule: low-memory, is: false}
+Y
+)" 0
+is "... and goes on without the model" "$(run <<'Y'
+policy_files: [one.policy]
+counterfactual: no
+tests:
+  - name: recorded
+    recording: r.gft
+    expect:
+      - {at: 7s, rule: low-memory, action: SIGTERM, pid: 10}
+      - {at: 12s, rule: low-memory, action: SIGKILL, pid: 10}
+      - {at: 22s, rule: low-memory, action: SIGTERM, pid: 11}
+      - {at: 27s, rule: low-memory, action: SIGKILL, pid: 11}
+Y
+)" 0
+head -c 900 "$work/r.gft" >"$work/cut.gft"
+is "a recording that is cut is a failure, with the place" "$(run <<'Y' | grep -c 'could not be run to its end: .*cut.gft'
+policy_files: [one.policy]
+tests: [{name: cut, recording: cut.gft, expect: []}]
+Y
+)" 1
+is "a recording that is not there" "$(run <<'Y' | grep -c 't.yaml:2:33: error: there is no recording'
+policy_files: [one.policy]
+tests: [{name: none, recording: none.gft, expect: []}]
+Y
+)" 1
 plan
