@@ -52,6 +52,7 @@ static bool series(struct gf_cfg *x, const struct gf_ynode *n, enum gf_dim dim, 
 
 	if (!s)
 		return false;
+	gf_series_deinit(ret); /* a key that is given twice, which has been said */
 	r = gf_series_parse(s, dim, pct, ret, &fault, &err);
 	if (r == -ENOMEM)
 		x->nomem = true;
