@@ -79,6 +79,7 @@ struct gf_config {
 	uint64_t audit_max_size;
 	uint32_t audit_keep;
 	char *recorder_dir; /* "": nothing is recorded */
+	bool recorder_ticks; /* the samples that rules are evaluated on, instead of samples of the recorder's own */
 	uint64_t recorder_size, recorder_keep_ns, recorder_interval_ns;
 	char *socket, *group;
 	mode_t socket_mode;

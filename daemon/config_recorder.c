@@ -29,10 +29,19 @@ static void take_interval(struct gf_cfg *x, const struct gf_ynode *n)
 	gf_cfg_duration(x, n, "recorder.interval", 10000000u, 3600000000000ull, "from 10ms to 1h", &x->c->recorder_interval_ns);
 }
 
+static void take_samples(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const char *const words[] = { "own", "ticks" };
+	int i = gf_cfg_choice(x, n, "recorder.samples", words, 2);
+
+	if (i >= 0)
+		x->c->recorder_ticks = i == 1;
+}
+
 void gf_cfg_recorder(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const struct gf_cfg_key keys[] = {
-		{ "directory", take_directory }, { "size", take_size }, { "keep", take_keep }, { "interval", take_interval },
+		{ "directory", take_directory }, { "size", take_size }, { "keep", take_keep }, { "interval", take_interval }, { "samples", take_samples },
 	};
 
 	GF_CFG_WALK(x, n, "recorder", keys);

@@ -18,6 +18,7 @@
 #include "daemon/reporter.h"
 #include "daemon/sdnotify.h"
 #include "daemon/shadow.h"
+#include "daemon/tape.h"
 #include "gpu/engine.h"
 #include "targets/actuator.h"
 #include "targets/target.h"
@@ -47,6 +48,8 @@ struct gf_watch {
 	struct gf_policy *policy; /* in force */
 	struct gf_target *target;
 	struct gf_engine *engine;
+	struct gf_fieldset also_shadow, also_tape; /* sampled beside what the policy reads */
+	struct gf_tape *tape;     /* atomic; NULL: nobody writes the samples of ticks down */
 	struct gf_shadow *shadow; /* always there; a policy is in it where one is configured */
 	struct gf_actuator *actuator; /* host */
 	struct gf_vm_actuator *vm_actuator; /* vm */
@@ -129,6 +132,8 @@ void gf_watches_destroy(struct gf_daemon *d);
 void gf_watches_end_jobs(struct gf_daemon *d); /* while there are clients to be told */
 struct gf_watch *gf_watch_find(struct gf_daemon *d, const char *name); /* NULL: the first; or NULL */
 void gf_watch_observe(struct gf_watch *w, bool observe);
+/* Has the target sample what also_shadow and also_tape say. */
+int gf_watch_also(struct gf_watch *w, struct gf_err *err);
 void gf_watch_arm(struct gf_watch *w); /* the kernel module, after a change of mode or last resorts */
 void gf_watch_say(void *watch, int level, const char *text); /* news of a target; any thread */
 /* Whether no target is acted on. */

@@ -19,7 +19,8 @@
 
 /* One target. */
 struct rec {
-	const struct gf_watch *watch;
+	struct gf_watch *watch;
+	bool ticks;               /* what the watch's tape has, instead of samples of our own */
 	struct gf_target *target; /* the sampler; NULL: to be made */
 	struct gft_ring *ring;
 	uint64_t retry_ns;        /* CLOCK_MONOTONIC; 0: nothing is wrong with the disk */
@@ -80,6 +81,34 @@ static void disk_trouble(struct rec *c, int rc, const struct gf_err *err)
 	c->retry_ns = gf_daemon_clock(CLOCK_MONOTONIC) + RETRY_NS;
 }
 
+static void written(struct rec *c, int rc, const struct gf_err *err)
+{
+	if (rc) {
+		disk_trouble(c, rc, err);
+		return;
+	}
+	if (c->retry_ns)
+		gf_reporter_say_of(c->watch->daemon->reporter, c->watch->index, LOG_NOTICE, "recording goes on");
+	c->retry_ns = 0;
+	c->now.error[0] = 0;
+}
+
+/* All that the engine has decided on since. */
+static void tape(struct rec *c)
+{
+	const struct gf_sample *s;
+	struct gf_err err = { "" };
+	int rc = 0;
+
+	while ((s = gf_tape_take(c->watch->tape, &rc))) {
+		if (rc)
+			gft_ring_failed(c->ring, s->now_ns, s->seq, "sampling failed", NULL);
+		else
+			written(c, gft_ring_append(c->ring, s, &err), &err);
+	}
+	c->now.failed = gf_tape_lost(c->watch->tape);
+}
+
 static void sample(struct rec *c)
 {
 	struct gf_err err = { "" };
@@ -96,14 +125,9 @@ static void sample(struct rec *c)
 	}
 	c->said = false;
 	rc = gft_ring_append(c->ring, &c->target->sample, &err);
-	if (rc) {
-		disk_trouble(c, rc, &err);
+	written(c, rc, &err);
+	if (rc)
 		return;
-	}
-	if (c->retry_ns)
-		gf_reporter_say_of(c->watch->daemon->reporter, c->watch->index, LOG_NOTICE, "recording goes on");
-	c->retry_ns = 0;
-	c->now.error[0] = 0;
 	if (c->target->sample.dropped && c->target->sample.cap < c->watch->config->max_tasks) {
 		gf_target_destroy(c->target); /* it has become too small */
 		c->target = NULL;
@@ -152,7 +176,10 @@ static void *recorder_thread(void *arg)
 		for (size_t i = 0; i < r->recs; i++) {
 			struct rec *c = &r->rec[i];
 			if (c->ring && (!c->retry_ns || gf_daemon_clock(CLOCK_MONOTONIC) >= c->retry_ns)) {
-				sample(c);
+				if (c->ticks)
+					tape(c);
+				else
+					sample(c);
 				show(r, c, gf_daemon_clock(CLOCK_THREAD_CPUTIME_ID));
 			}
 		}
@@ -160,6 +187,8 @@ static void *recorder_thread(void *arg)
 		next = GF_MAX(next, gf_daemon_clock(CLOCK_MONOTONIC)); /* what was missed is not made up for */
 	}
 	for (size_t i = 0; i < r->recs; i++) {
+		if (r->rec[i].ticks && !r->rec[i].retry_ns)
+			tape(&r->rec[i]);
 		gft_ring_destroy(r->rec[i].ring); /* with its index */
 		r->rec[i].ring = NULL;
 	}
@@ -178,7 +207,7 @@ static int make_ring(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 	struct gft_ring_opts o = {
 		.dir = cf->recorder_dir, .keep_ns = cf->recorder_keep_ns, .max_bytes = cf->recorder_size / r->recs,
 		.writer = {
-			.target = c->watch->name, .kind = c->watch->config->kind, .interval_ns = r->interval_ns, .wall_off_ns = INT64_MIN,
+			.target = c->watch->name, .kind = c->watch->config->kind, .interval_ns = cf->recorder_ticks ? c->watch->period_ns : r->interval_ns, .wall_off_ns = INT64_MIN,
 			.hostname = c->watch->config->kind == GF_TARGET_HOST ? NULL : "", .drop_unknown = true, .sync = true,
 			.budget_n = cf->budget_n, .budget_window_ns = cf->budget_window_ns,
 		},
@@ -186,6 +215,28 @@ static int make_ring(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 
 	c->now.recorded = c->shown.recorded = true;
 	return gft_ring_create(&o, &c->ring, err);
+}
+
+/* The watch's tape, with all fields, as our own samples have. */
+static int make_tape(struct gf_recorder *r, struct rec *c, struct gf_err *err)
+{
+	struct gf_fieldset f = gf_fields_of(c->watch->config->kind);
+	struct gf_tape *t;
+	int rc;
+
+	if (!r->daemon->config->recorder_ticks)
+		return 0;
+	f.paths = 0;
+	rc = gf_tape_create(c->watch->target->sample.cap ? c->watch->target->sample.cap : c->watch->config->max_tasks, &f, &t, err);
+	if (!rc)
+		rc = gft_ring_set(c->ring, &f, NULL, "ticks");
+	if (rc)
+		return rc;
+	c->ticks = true;
+	__atomic_store_n(&c->watch->tape, t, __ATOMIC_RELEASE);
+	c->watch->also_tape = f;
+	r->interval_ns = GF_MIN(r->interval_ns, 2 * c->watch->period_ns);
+	return gf_watch_also(c->watch, err);
 }
 
 int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_err *err)
@@ -214,7 +265,10 @@ int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_
 	for (size_t i = 0; i < d->watches && !rc; i++)
 		if (d->watch[i].config->kind != GF_TARGET_IMAGE) {
 			r->rec[n].watch = &d->watch[i];
-			rc = make_ring(r, &r->rec[n++], err);
+			rc = make_ring(r, &r->rec[n], err);
+			if (!rc)
+				rc = make_tape(r, &r->rec[n], err);
+			n++;
 		}
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_init(&attr);

@@ -291,7 +291,6 @@ static void show(struct gf_shadow *s, int rc, const struct gf_err *err)
 
 int gf_shadow_set(struct gf_shadow *s, struct gf_policy *active, struct gf_policy *p, struct gf_err *err)
 {
-	const struct gf_fieldset none = { 0 };
 	struct gf_err e = { "" };
 	int rc = 0;
 
@@ -301,8 +300,10 @@ int gf_shadow_set(struct gf_shadow *s, struct gf_policy *active, struct gf_polic
 	}
 	if (p)
 		rc = same_paths(active->img, p->img, &e);
-	if (!rc)
-		rc = gf_engine_also(s->watch->engine, p ? &p->img->fields : &none, &e);
+	if (!rc) {
+		s->watch->also_shadow = p ? p->img->fields : (struct gf_fieldset){ 0 };
+		rc = gf_watch_also(s->watch, &e);
+	}
 	pthread_mutex_lock(&s->turn);
 	if (rc)
 		exchange(s, active, NULL, NULL);

@@ -88,6 +88,27 @@ static int make_target(struct gf_watch *w, struct gf_err *err)
 	return r;
 }
 
+/* On the ticking thread. */
+static void after_tick(void *arg, int rc, const struct gf_event *ev, uint32_t n)
+{
+	struct gf_watch *w = arg;
+	struct gf_tape *tape = __atomic_load_n(&w->tape, __ATOMIC_ACQUIRE);
+
+	if (tape)
+		gf_tape_put(tape, &w->target->sample, rc);
+	gf_shadow_tick(w->shadow, rc, ev, n);
+}
+
+int gf_watch_also(struct gf_watch *w, struct gf_err *err)
+{
+	struct gf_fieldset f = w->also_shadow;
+
+	f.host |= w->also_tape.host;
+	f.task |= w->also_tape.task;
+	f.str |= w->also_tape.str;
+	return gf_engine_also(w->engine, &f, err);
+}
+
 static int make_engine(struct gf_watch *w, struct gf_err *err)
 {
 	const struct gf_config *c = w->daemon->config;
@@ -95,7 +116,7 @@ static int make_engine(struct gf_watch *w, struct gf_err *err)
 		.kind = w->daemon->engine_kind, .gpu = c->gpu,
 		.period_ns = w->period_ns, .observe = w->observe, .budget_n = c->budget_n,
 		.budget_window_ns = c->budget_window_ns, .rt_priority = c->rt_priority, .mlock = c->mlock,
-		.target_index = w->index, .after = gf_shadow_tick, .after_arg = w->shadow,
+		.target_index = w->index, .after = after_tick, .after_arg = w,
 	};
 
 	o.max_tasks = w->target->sample.cap ? w->target->sample.cap : w->config->max_tasks;
@@ -257,6 +278,7 @@ void gf_watches_destroy(struct gf_daemon *d)
 		struct gf_watch *w = &d->watch[i];
 		gf_engine_destroy(w->engine);
 		gf_shadow_destroy(w->shadow);
+		gf_tape_destroy(w->tape);
 		gf_worker_destroy(w->worker);
 		gf_view_free(w->view); /* it may look at the target's guest */
 		gf_target_destroy(w->target);

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/tape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/chain.h"
+#include "targets/target.h"
+
+#define SLOTS 16u
+#define TEXT (1u << 20) /* bytes of strings in one sample; those that do not fit are not known */
+
+struct slot {
+	struct gf_sample s;
+	char *text;
+	uint32_t rows; /* of the sample that was in it before */
+	int rc;
+};
+
+/* One side puts, the other takes: each has its own number, and looks at the other's. */
+struct gf_tape {
+	struct slot slot[SLOTS];
+	uint64_t put, taken; /* atomic */
+	uint64_t lost;       /* atomic */
+	bool out;            /* the taker has the slot at `taken` in its hands */
+};
+
+int gf_tape_create(uint32_t cap, const struct gf_fieldset *f, struct gf_tape **ret, struct gf_err *err)
+{
+	struct gf_tape *t = calloc(1, sizeof *t);
+	int rc = t ? 0 : gf_err_set(err, ENOMEM, "out of memory");
+
+	for (uint32_t i = 0; i < SLOTS && !rc; i++) {
+		rc = gf_sample_init(&t->slot[i].s, cap, err);
+		if (!rc)
+			rc = gf_sample_set_fields(&t->slot[i].s, f, err);
+		t->slot[i].text = malloc(TEXT);
+		if (!rc && !t->slot[i].text)
+			rc = gf_err_set(err, ENOMEM, "out of memory");
+	}
+	if (rc)
+		gf_tape_destroy(t);
+	else
+		*ret = t;
+	return rc;
+}
+
+void gf_tape_destroy(struct gf_tape *t)
+{
+	for (uint32_t i = 0; t && i < SLOTS; i++) {
+		gf_sample_deinit(&t->slot[i].s);
+		free(t->slot[i].text);
+	}
+	free(t);
+}
+
+/* Strings are the target's, and may be gone with the next sample. */
+static void keep_strings(struct slot *o)
+{
+	uint32_t at = 0;
+
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++) {
+		for (uint32_t i = 0; o->s.str[c] && i < o->s.rows; i++) {
+			struct gf_strref *r = &o->s.str[c][i];
+			if (!r->ver)
+				continue;
+			if (!r->p || r->len > TEXT - at) {
+				*r = (struct gf_strref){ NULL, 0, 0 };
+				continue;
+			}
+			memcpy(o->text + at, r->p, r->len);
+			r->p = o->text + at;
+			at += r->len;
+		}
+	}
+}
+
+void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc)
+{
+	uint64_t put = t->put;
+	struct slot *o = &t->slot[put % SLOTS];
+
+	if (put - __atomic_load_n(&t->taken, __ATOMIC_ACQUIRE) >= SLOTS || s->cap > o->s.cap) {
+		__atomic_fetch_add(&t->lost, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	o->rc = rc;
+	o->s.now_ns = s->now_ns;
+	o->s.seq = s->seq;
+	if (!rc) {
+		gf_sample_copy(&o->s, s, o->rows);
+		o->rows = s->rows;
+		keep_strings(o);
+	}
+	__atomic_store_n(&t->put, put + 1, __ATOMIC_RELEASE);
+}
+
+const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc)
+{
+	uint64_t taken = t->taken;
+
+	if (t->out)
+		__atomic_store_n(&t->taken, ++taken, __ATOMIC_RELEASE);
+	t->out = taken != __atomic_load_n(&t->put, __ATOMIC_ACQUIRE);
+	if (!t->out)
+		return NULL;
+	*ret_rc = t->slot[taken % SLOTS].rc;
+	return &t->slot[taken % SLOTS].s;
+}
+
+uint64_t gf_tape_lost(const struct gf_tape *t)
+{
+	return __atomic_load_n(&t->lost, __ATOMIC_RELAXED);
+}
