@@ -79,7 +79,7 @@ static const char *sources_of(const struct gf_field_info *f, const char *sep, ch
 static const char *letters_of(const char *kind)
 {
 	static const struct { const char *kind, *letters; } kinds[] = {
-		{ "host", "BP" }, { "vm", "V" }, { "image", "V" }, { "trace", "T" }, { "kmod", "K" },
+		{ "host", "BPK" }, { "vm", "V" }, { "image", "V" }, { "trace", "T" }, { "kmod", "K" },
 	};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

@@ -13,6 +13,7 @@
 #include "ctl/probe.h"
 #include "ctl/ram.h"
 #include "ctl/text.h"
+#include "targets/assist.h"
 #include "targets/kallsyms.h"
 #include "targets/layout.h"
 #include "targets/pseudo.h"
@@ -48,6 +49,20 @@ static json_t *memory_json(const struct gf_ramfile *f)
 static void add_road(void *arg, const char *name, const char *value)
 {
 	json_object_set_new(arg, name, json_string(value));
+}
+
+/* Whether the kernel module is in it, for an observer outside. */
+static json_t *module_json(const struct gf_kernel *k)
+{
+	struct gf_assist *a;
+	json_t *j;
+
+	if (gf_assist_create(k, &a))
+		return json_string("");
+	int there = gf_assist_look(k, a);
+	j = json_string(there == 1 ? "there, for an observer outside (assisted)" : *a->why ? a->why : "none");
+	gf_assist_free(a);
+	return j;
 }
 
 /* What delivering into this kernel would take; NULL and why in *missing if not even that can be said. */
@@ -109,6 +124,7 @@ static json_t *all_json(const struct gf_ramfile *ram, const struct gf_kernel *k,
 		cpus = gf_probe_cpus(k, &l);
 	}
 	json_object_set_new(j, "cpus", cpus);
+	json_object_set_new(j, "module", module_json(k));
 	json_object_set_new(j, "roads", roads_json(k, missing));
 	json_object_set_new(j, "layout", layout);
 	json_object_set_new(j, "missing", missing);
@@ -178,6 +194,7 @@ static void kernel_text(const json_t *j, struct gf_lines *l)
 	memory_text(json_object_get(j, "memory"), l);
 	row(l, "symbols", "%lld; %s", gf_js_int(sym, "count"), gf_js_str(sym, "encoding"));
 	row(l, "types", "%lld, of %s BTF", gf_js_int(btf, "types"), size_text(btf, "bytes", buf, sizeof buf));
+	row(l, "module", "%s", gf_js_str(j, "module"));
 	if (json_is_object(cpus)) {
 		const json_t *off = json_array_get(json_object_get(cpus, "per_cpu_offset"), 0);
 

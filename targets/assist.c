@@ -94,9 +94,9 @@ static uint64_t find(const struct gf_kmem *m, const struct gf_assist *a, bool *r
 	return 0;
 }
 
-int gf_assist_look(const struct gf_guest *g, struct gf_assist *a)
+int gf_assist_look(const struct gf_kernel *k, struct gf_assist *a)
 {
-	const struct gf_kmem *m = &g->kernel->mem;
+	const struct gf_kmem *m = &k->mem;
 	struct gf_region *now = atomic_load(&a->region), *r;
 	struct gf_err err = { "" };
 	bool device = false;
@@ -109,10 +109,6 @@ int gf_assist_look(const struct gf_guest *g, struct gf_assist *a)
 	if (!va) {
 		if (device)
 			snprintf(a->why, sizeof a->why, "it is loaded, but not for an observer outside (modprobe gpufas assisted=1)");
-		return 0;
-	}
-	if (!m->ram.writable) {
-		snprintf(a->why, sizeof a->why, "the guest's memory may only be read");
 		return 0;
 	}
 	if (a->n == GF_ASSIST_MAX) {

@@ -25,8 +25,8 @@ struct gf_assist {
 
 int gf_assist_create(const struct gf_kernel *k, struct gf_assist **ret);
 void gf_assist_free(struct gf_assist *a);
-/* Looks whether it is (still) there: 1 there, 0 not, and a->why says why, "" where there is no module at all. The keeper's thread. */
-int gf_assist_look(const struct gf_guest *g, struct gf_assist *a);
+/* Memory that is used through it must be writable; to look, it need not be. Looks whether it is (still) there: 1 there, 0 not, and a->why says why, "" where there is no module at all. The keeper's thread. */
+int gf_assist_look(const struct gf_kernel *k, struct gf_assist *a);
 /* The header at a kernel address, and all that it leads to: 0, or -errno with a sentence. */
 int gf_assist_take(const struct gf_kmem *m, uint64_t header_va, struct gf_region *ret, struct gf_err *err);
 /* Tells the module what is wanted. */

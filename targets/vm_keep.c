@@ -136,7 +136,7 @@ static void on(struct gf_vm_keep *k, struct gf_guest *g, bool paused)
 	if (kernel->kaslr != UINT64_MAX)
 		snprintf(kaslr, sizeof kaslr, "KASLR offset 0x%" PRIx64, kernel->kaslr);
 	k->g = g;
-	if (k->vm->o.assisted && gf_assist_create(kernel, &g->assist))
+	if (k->vm->o.assisted && g->pseudo && gf_assist_create(kernel, &g->assist))
 		g->assist = NULL;
 	k->assisted = false;
 	k->assist_said[0] = 0;
@@ -401,7 +401,7 @@ static void look_at_module(struct gf_vm_keep *k)
 {
 	const uint64_t period = k->vm->o.period_ns ? k->vm->o.period_ns : 100000000u;
 	struct gf_assist *a = k->g->assist;
-	bool there = a && gf_assist_look(k->g, a) == 1;
+	bool there = a && gf_assist_look(k->g->kernel, a) == 1;
 
 	if (!a)
 		return;
