@@ -31,6 +31,7 @@ rm "$d/own/c.policy"
 start
 s=$(ask '{"v":1,"cmd":"status"}')
 has "status has both" "$s" '"name":"two","kind":"host","road":"proc","mode":"observe","period_ns":70000000,"engine":{"kind":"cpu"'
+has "and how signals go, and that the kernel module is ruled out" "$s" '"delivery":"pidfd","module":"not to be used"'
 has "and each one's policy" "$s" '"policy":{"files":["'"$d/own/b.policy"'"]'
 has "the daemon as a whole acts" "$s" '"mode":"enforce","period_ns":50000000,"engine"'
 has "rules of the first" "$(ask '{"v":1,"cmd":"rules"}')" '"target":"one","rules":[{"name":"all"'
