@@ -27,7 +27,13 @@ has "part of a recording" "$(sim $low "$work/leak.gft" --from 2min --to 150s)" "
 has "from the end" "$(sim $low "$work/leak.gft" --from -10s)" "11 samples"
 has "a time on the clock" "$(sim $low "$work/leak.gft" --from 09:48:40 --to '2026-11-25 09:48:50')" "11 samples"
 has "another machine" "$(sim $early "$work/leak.gft" --what-if mem.total=8GiB)" "0 actions, 0 victims"
-has "two recordings, one after the other" "$(sim $early "$work/leak.gft" "$work/leak.gft")" "before"
+"$BUILD/tests/helpers/simtrace" "$work/a.gft" leak 40 138
+"$BUILD/tests/helpers/simtrace" "$work/b.gft" leak 40 162 138
+"$BUILD/tests/helpers/simtrace" "$work/c.gft" leak 40 150 150
+acts() { sim "$@" | grep '^ *+.*low-memory: SIGKILL' | sed 's/;.*//'; }
+is "two recordings, one after the other, are as one" "$(acts $early "$work/a.gft" "$work/b.gft")" "$(acts $early "$work/leak.gft")"
+has "over a hole nothing counts as having held" "$(acts $early "$work/a.gft" "$work/c.gft")" "+2m32s"
+has "two recordings in the wrong order" "$(sim $early "$work/leak.gft" "$work/leak.gft")" "before"
 has "--speed prints as it goes" "$(sim $early "$work/leak.gft" --speed 10000)" "low-memory: SIGKILL to leaker"
 has "another meaning of pressure" "$(sim $early "$work/leak.gft" --pressure 'mem.available < 50%')" "under pressure (mem.available < 50%) for 1m14s"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * simtrace OUT.gft SCENARIO [TASKS [SECONDS]]: a made-up recording at 1 s, of a machine with 4 GiB and TASKS quiet processes.
+ * simtrace OUT.gft SCENARIO [TASKS [SECONDS [FROM]]]: a made-up recording at 1 s, of a machine with 4 GiB and TASKS quiet processes.
  *
  *   leak    a process (pid 900, "leaker") grows by 20 MiB a second from second 60, until the machine has nothing left; it forks
  *           a helper every 30 s ("helper", pids 2000 and up). A big, steady one ("database", pid 500) is there from the start.
@@ -8,7 +8,7 @@
  *   busy    as calm, every process' memory and CPU time moves in every sample (for figures)
  *   hostile as leak, the process' name being markup and control characters
  *
- * TASKS: 40, SECONDS: 300.
+ * TASKS: 40, SECONDS: 300, FROM: the first second of it, 0.
  */
 #include <math.h>
 #include <stdio.h>
@@ -109,13 +109,13 @@ int main(int argc, char **argv)
 		.wall_off_ns = (int64_t)(WALL * SEC - BOOT), .drop_unknown = true,
 	};
 	const char *scenario = argc > 2 ? argv[2] : "";
-	long tasks = argc > 3 ? atol(argv[3]) : 40, seconds = argc > 4 ? atol(argv[4]) : 300;
+	long tasks = argc > 3 ? atol(argv[3]) : 40, seconds = argc > 4 ? atol(argv[4]) : 300, from = argc > 5 ? atol(argv[5]) : 0;
 	bool leaks = !strcmp(scenario, "leak") || !strcmp(scenario, "hostile");
 	struct gft_writer *w;
 	struct gf_err err = { "" };
 
-	if (argc < 3 || tasks < 0 || seconds < 1 || (!leaks && strcmp(scenario, "calm") && strcmp(scenario, "busy"))) {
-		fprintf(stderr, "simtrace OUT.gft leak|calm|busy|hostile [TASKS [SECONDS]]\n");
+	if (argc < 3 || from < 0 || tasks < 0 || seconds < 1 || (!leaks && strcmp(scenario, "calm") && strcmp(scenario, "busy"))) {
+		fprintf(stderr, "simtrace OUT.gft leak|calm|busy|hostile [TASKS [SECONDS [FROM]]]\n");
 		return 2;
 	}
 	o.has.host = UINT64_MAX >> (64 - GF_HF_COUNT);
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (long i = 0; i < seconds; i++) {
-		second_of(scenario, tasks, i, leaks);
+		second_of(scenario, tasks, from + i, leaks);
 		if (gft_writer_append_at(w, &s, o.wall_off_ns, &err)) {
 			fprintf(stderr, "simtrace: %s\n", err.text);
 			return 1;
