@@ -160,6 +160,8 @@ struct gf_sampler {
 	int32_t masks;         /* 0: which CPUs there are is known */
 	uint32_t cpus_due;     /* CPUs are to be looked at beside the first slots */
 	uint32_t seen_n, fresh_all; /* rows that there were before, newcomers: of the whole pass */
+	uint32_t whole;        /* the walk was */
+	uint32_t parents;      /* the pass will not be given up, and is one batch: parents are looked up beside columns */
 	uint32_t level, begin; /* which of node[] is this level; entries of the next before this batch's */
 	uint32_t next;         /* entries of the next level */
 	uint32_t torn;
@@ -1034,7 +1036,7 @@ GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to
 		}
 		gf_sampler_columns(v, l->row, r);
 		/* Good where nobody has come or gone; else it is done again. */
-		if (v->team) {
+		if (v->parents) {
 			gf_table_parent(&v->table, l->row);
 			gf_team_one(&v->seen_n);
 		}
@@ -1110,7 +1112,7 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
 	}
 	v->init_seen = v->bad = v->starved = v->fetched = 0;
-	v->seen_n = v->fresh_all = 0;
+	v->seen_n = v->fresh_all = v->parents = 0;
 	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
@@ -1124,6 +1126,7 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		v->fresh_all += v->fresh_n;
 		if (v->fresh_n)
 			gf_sampler_place(v, from, to);
+		v->parents = v->team && v->whole && from == 0 && to == v->n && v->init_seen && v->bad <= v->n / 4;
 		v->need = 0;
 		gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
 		if (v->need)
@@ -1173,7 +1176,7 @@ GF_OUTLINE void gf_sampler_commit(struct gf_sampler *v)
 	struct gf_sample *s = v->s;
 
 	/* As many as there were, and all of them: rows stay as they are, and parents are known already. */
-	if (v->team && !v->fresh_all && v->seen_n == s->live && !s->col[GF_TF_CHILDREN]) {
+	if (v->parents && !v->starved && !v->fresh_all && v->seen_n == s->live && !s->col[GF_TF_CHILDREN]) {
 		s->dropped = v->table.unplaced;
 		return;
 	}
@@ -1418,8 +1421,10 @@ GF_INLINE int gf_sampler_who(struct gf_sampler *v)
 
 GF_INLINE int gf_sampler_pass(struct gf_sampler *v, int whole)
 {
-	int r = gf_sampler_tasks(v);
+	int r;
 
+	v->whole = (uint32_t)whole;
+	r = gf_sampler_tasks(v);
 	v->why = r ? GF_SW_TASKS : whole ? GF_SW_NONE : GF_SW_TORN;
 	return r ? r : whole ? 0 : -EAGAIN;
 }

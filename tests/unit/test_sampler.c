@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "gpu/sampler.h"
+#include "targets/ramfile.h"
 #include "targets/vm_int.h"
 #include "tests/helpers/fakelies.h"
 
@@ -661,6 +662,36 @@ static void test_text_pool(void **state)
 	(void)state;
 }
 
+/* GF_RAM names a real guest's memory, which stands still (tests/vm/same.t). */
+static void test_guest(void **state)
+{
+	const char *path = getenv("GF_RAM"), *least = getenv("GF_LEAST");
+	struct gf_kernel k = { 0 };
+	struct gf_err err = { "" };
+	struct gf_ramfile *ram;
+	struct gf_guest *g;
+	struct gf_fieldset fields = all;
+	struct fake f = { 0 };
+	struct bench b;
+
+	(void)state;
+	if (!path)
+		skip();
+	if (gf_ramfile_open(path, NULL, 0, false, &ram, &err) || gf_guest_create(ram, false, &g, &err))
+		fail_msg("%s", err.text);
+	k.mem = g->kernel->mem;
+	f.k = &k;
+	f.l = g->layout;
+	fields.task &= ~GF_BIT(GF_TF_FDS); /* bitmaps are no words of a process */
+	bench_init(&b, &f, 4096, &fields);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(tick(&b, true), 0);
+	print_message("# %u processes, %u of them gathered by words (%u)\n", b.sim[2].s.live, b.sim[2].v.fetched, b.sim[2].v.gather.bad ? 0 : b.sim[2].v.gather.n);
+	assert_true(b.sim[2].s.live >= (least ? strtoul(least, NULL, 10) : 1));
+	bench_done(&b);
+	gf_guest_put(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -672,6 +703,7 @@ int main(void)
 		cmocka_unit_test(test_starved),
 		cmocka_unit_test(test_wild),
 		cmocka_unit_test(test_corpus),
+		cmocka_unit_test(test_guest),
 	};
 	const char *s = getenv("SEED"), *r = getenv("ROUNDS");
 
