@@ -122,8 +122,8 @@ int im_begin(struct gf_import *im, int64_t wall_ns, struct gf_err *err)
 	uint64_t now = (uint64_t)wall_ns - (uint64_t)im->boot_ns;
 	if (im->open && now == im->now_ns)
 		return 0;
-	if (now <= im->now_ns && (im->open || im->before_ns)) {
-		im_bad(im, "its time is before that of the lines before");
+	if (now <= im->now_ns && (im->open || im->res->samples)) {
+		im_bad(im, "its time is not after that of the sample before");
 		return -EINVAL;
 	}
 	rc = im_end(im, err);
@@ -301,11 +301,11 @@ bool im_time(const char *s, size_t n, int64_t *ret)
 	while (n && s[n - 1] == ' ')
 		n--;
 	if (im_whole(s, n, &w) && w >= 0) { /* seconds, or the milli-, micro- or nanoseconds that some tools have */
-		int64_t unit = w < 100000000000ll ? 1000000000 : w < 100000000000000ll ? 1000000 : w < 100000000000000000ll ? 1000 : 1;
+		int64_t unit = w < 9000000000ll ? 1000000000 : w < 9000000000000ll ? 1000000 : w < 9000000000000000ll ? 1000 : 1;
 		*ret = w * unit;
 		return true;
 	}
-	if (im_number(s, n, &v) && v >= 0 && v < 1e11) {
+	if (im_number(s, n, &v) && v >= 0 && v < 9e9) {
 		*ret = (int64_t)v * 1000000000 + (int64_t)llround((v - floor(v)) * 1e9);
 		return true;
 	}

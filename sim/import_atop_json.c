@@ -182,7 +182,7 @@ static int one_object(struct gf_import *im, const json_t *j, struct gf_err *err)
 	size_t i;
 	int rc;
 
-	if (!(at >= 0 && at < 1e11) || !(elapsed >= 0 && elapsed <= at)) {
+	if (!(at >= 0 && at < 9e9) || !(elapsed >= 0 && elapsed <= at)) {
 		im_bad(im, "the object has no timestamp or elapsed: is this what atop -J writes?");
 		return 0;
 	}

@@ -162,6 +162,10 @@ is "and its counters" "$(field "$d/new.jsonl" 0 '(t[77]["utime"], t[77]["stime"]
 	"(1500000000, 500000000, 10240000, 524288, 4, 102400, 51200, -5, 15, 500000000000)"
 is "who has ended is gone, counters go on" "$(field "$d/new.jsonl" 1 '(sorted(t), h["cpu.busytime"], s["now_ns"])')" "([1], 3330000000, 1010000000000)"
 
+sed -e 's/1795746010/1795746000/' "$d/new.P" >"$d/again.P"
+imports atop "$d/again.P" again
+is "a second sample of the same time is refused" "$?:$(wc -l <"$d/again.jsonl"):$(grep -c "again.P:[0-9]*: its time is not after" "$d/again.out")" "1:1:4"
+
 cat >"$d/new.J" <<'A'
 {"host": "web", "timestamp": 1795746000, "elapsed": 1000, "CPU": {"hertz": 100, "nrcpu": 4, "stime": 100, "utime": 200, "ntime": 10, "itime": 1, "wtime": 30, "Itime": 5, "Stime": 15, "steal": 7}, "MEM": {"physmem": 4096000000, "freemem": 5, "availablemem": 2662400000}, "PRG": [{"pid": 77, "name": "(x)", "state": "R", "tgid": 77, "nthr": 3, "btime": "1795745500", "cmdline": "(y)", "ppid": 1, "euid": 34, "egid": 35, "isproc": 1, "cgroup": "(/a.slice)"}, {"pid": 78, "name": "(t)", "state": "R", "btime": "1795745500", "isproc": 0}], "PRC": [{"pid": 77, "utime": 150, "stime": 50, "nice": 0, "prio": 120, "isproc": 1}], "PRM": [{"pid": 77, "vmem": 20, "rmem": 10, "vswap": 0, "minflt": 1, "majflt": 2}]}
 {"host": "web", "timestamp": 17957460
