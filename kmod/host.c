@@ -29,7 +29,7 @@ static u64 bytes(unsigned long pages)
 static void fill_memory(struct gpufas_host *h, u64 *have)
 {
 	unsigned long file = global_node_page_state(NR_FILE_PAGES);
-	long swap = atomic_long_read(&nr_swap_pages);
+	long swap = get_nr_swap_pages();
 	unsigned long cached = 0;
 
 #ifdef CONFIG_SWAP

@@ -222,7 +222,7 @@ static bool copy_verdict(const struct gpufas_verdict *from, u64 seq, struct gpuf
 	return v->seq == seq && READ_ONCE(from->seq) == seq;
 }
 
-static bool look_at(struct gpufas_region *r, int i)
+static bool look_at(struct gpufas_region *r, int i, bool *ret_busy)
 {
 	const struct gpufas_verdict *from = &r->verdict[i];
 	struct slot *s = &slots[i];
@@ -232,8 +232,10 @@ static bool look_at(struct gpufas_region *r, int i)
 
 	if (seq <= READ_ONCE(s->done) && !READ_ONCE(s->pid))
 		return false;
-	if (atomic_cmpxchg_acquire(&s->busy, 0, 1))
+	if (atomic_cmpxchg_acquire(&s->busy, 0, 1)) {
+		*ret_busy = true;
 		return false;
+	}
 	if (s->pid)
 		follow(s, &r->answer[i]);
 	if (seq > s->done && copy_verdict(from, seq, &v)) {
@@ -249,14 +251,15 @@ static bool look_at(struct gpufas_region *r, int i)
 	return took;
 }
 
-unsigned int gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most)
+bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most)
 {
 	unsigned int n = 0;
+	bool busy = false;
 	int i;
 
 	rcu_read_lock();
 	for (i = 0; i < GPUFAS_SLOTS && n < most; i++)
-		n += look_at(r, i);
+		n += look_at(r, i, &busy);
 	rcu_read_unlock();
-	return n;
+	return i == GPUFAS_SLOTS && !busy;
 }

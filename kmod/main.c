@@ -20,6 +20,9 @@
 #include <linux/pid_namespace.h>
 #include <linux/uaccess.h>
 
+#define KICK_MOST 8 /* with interrupts off at a stretch */
+#define KICK_TRIES 10000
+
 static unsigned int rows = 16384;
 module_param(rows, uint, 0444);
 MODULE_PARM_DESC(rows, "processes that a table has room for, unless the opener says otherwise (16384; three tables of 208 bytes each)");
@@ -231,18 +234,21 @@ static long do_arm(const void __user *arg)
 	return 0;
 }
 
-/* On this CPU, at once. Slots that another CPU is at are waited for by looking again. */
+/* On this CPU, at once, and until all slots have been looked at with no other CPU in the middle of one. */
 static long kick(void)
 {
-	unsigned int n;
+	bool all;
+	int try;
 
-	do {
+	for (try = 0; try < KICK_TRIES; try++) {
 		local_irq_disable();
-		n = gpufas_mailbox_poll(region, 8);
+		all = gpufas_mailbox_poll(region, KICK_MOST);
 		local_irq_enable();
+		if (all)
+			return 0;
 		cond_resched();
-	} while (n == 8);
-	return 0;
+	}
+	return -EAGAIN;
 }
 
 static long gpufas_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -68,8 +68,8 @@ void gpufas_host_fill(struct gpufas_region *r, const struct gpufas_tally *t, u64
 
 /* mailbox.c */
 void gpufas_mailbox_reset(struct gpufas_region *r);
-/* Looks at all slots; interrupts are off. How many verdicts were taken; at most `most` are. */
-unsigned int gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most);
+/* Looks at slots; interrupts are off. Takes at most `most` verdicts. False: there are slots left, or another CPU was at one. */
+bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most);
 void gpufas_mailbox_count(struct gpufas_counters *c);
 
 /* guard.c */

@@ -370,8 +370,8 @@ struct gpufas_arm {
 
 #define GPUFAS_IOC_START _IOWR('g', 0xf0, struct gpufas_start)
 #define GPUFAS_IOC_ARM _IOW('g', 0xf1, struct gpufas_arm)
-#define GPUFAS_IOC_KICK _IO('g', 0xf2) /* look into the mailbox now, on this CPU; the verdicts then in it have their answers on return */
-#define GPUFAS_IOC_PASS _IO('g', 0xf3) /* begin a pass now, instead of when the period is over */
+#define GPUFAS_IOC_KICK _IO('g', 0xf2) /* look into the mailbox now, on this CPU; the verdicts then in it have their answers on return. EAGAIN: another CPU has stopped in the middle of one */
+#define GPUFAS_IOC_PASS _IO('g', 0xf3) /* make a whole pass now, instead of when the period is over: on return there is a table that was begun after the call */
 
 #ifdef __cplusplus
 #define GPUFAS_ASSERT(what) static_assert(what, #what)
