@@ -78,6 +78,7 @@ has "with its place" "$r" '"line":1'
 s=$(ask '{"v":1,"cmd":"status"}')
 has "the old policy stays in force" "$s" "$fp"
 hasnt "and status says why" "$s" '"last_reload_error":""'
+until_ok grep -q "c.policy:1:" "$d/log" # the answer does not wait for the log
 has "the log shows the place" "$(cat "$d/log")" "c.policy:1:"
 config "period: 1s"   # twice
 has "a wrong configuration is refused" "$(ask '{"v":1,"cmd":"reload"}')" "stays in force"
