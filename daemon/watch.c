@@ -78,7 +78,7 @@ static int make_target(struct gf_watch *w, struct gf_err *err)
 {
 	const struct gf_config_target *t = w->config;
 	struct gf_host_opts h = {
-		.sampler = t->sampler, .delivery = t->delivery, .period_ns = w->period_ns, .max_tasks = t->max_tasks, .say = gf_watch_say, .say_arg = w,
+		.sampler = t->sampler, .delivery = t->delivery, .module = true, .period_ns = w->period_ns, .max_tasks = t->max_tasks, .say = gf_watch_say, .say_arg = w,
 	};
 
 	int r = t->kind == GF_TARGET_HOST ? gf_host_create(&h, &w->target, err) : gf_watch_make_guest(w, err);

@@ -388,6 +388,8 @@ static int open_module(struct gf_host *h, const struct gf_host_opts *o, struct g
 	};
 	char why[256];
 
+	if (!o->module)
+		return 0;
 	h->delivery = o->delivery;
 	if (o->sampler != GF_SAMPLER_AUTO && o->sampler != GF_SAMPLER_KMOD) {
 		if (o->delivery != GF_DELIVERY_KMOD)
@@ -507,7 +509,7 @@ int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, stru
 	if (!r)
 		r = gf_strings_create(&h->strings, err);
 	if (!r)
-		r = choose_sampler(h, opts->sampler, err);
+		r = choose_sampler(h, opts->sampler == GF_SAMPLER_KMOD && !opts->module ? GF_SAMPLER_AUTO : opts->sampler, err);
 	if (!r)
 		r = open_module(h, opts, err);
 	if (r) {

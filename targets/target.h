@@ -81,6 +81,7 @@ static inline void gf_target_destroy(struct gf_target *t)
 struct gf_host_opts {
 	enum gf_host_sampler sampler;
 	enum gf_host_delivery delivery;
+	bool module;        /* it may use the kernel module, which serves one: false for whoever only looks, whatever the sampler says */
 	uint64_t period_ns; /* of the ticks; 0: 100 ms. What the kernel module goes by */
 	uint32_t max_tasks; /* rows, rounded up to a multiple of 128 */
 	const int32_t *self_pids; /* processes never to be touched, beside this one and its children; copied */

@@ -325,7 +325,7 @@ static struct gf_target *host_by(struct module *m, enum gf_host_sampler sampler,
 	struct gf_target *t = NULL;
 
 	dev = (struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, m };
-	struct gf_host_opts o = { .sampler = sampler, .max_tasks = 1024, .kmod = &dev, .say = m_say, .say_arg = m };
+	struct gf_host_opts o = { .sampler = sampler, .max_tasks = 1024, .module = true, .kmod = &dev, .say = m_say, .say_arg = m };
 	if (gf_host_create(&o, &t, err))
 		return NULL;
 	assert_int_equal(gf_target_set_fields(t, &fields, err), 0);
@@ -457,6 +457,14 @@ static void test_only_module(void **state)
 	assert_non_null(t);
 	/* and by no other road */
 	assert_int_equal(gf_target_sample(t, &err), -ENODEV);
+	gf_target_destroy(t);
+	/* who only looks does not take it away from whoever watches */
+	struct gf_host_opts looks = { .sampler = GF_SAMPLER_KMOD, .max_tasks = 1024, .kmod = &(struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, &m } };
+	uint32_t opened = m.opened;
+	assert_int_equal(gf_host_create(&looks, &t, &err), 0);
+	assert_int_equal(gf_target_sample(t, &err), 0);
+	assert_null(gf_host_kmod(t));
+	assert_int_equal(m.opened, opened);
 	gf_target_destroy(t);
 	/* of another build: said */
 	m.f.h->version = 9;
