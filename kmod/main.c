@@ -202,7 +202,7 @@ static long start(void __user *arg)
 	/* Whatever was in force for who was here before is not for this one. */
 	arm(0, 0, 0);
 	set_owner(GPUFAS_OWNER_FILE);
-	started = true;
+	smp_store_release(&started, true);
 	theirs = min_t(u32, s.size, sizeof(s));
 	s.rows = region->rows;
 	s.region_size = (u64)region->npages << PAGE_SHIFT;
@@ -275,14 +275,15 @@ static long gpufas_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return r;
 }
 
+/*
+ * Under mmap_lock, which user copies in ioctls take under our lock: so not ours here. It is not needed, either: what
+ * the open file has started stays until the file is released, and a mapping holds the file.
+ */
 static int gpufas_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	int r;
-
-	mutex_lock(&lock);
-	r = started ? gpufas_region_mmap(region, vma) : -ENXIO;
-	mutex_unlock(&lock);
-	return r;
+	if (!smp_load_acquire(&started))
+		return -ENXIO;
+	return gpufas_region_mmap(region, vma);
 }
 
 static const struct file_operations fops = {

@@ -53,7 +53,7 @@ static bool send(struct kt *k, pid_t pid, int action, int arg, struct gpufas_ans
 	struct gpufas_verdict v = kt_verdict(k, pid, action, arg);
 	uint64_t seq = kt_put(k, 9, &v);
 
-	return kt_answer(k, 9, seq, a) && a->state == GPUFAS_SENT && !a->error;
+	return kt_answer(k, 9, seq, a) && (a->state == GPUFAS_SENT || a->state == GPUFAS_EXITED) && !a->error;
 }
 
 static char state_of(struct kt *k, pid_t pid, char want)
