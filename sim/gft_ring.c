@@ -168,6 +168,22 @@ static void finish(struct gft_ring *r)
 	r->current = (struct part){ 0 };
 }
 
+/* The number of a new file of the second s: after those that were begun in it, also by a daemon before this one. Never one
+ * that was given out before: files are told apart, and ordered, by their names. */
+static unsigned number_of(const struct gft_ring *r, const char *stamp, time_t s)
+{
+	unsigned i = strcmp(stamp, r->stamp) ? 0 : r->nth + 1;
+
+	for (size_t k = 0; k < r->parts; k++) {
+		const char *at = r->part[k].name + strlen(r->target) + sizeof STAMP; /* "-STAMP" is behind it */
+		unsigned long n = *at == '-' ? strtoul(at + 1, NULL, 10) : 0;
+
+		if (r->part[k].begun_ns == (uint64_t)s * 1000000000u && n >= i && n < UINT32_MAX - 2000)
+			i = (unsigned)n + 1;
+	}
+	return i;
+}
+
 static int begin(struct gft_ring *r, struct gf_err *err)
 {
 	char stamp[32], name[128], path[4400];
@@ -185,8 +201,7 @@ static int begin(struct gft_ring *r, struct gf_err *err)
 		return rc;
 	gmtime_r(&s, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-	/* never a name that was given out before in this second: files are told apart, and ordered, by their names */
-	unsigned i = strcmp(stamp, r->stamp) ? 0 : r->nth + 1;
+	unsigned i = number_of(r, stamp, s);
 	for (unsigned end = i + 1000; i < end; i++) {
 		int n = snprintf(name, sizeof name, "%s-%s", r->target, stamp);
 		if (i)

@@ -32,7 +32,8 @@ kmod_build() {
 	fi
 	command -v sparse >/dev/null && sparse=C=1
 	rm -rf "$B/kmod/$rel"
-	if make --no-print-directory kmod BUILD="$B" KDIR="$dir" KFLAGS="W=1 $sparse" >"$d/kbuild" 2>&1 &&
+	# (as a make of its own: what `make -j test` hands down is another's, and warns of it)
+	if env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory kmod BUILD="$B" KDIR="$dir" KFLAGS="W=1 $sparse" >"$d/kbuild" 2>&1 &&
 		! grep -vE 'KMOD|^Skipping BTF' "$d/kbuild" >"$d/kbuild.said"; then
 		ok "$1: the module builds without a warning (W=1${sparse:+, sparse})"
 	else
@@ -46,6 +47,6 @@ kmod_build() {
 
 # spin_build: tests/vm/spin for the kernel of the last kmod_build.
 spin_build() {
-	cp -r tests/vm/spin "$d/spin" && make -s -C "$dir" M="$d/spin" modules >"$d/spin.log" 2>&1 && cp "$d/spin/spin.ko" "$d/root/lib/" &&
+	cp -r tests/vm/spin "$d/spin" && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$dir" M="$d/spin" modules >"$d/spin.log" 2>&1 && cp "$d/spin/spin.ko" "$d/root/lib/" &&
 		strip -g "$d/root/lib/spin.ko" && rm -rf "$d/spin"
 }
