@@ -8,7 +8,9 @@ rule() { echo "rule $1 if comm == \"$2\" and age > 200ms then $3 it cooldown 100
 rule end-a "$tag-a" SIGKILL >"$d/policy.d/a.policy"
 { rule also-a "$tag-a" SIGKILL; rule end-b "$tag-b" SIGKILL; } >"$d/shadow.d/s.policy"
 
+# (the shadow's end-b would act again and again: the budget is not what is tested here)
 config "shadow: {directories: [$d/shadow.d]}" "
+budget: {actions: 256, per: 1min}
 recorder: {directory: \"\"}"
 start
 is "status: the shadow's rules" "$($ctl status --json | python3 -c 'import json,sys; s=json.load(sys.stdin)["targets"][0]["shadow"]; print(s["rules"], s["why_not"], s["actions"])')" "2  0"

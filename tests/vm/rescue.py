@@ -188,7 +188,9 @@ def main():
         ticks = d.target("one")["ticks"]
         h.close()
         tap.ok(d.until(lambda: d.target("two").get("stale") or not d.target("two").get("attached", True)), "a guest that ends is noticed", d.target("two"))
-        tap.ok(d.until(lambda: d.target("one")["ticks"] > ticks) and not d.target("one").get("stale"), "and the other is watched on", d.target("one"))
+        # (a monitor on a busy machine may be late with its answer: then that is said, and it is asked again)
+        on = d.until(lambda: d.target("one")["ticks"] > ticks and not d.target("one").get("stale"), LATE)
+        tap.ok(on, "and the other is watched on", d.target("one"))
         if "gpufasd-emu" in os.environ.get("RESCUE_DAEMON", ""):
             tap.skip("another kernel in its place is found again", "beside emulated devices, which take both cores, the guest does not come up in minutes")
             h = None
