@@ -480,5 +480,7 @@ int main(void)
 		cmocka_unit_test(test_kill),	cmocka_unit_test(test_children_stay), cmocka_unit_test(test_term),    cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_others),	cmocka_unit_test(test_what_if),	      cmocka_unit_test(test_outcome), cmocka_unit_test(test_effect),
 	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
