@@ -760,9 +760,11 @@ static void test_what_is_no_recording(void **state)
 	make("whole.gft", 3, 1, 1, end);
 	uint8_t *p = slurp("whole.gft", &n);
 	assert_int_equal(refused("empty.gft", "", 0, &err), -EBADMSG);
-	assert_int_equal(refused("text.gft", "hello, world, this is a text that goes on for more than a header is long.....", 77, &err), -EBADMSG);
+	static const char text[] = "hello, world, this is a text that goes on for more than a header is long.....";
+	assert_int_equal(refused("text.gft", text, sizeof text, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "no recording"));
-	assert_int_equal(refused("zst.gft", "\x28\xb5\x2f\xfd...............................................................", 70, &err), -EBADMSG);
+	static const char zst[] = "\x28\xb5\x2f\xfd...............................................................";
+	assert_int_equal(refused("zst.gft", zst, sizeof zst, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "zstd -d"));
 	/* a later version */
 	gft_le32(p + 8, 2);

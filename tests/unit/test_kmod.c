@@ -425,6 +425,9 @@ static void test_host_road(void **state)
 	assert_true(gf_is_unknown(t->sample.host[GF_HF_OS_STALLED]));
 	wait_for(&m.closed, 1);
 	assert_string_equal(gf_host_delivers(t), "pidfd");
+	/* it is looked for anew after that */
+	for (int i = 0; i < 2000 && strcmp(gf_host_module(t, text, sizeof text), "no /dev/gpufas: the kernel module is not loaded"); i++)
+		usleep(10000);
 	assert_string_equal(gf_host_module(t, text, sizeof text), "no /dev/gpufas: the kernel module is not loaded");
 	m.f.h->state = GPUFAS_SAMPLING;
 	m.f.h->instance = 78;
