@@ -84,6 +84,8 @@ struct gf_field_info {
 };
 const struct gf_field_info *gf_fields(size_t *ret_n);
 const struct gf_field_info *gf_field_find(const char *name);
+/* i, or the field that it is derived from, is in f from now on. */
+void gf_fieldset_add(struct gf_fieldset *f, const struct gf_field_info *i);
 /* Written as a kernel path is: task->mm->map_count, task->signal->rlim[7].rlim_cur; shorter than GF_PATH_TEXT. */
 bool gf_path_ok(const char *text);
 

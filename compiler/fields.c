@@ -41,6 +41,16 @@ const struct gf_field_info *gf_fields(size_t *ret_n)
 	return fields;
 }
 
+void gf_fieldset_add(struct gf_fieldset *f, const struct gf_field_info *i)
+{
+	if (i->scope == GF_SCOPE_HOST)
+		f->host |= GF_BIT(i->id);
+	else if (i->str)
+		f->str |= 1u << i->id;
+	else
+		f->task |= GF_BIT(i->id);
+}
+
 const struct gf_field_info *gf_field_find(const char *name)
 {
 	for (size_t i = 0; i < FIELD_COUNT; i++)

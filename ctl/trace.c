@@ -9,12 +9,7 @@
 
 static void add(struct gf_fieldset *f, const struct gf_field_info *i)
 {
-	if (i->scope == GF_SCOPE_HOST)
-		f->host |= GF_BIT(i->id);
-	else if (i->str)
-		f->str |= 1u << i->id;
-	else
-		f->task |= GF_BIT(i->id);
+	gf_fieldset_add(f, i);
 	if (i->derived && i->percpu)
 		f->host |= GF_BIT(GF_HF_CPU_COUNT);
 }

@@ -157,16 +157,6 @@ static int csv_row(struct gf_import *im, const struct column *c, char **v, int n
 	return 0;
 }
 
-static void note(struct gf_fieldset *f, const struct gf_field_info *i)
-{
-	if (i->scope == GF_SCOPE_HOST)
-		f->host |= GF_BIT(i->id);
-	else if (i->str)
-		f->str |= 1u << i->id;
-	else
-		f->task |= GF_BIT(i->id);
-}
-
 static int read_header(struct gf_import *im, struct column *c, int *ret_n, struct gf_err *err)
 {
 	char *name[MAX_COLUMNS];
@@ -178,7 +168,7 @@ static int read_header(struct gf_import *im, struct column *c, int *ret_n, struc
 		time |= w == TIME;
 		some |= w == FIELD;
 		if (w == FIELD)
-			note(&im->res->named, c[i].field);
+			gf_fieldset_add(&im->res->named, c[i].field);
 		if (w == NOTHING)
 			im_ignored(im, c[i].name);
 	}
@@ -238,7 +228,7 @@ static void json_fields(struct gf_import *im, uint32_t row, enum gf_scope scope,
 		const struct gf_field_info *f = gf_field_find(key);
 		if (!f || f->scope != scope || f->derived)
 			continue;
-		note(&im->res->named, f);
+		gf_fieldset_add(&im->res->named, f);
 		if (json_is_null(v))
 			continue;
 		if (f->str && json_is_string(v) && row != GF_NONE)
