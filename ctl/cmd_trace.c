@@ -161,12 +161,17 @@ static int dump(const char *path)
 
 int gf_cmd_trace(struct gf_ctl *ctl)
 {
-	json_t *all = json_array();
+	json_t *all;
 	int rc = GF_EXIT_OK;
 
+	if (ctl->val[GF_O_DUMP] && ctl->val[GF_O_SIZES])
+		return gf_ctl_misuse(ctl, "--dump prints the samples, --sizes what they take: not both");
+	all = json_array();
 	for (int i = 0; i < ctl->args && ctl->val[GF_O_DUMP]; i++)
 		rc = dump(ctl->arg[i]) ? GF_EXIT_NO : rc;
-	for (int i = 0; i < ctl->args && !ctl->val[GF_O_DUMP]; i++) {
+	for (int i = 0; i < ctl->args && ctl->val[GF_O_SIZES]; i++)
+		rc = gf_ctl_sizes(ctl->arg[i], ctl->json ? all : NULL) ? GF_EXIT_NO : rc;
+	for (int i = 0; i < ctl->args && !ctl->val[GF_O_DUMP] && !ctl->val[GF_O_SIZES]; i++) {
 		struct gft_reader *r = NULL;
 		struct gf_err err = { "" };
 		struct look l = { 0 };

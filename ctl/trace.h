@@ -17,6 +17,8 @@ void gf_ctl_trace_say(const char *path, const struct gft_writer_stats *st, FILE 
 json_t *gf_ctl_trace_json(const char *path, const struct gft_writer_stats *st);
 /* Names of fields, host first; cut where it would be too long. */
 void gf_ctl_field_names(const struct gf_fieldset *f, char *buf, size_t n);
+/* What its bytes are for, printed; or added to `all`, where that is not NULL. An exit status. */
+int gf_ctl_sizes(const char *path, json_t *all);
 /* An answer of `ps` as a sample. */
 int gf_ctl_ps_rows(const json_t *answer, struct gf_rows *rows, struct gf_err *err);
 

@@ -14,7 +14,26 @@ struct dec {
 	const struct gft_cols *c;
 	struct gft_in in;
 	uint32_t n; /* entries of st->list */
+	struct gft_tally *tally;
+	const uint8_t *told; /* bytes up to here have been told of */
+	unsigned part;
 };
+
+/* What has been read since is of this row. */
+static void tell(struct dec *d, uint32_t row)
+{
+	if (d->tally && d->in.p > d->told)
+		d->tally->bytes(d->tally, d->part, row, d->told, (size_t)(d->in.p - d->told));
+	d->told = d->in.p;
+}
+
+/* The next part, which begins where the one before ended. */
+static struct dec *part(struct dec *d, unsigned which)
+{
+	tell(d, GF_NONE);
+	d->part = which;
+	return d;
+}
 
 static int bad(struct gf_err *err, const char *what)
 {
@@ -31,11 +50,13 @@ static int get_list(struct dec *d, uint32_t limit, struct gf_err *err)
 		return bad(err, "a list is longer than what is there");
 	if (gft_state_list(d->st, n))
 		return gf_err_set(err, ENOMEM, "out of memory");
+	tell(d, GF_NONE);
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t gap = gft_get_uint(&d->in);
 		if (d->in.bad || gap >= limit || (at += gap) >= limit)
 			return bad(err, "a list names a row that cannot be");
 		d->st->list[d->n++] = (uint32_t)at++;
+		tell(d, d->st->list[d->n - 1]);
 	}
 	return 0;
 }
@@ -115,6 +136,7 @@ static int get_newcomers(struct dec *d, struct gf_err *err)
 		st->pid[r] = (int32_t)pid;
 		st->start[r] = start;
 		st->flags[r] = GF_ROW_VALID;
+		tell(d, r);
 	}
 	return 0;
 }
@@ -127,7 +149,7 @@ static int get_comings(struct dec *d, struct gf_err *err)
 	for (uint32_t i = 0; i < d->n && !rc; i++)
 		gft_state_clear_row(st, d->c, st->list[i]);
 	if (!rc)
-		rc = get_list(d, GFT_MAX_ROWS, err);
+		rc = get_list(part(d, GFT_PART_COME), GFT_MAX_ROWS, err);
 	if (!rc && d->n) {
 		uint32_t top = st->list[d->n - 1] + 1;
 		if (gft_state_grow(st, d->c, top))
@@ -148,15 +170,16 @@ static int get_comings(struct dec *d, struct gf_err *err)
 static int get_flags(struct dec *d, struct gf_err *err)
 {
 	int rc = get_rows(d, err);
-	const uint8_t *p = rc ? NULL : gft_get(&d->in, d->n);
 
-	for (uint32_t i = 0; p && i < d->n; i++) {
-		if (!(p[i] & GF_ROW_VALID))
-			p = NULL;
+	for (uint32_t i = 0; i < d->n && !rc; i++) {
+		const uint8_t *p = gft_get(&d->in, 1);
+		if (!p || !(*p & GF_ROW_VALID))
+			rc = bad(err, "flags are damaged");
 		else
-			d->st->flags[d->st->list[i]] = p[i];
+			d->st->flags[d->st->list[i]] = *p;
+		tell(d, d->st->list[i]);
 	}
-	return rc ? rc : p ? 0 : bad(err, "flags are damaged");
+	return rc;
 }
 
 static int get_parents(struct dec *d, struct gf_err *err)
@@ -170,6 +193,7 @@ static int get_parents(struct dec *d, struct gf_err *err)
 			rc = bad(err, "a parent is none");
 		else
 			st->parent[st->list[i]] = (uint32_t)p - 1u;
+		tell(d, st->list[i]);
 	}
 	/* also those who were not named: their parent may have gone */
 	for (uint32_t r = 0; r < st->rows && !rc; r++) {
@@ -190,6 +214,7 @@ static int get_uids(struct dec *d, struct gf_err *err)
 			rc = bad(err, "a user is damaged");
 		else
 			d->st->uid[d->st->list[i]] = (uint32_t)uid;
+		tell(d, d->st->list[i]);
 	}
 	return rc;
 }
@@ -208,6 +233,7 @@ static int get_comms(struct dec *d, struct gf_err *err)
 		}
 		memset(to, 0, GF_COMM_LEN);
 		memcpy(to, p, len);
+		tell(d, d->st->list[i]);
 	}
 	return rc;
 }
@@ -224,6 +250,7 @@ static int get_host(struct dec *d, struct gf_err *err)
 		uint32_t k = st->list[i];
 		if (!get_value(d, st->host[k], c[k].decimals, &st->host[k]))
 			rc = bad(err, "a value of the host is damaged");
+		tell(d, k);
 	}
 	return rc;
 }
@@ -242,6 +269,7 @@ static int get_column(struct dec *d, uint32_t k, struct gf_err *err)
 		uint32_t r = st->list[i];
 		if (!get_value(d, col[r], c->decimals, &col[r]))
 			rc = bad(err, "a value of a process is damaged");
+		tell(d, r);
 	}
 	return rc;
 }
@@ -276,6 +304,7 @@ static int get_texts(struct dec *d, uint32_t k, struct gf_err *err)
 		uint64_t len = gft_get_uint(&d->in);
 		if (!len && !d->in.bad) {
 			t->ver = 0;
+			tell(d, st->list[i]);
 			continue;
 		}
 		const uint8_t *p = len <= GFT_MAX_TEXT + 1u ? gft_get(&d->in, len - 1) : NULL;
@@ -283,31 +312,33 @@ static int get_texts(struct dec *d, uint32_t k, struct gf_err *err)
 			rc = bad(err, "a text is damaged");
 		else if (set_text(st, t, p, (uint32_t)len - 1u))
 			rc = gf_err_set(err, ENOMEM, "out of memory");
+		tell(d, st->list[i]);
 	}
 	return rc;
 }
 
-int gft_decode(struct gft_state *st, const struct gft_cols *c, const uint8_t *p, size_t n, struct gf_err *err)
+int gft_decode(struct gft_state *st, const struct gft_cols *c, const uint8_t *p, size_t n, struct gft_tally *tally, struct gf_err *err)
 {
-	struct dec d = { .st = st, .c = c, .in = { p, p + n, false } };
+	struct dec d = { .st = st, .c = c, .in = { p, p + n, false }, .tally = tally, .told = p };
 	int rc = get_head(&d, err);
 
 	if (!rc)
-		rc = get_comings(&d, err);
+		rc = get_comings(part(&d, GFT_PART_GONE), err);
 	if (!rc)
-		rc = get_flags(&d, err);
+		rc = get_flags(part(&d, GFT_PART_FLAGS), err);
 	if (!rc)
-		rc = get_parents(&d, err);
+		rc = get_parents(part(&d, GFT_PART_PARENT), err);
 	if (!rc)
-		rc = get_uids(&d, err);
+		rc = get_uids(part(&d, GFT_PART_UID), err);
 	if (!rc)
-		rc = get_comms(&d, err);
+		rc = get_comms(part(&d, GFT_PART_COMM), err);
 	if (!rc)
-		rc = get_host(&d, err);
+		rc = get_host(part(&d, GFT_PART_HOST), err);
 	for (uint32_t i = 0; i < c->tasks && !rc; i++)
-		rc = get_column(&d, i, err);
+		rc = get_column(part(&d, GFT_PART_COLUMN + i), i, err);
 	for (uint32_t i = 0; i < c->strs && !rc; i++)
-		rc = get_texts(&d, i, err);
+		rc = get_texts(part(&d, GFT_PART_COLUMN + c->tasks + i), i, err);
+	tell(&d, GF_NONE);
 	if (!rc && d.in.p != d.in.end)
 		rc = bad(err, "there is more in a block than its sample");
 	return rc;

@@ -5,6 +5,8 @@
 #ifndef GPUFAS_SIM_GFT_INT_H
 #define GPUFAS_SIM_GFT_INT_H
 
+#include <zstd.h>
+
 #include "sim/gft.h"
 
 #define GFT_HEADER 64u
@@ -16,6 +18,7 @@
 #define GFT_MAX_TEXT 4096u       /* one string of a task */
 #define GFT_MAX_WHY 160u         /* why a sample failed */
 #define GFT_WINDOW_LOG 20
+#define GFT_LEVEL 3
 #define GFT_EXACT (1ll << 53)    /* whole numbers up to here are exact doubles */
 
 enum gft_type { GFT_KEY = 1, GFT_DELTA = 2, GFT_INDEX = 3, GFT_FAILED = 4 };
@@ -139,12 +142,26 @@ static inline uint64_t gft_ld64(const uint8_t *p) { return gft_ld32(p) | (uint64
 void gft_cols_of(const struct gft_writer_opts *o, struct gft_cols *ret);
 void gft_cols_deinit(struct gft_cols *c);
 void gft_meta_write(const struct gft_writer_opts *o, const struct gft_cols *c, struct gft_buf *to);
+const char *gft_task_name(unsigned field);
+const char *gft_text_name(unsigned field);
 int gft_meta_read(const char *text, size_t n, struct gft_info *info, struct gft_cols *c, struct gf_err *err);
+
+/* Parts of a sample as they follow each other; then a column each, then a text column each. */
+enum gft_part { GFT_PART_HEAD, GFT_PART_GONE, GFT_PART_COME, GFT_PART_FLAGS, GFT_PART_PARENT, GFT_PART_UID, GFT_PART_COMM, GFT_PART_HOST,
+		GFT_PART_COLUMN, GFT_PARTS = GFT_PART_COLUMN + GFT_MAX_COLS + GFT_MAX_STRS };
+/* Who wants to know what bytes are for (gft_sizes.c): told of all of them, in order. row: which of the table, or column of the host;
+ * GF_NONE: of none. */
+struct gft_tally {
+	void (*sample)(struct gft_tally *t, bool key, size_t stored); /* before its parts; stored: bytes in the file behind the block's header */
+	void (*bytes)(struct gft_tally *t, unsigned part, uint32_t row, const uint8_t *p, size_t n);
+};
 
 /* gft_enc.c: s, as a change from st, into b; st becomes s. -ENOMEM, -E2BIG (with a sentence): st is of no use then. */
 int gft_encode(struct gft_state *st, const struct gft_cols *c, const struct gf_sample *s, int64_t wall_off_ns, struct gft_buf *b,
 	       struct gf_err *err);
+/* gft_write.c: as every recording is packed. */
+void gft_pack_as_always(ZSTD_CCtx *z);
 /* gft_dec.c: the reverse. -EBADMSG with what is wrong, -ENOMEM; st is of no use then. */
-int gft_decode(struct gft_state *st, const struct gft_cols *c, const uint8_t *p, size_t n, struct gf_err *err);
+int gft_decode(struct gft_state *st, const struct gft_cols *c, const uint8_t *p, size_t n, struct gft_tally *tally, struct gf_err *err);
 
 #endif

@@ -31,6 +31,16 @@ static const char *const str_name[GF_SF_COUNT] = {
 #include "gpufas/fields.def"
 };
 
+const char *gft_task_name(unsigned field)
+{
+	return task_name[field];
+}
+
+const char *gft_text_name(unsigned field)
+{
+	return str_name[field];
+}
+
 static uint8_t guess_of(unsigned field)
 {
 	switch (field) {

@@ -77,7 +77,9 @@ static int take(struct gft_reader *r, const struct gft_block *b, struct gf_err *
 		gft_state_reset(&r->st, &r->cols);
 		r->st.wall_off_ns = 0;
 	}
-	rc = gft_decode(&r->st, &r->cols, r->raw.p, r->raw.n, err);
+	if (r->tally)
+		r->tally->sample(r->tally, b->type == GFT_KEY, b->stored);
+	rc = gft_decode(&r->st, &r->cols, r->raw.p, r->raw.n, r->tally, err);
 	if (!rc && (r->st.now_ns != b->now_ns || r->st.rows != b->rows))
 		rc = gf_err_set(err, EBADMSG, "its header and its sample differ");
 	if (!rc && follows && r->st.now_ns < before && r->st.epoch == epoch)

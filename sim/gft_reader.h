@@ -38,6 +38,7 @@ struct gft_reader {
 	struct gft_key *key;
 	size_t keys, keys_cap;
 	struct gft_buf packed, raw;
+	struct gft_tally *tally; /* NULL: nobody asks */
 	ZSTD_DCtx *z;
 };
 

@@ -12,11 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "sim/gft_int.h"
 
-#define LEVEL 3
 #define MS 1000000
 
 struct key {
@@ -101,6 +99,12 @@ static int keep_paths(struct gft_writer *w, const struct gft_writer_opts *o, str
 	return 0;
 }
 
+void gft_pack_as_always(ZSTD_CCtx *z)
+{
+	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, GFT_LEVEL);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, GFT_WINDOW_LOG);
+}
+
 int gft_writer_create(const char *path, const struct gft_writer_opts *opts, struct gft_writer **ret, struct gf_err *err)
 {
 	struct gft_writer *w = calloc(1, sizeof *w);
@@ -126,8 +130,7 @@ int gft_writer_create(const char *path, const struct gft_writer_opts *opts, stru
 	if (!rc && (!w->path || !w->z))
 		rc = no_memory(err);
 	if (!rc) {
-		ZSTD_CCtx_setParameter(w->z, ZSTD_c_compressionLevel, LEVEL);
-		ZSTD_CCtx_setParameter(w->z, ZSTD_c_windowLog, GFT_WINDOW_LOG);
+		gft_pack_as_always(w->z);
 		if (getrandom(&w->file_id, sizeof w->file_id, 0) != sizeof w->file_id)
 			w->file_id = (uint32_t)getpid() ^ (uint32_t)time(NULL);
 		w->fd = open_file(path, opts->replace, err);

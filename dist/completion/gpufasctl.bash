@@ -117,7 +117,7 @@ _gpufasctl()
 		test) words="$common --json --run --junit --coverage --minimum" ;;
 		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;
 		import) words="$common --json --from --output --force --target --list" ;;
-		trace) words="$common --json --dump" ;;
+		trace) words="$common --json --dump --sizes" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
 		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target --ram --layout" ;;

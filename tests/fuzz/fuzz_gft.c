@@ -125,7 +125,7 @@ static void make(int fd, const uint8_t *p, size_t n)
 		block(fd, z, p[2] & 1 || !i ? GFT_KEY : GFT_DELTA, i, p + 3, len);
 		if (p[2] & 1 || !i)
 			gft_state_reset(&st, &c);
-		if (gft_decode(&st, &c, p + 3, len, &err))
+		if (gft_decode(&st, &c, p + 3, len, NULL, &err))
 			gft_state_reset(&st, &c);
 		for (uint32_t r = 0; r < st.rows; r++)
 			assert(!st.flags[r] || st.parent[r] == GF_NONE || (st.parent[r] < st.rows && st.flags[st.parent[r]]));
