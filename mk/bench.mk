@@ -17,4 +17,7 @@ bench:
 	$(Q)BUILD=$(BUILD) bench/bench.sh
 build-bench: programs $(BENCH_BIN) $(BUILD)/tests/helpers/sleepers $(BUILD)/tests/helpers/pseudo $(BUILD)/tests/helpers/ramsample $(BUILD)/tests/helpers/simtrace \
 	$(BUILD)/tests/vm/guestd
-.PHONY: bench build-bench
+# What a recording takes.
+bench-gft: programs $(BUILD)/tests/helpers/sleepers $(BUILD)/tests/helpers/cpuhog $(BUILD)/tests/helpers/memhog
+	$(Q)BUILD=$(BUILD) bench/gft.sh
+.PHONY: bench build-bench bench-gft

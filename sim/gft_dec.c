@@ -136,6 +136,7 @@ static int get_newcomers(struct dec *d, struct gf_err *err)
 		st->pid[r] = (int32_t)pid;
 		st->start[r] = start;
 		st->flags[r] = GF_ROW_VALID;
+		st->fresh[r] = 1;
 		tell(d, r);
 	}
 	return 0;
@@ -146,6 +147,7 @@ static int get_comings(struct dec *d, struct gf_err *err)
 	struct gft_state *st = d->st;
 	int rc = get_rows(d, err);
 
+	gft_state_begin(st);
 	for (uint32_t i = 0; i < d->n && !rc; i++)
 		gft_state_clear_row(st, d->c, st->list[i]);
 	if (!rc)
@@ -262,6 +264,7 @@ static int get_column(struct dec *d, uint32_t k, struct gf_err *err)
 	double *col = st->task[k];
 	int rc = get_rows(d, err);
 
+	gft_sum_begin(st, c, col);
 	/* of a field that is not known here nobody sees the values */
 	for (uint32_t r = 0; c->guess != GFT_AS_BEFORE && c->field >= 0 && r < st->rows; r++)
 		col[r] = st->flags[r] ? gft_guess(st, c, &col[r], r) : gf_unknown();
@@ -271,6 +274,7 @@ static int get_column(struct dec *d, uint32_t k, struct gf_err *err)
 			rc = bad(err, "a value of a process is damaged");
 		tell(d, r);
 	}
+	gft_sum_end(st, c, col);
 	return rc;
 }
 

@@ -81,6 +81,7 @@ static void put_comings(struct enc *e)
 	int64_t pid = 0;
 	uint64_t start = 0;
 
+	gft_state_begin(st);
 	e->n = 0;
 	for (uint32_t r = 0; r < st->rows; r++)
 		if (st->flags[r] && (!there(e, r) || st->pid[r] != s->pid[r] || st->start[r] != s->start_ns[r]))
@@ -100,6 +101,7 @@ static void put_comings(struct enc *e)
 		st->pid[r] = s->pid[r];
 		st->start[r] = s->start_ns[r];
 		st->flags[r] = GF_ROW_VALID;
+		st->fresh[r] = 1;
 		pid = s->pid[r];
 		start = s->start_ns[r];
 	}
@@ -207,6 +209,7 @@ static void put_column(struct enc *e, uint32_t k)
 	const double *from = e->s->col[c->field];
 	double *col = st->task[k];
 
+	gft_sum_begin(st, c, col);
 	e->n = 0;
 	for (uint32_t r = 0; r < st->rows; r++)
 		if (st->flags[r] && !gft_same(gft_guess(st, c, &col[r], r), from ? from[r] : gf_unknown()))
@@ -218,6 +221,7 @@ static void put_column(struct enc *e, uint32_t k)
 	}
 	for (uint32_t r = 0; r < st->rows; r++)
 		col[r] = from && st->flags[r] ? from[r] : gf_unknown();
+	gft_sum_end(st, c, col);
 }
 
 static uint32_t text_ver(const struct gf_strref *ref, uint32_t r)

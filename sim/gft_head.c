@@ -48,8 +48,8 @@ int gft_header_unpack(const uint8_t from[GFT_HEADER], struct gft_header *ret, st
 	ret->interval_ns = gft_ld64(from + 24);
 	ret->created_ns = gft_ld64(from + 32);
 	ret->meta_crc = gft_ld32(from + 56);
-	if (ret->version != GFT_VERSION)
-		return gf_err_set(err, ENOTSUP, "is a recording of format version %u, and this gpufas reads version %u", ret->version, GFT_VERSION);
+	if (ret->version < 1 || ret->version > GFT_VERSION)
+		return gf_err_set(err, ENOTSUP, "is a recording of format version %u, and this gpufas reads up to version %u", ret->version, GFT_VERSION);
 	if (ret->meta > GFT_MAX_META || ret->kind >= GF_TARGET_COUNT)
 		return gf_err_set(err, EBADMSG, "its header is damaged");
 	return 0;

@@ -24,13 +24,17 @@
 enum gft_type { GFT_KEY = 1, GFT_DELTA = 2, GFT_INDEX = 3, GFT_FAILED = 4 };
 
 /* What a value is expected to be, so that only what differs is written. */
-enum gft_guess { GFT_AS_BEFORE, GFT_NOW, GFT_AGE, GFT_PID, GFT_UID, GFT_GUESSES };
+enum gft_guess { GFT_AS_BEFORE, GFT_NOW, GFT_AGE, GFT_PID, GFT_UID, GFT_CPU, GFT_RSS, GFT_GUESSES };
+/* Sums: cputime is of utime and stime, rss of anon, file and shmem. What of the sum's change the parts so far do not explain is what the next has. */
+#define GFT_SUMS 2u
+enum gft_role { GFT_NO_SUM, GFT_WHOLE, GFT_PART };
 
 /* One numeric column of a file. */
 struct gft_col {
 	int16_t field;   /* enum gf_host_field or gf_task_field, GF_TF_COUNT + kernel path; -1: none that we know */
 	uint8_t decimals;/* values are whole numbers after multiplication by ten to this power */
 	uint8_t guess;   /* enum gft_guess */
+	uint8_t role, sum; /* enum gft_role; in which sum */
 };
 
 struct gft_cols {
@@ -60,6 +64,8 @@ struct gft_state {
 	uint32_t *parent, *uid;
 	char (*comm)[GF_COMM_LEN];
 	uint32_t next_ver; /* reader's */
+	uint8_t *fresh;  /* came in this sample */
+	double *left[GFT_SUMS], *old; /* of the sums; a column before it is worked on */
 	uint32_t *list;  /* rows of one list, while it is worked on */
 	size_t list_cap;
 	double *task[GFT_MAX_COLS];
@@ -99,6 +105,10 @@ void gft_state_clear_row(struct gft_state *st, const struct gft_cols *c, uint32_
 void gft_state_deinit(struct gft_state *st, const struct gft_cols *c);
 /* What column c of a row (or of the host: row GF_NONE) is expected to be. */
 double gft_guess(const struct gft_state *st, const struct gft_col *c, const double *col, uint32_t row);
+void gft_state_begin(struct gft_state *st); /* another sample */
+/* Before a column is worked on, and after: for the sums that it is in. */
+void gft_sum_begin(struct gft_state *st, const struct gft_col *c, const double *col);
+void gft_sum_end(struct gft_state *st, const struct gft_col *c, const double *col);
 /* v as a whole number of units of ten to the minus decimals, exactly, or false. */
 bool gft_whole(double v, uint8_t decimals, int64_t *ret);
 double gft_unwhole(int64_t n, uint8_t decimals);
@@ -141,6 +151,7 @@ static inline uint64_t gft_ld64(const uint8_t *p) { return gft_ld32(p) | (uint64
 /* gft_meta.c: the text behind the header. */
 void gft_cols_of(const struct gft_writer_opts *o, struct gft_cols *ret);
 void gft_cols_deinit(struct gft_cols *c);
+void gft_col_role(struct gft_col *c);
 void gft_meta_write(const struct gft_writer_opts *o, const struct gft_cols *c, struct gft_buf *to);
 const char *gft_task_name(unsigned field);
 const char *gft_text_name(unsigned field);

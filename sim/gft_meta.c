@@ -11,7 +11,7 @@
 #include "sim/gft_int.h"
 
 static const char *const guesses[GFT_GUESSES] = {
-	[GFT_AS_BEFORE] = "before", [GFT_NOW] = "now", [GFT_AGE] = "age", [GFT_PID] = "pid", [GFT_UID] = "uid",
+	[GFT_AS_BEFORE] = "before", [GFT_NOW] = "now", [GFT_AGE] = "age", [GFT_PID] = "pid", [GFT_UID] = "uid", [GFT_CPU] = "cpu", [GFT_RSS] = "rss",
 };
 
 static const char *const host_name[GF_HF_COUNT] = {
@@ -41,7 +41,7 @@ const char *gft_text_name(unsigned field)
 	return str_name[field];
 }
 
-static uint8_t guess_of(unsigned field)
+static uint8_t guess_of(unsigned field, const struct gf_fieldset *has)
 {
 	switch (field) {
 	case GF_TF_AGE:
@@ -51,8 +51,23 @@ static uint8_t guess_of(unsigned field)
 		return GFT_PID;
 	case GF_TF_UID:
 		return GFT_UID;
+	case GF_TF_STIME:
+		return has->task >> GF_TF_CPUTIME & 1 ? GFT_CPU : GFT_AS_BEFORE;
+	case GF_TF_ANON:
+	case GF_TF_FILE:
+	case GF_TF_SHMEM:
+		return has->task >> GF_TF_RSS & 1 ? GFT_RSS : GFT_AS_BEFORE;
 	}
 	return GFT_AS_BEFORE;
+}
+
+void gft_col_role(struct gft_col *c)
+{
+	c->sum = c->field == GF_TF_RSS || c->field == GF_TF_ANON || c->field == GF_TF_FILE;
+	if (c->field == GF_TF_RSS || c->field == GF_TF_CPUTIME)
+		c->role = GFT_WHOLE;
+	else if (c->sum || c->field == GF_TF_UTIME)
+		c->role = GFT_PART;
 }
 
 void gft_cols_of(const struct gft_writer_opts *o, struct gft_cols *ret)
@@ -64,13 +79,15 @@ void gft_cols_of(const struct gft_writer_opts *o, struct gft_cols *ret)
 		/* the kernel shows load averages and pressure with two digits */
 		bool two = host_dim[i] == GF_DIM_PCT || i == GF_HF_LOAD_1 || i == GF_HF_LOAD_5 || i == GF_HF_LOAD_15;
 		if (has->host >> i & 1)
-			ret->host[ret->hosts++] = (struct gft_col){ (int16_t)i, two ? 2 : 0, i == GF_HF_UPTIME ? GFT_NOW : GFT_AS_BEFORE };
+			ret->host[ret->hosts++] = (struct gft_col){ .field = (int16_t)i, .decimals = two ? 2 : 0, .guess = i == GF_HF_UPTIME ? GFT_NOW : GFT_AS_BEFORE };
 	}
 	for (unsigned i = 0; i < GF_TF_COUNT; i++)
-		if (has->task >> i & 1)
-			ret->task[ret->tasks++] = (struct gft_col){ (int16_t)i, 0, guess_of(i) };
+		if (has->task >> i & 1) {
+			ret->task[ret->tasks] = (struct gft_col){ .field = (int16_t)i, .guess = guess_of(i, has) };
+			gft_col_role(&ret->task[ret->tasks++]);
+		}
 	for (unsigned i = 0; i < has->paths && i < GF_MAX_PATHS; i++)
-		ret->task[ret->tasks++] = (struct gft_col){ (int16_t)(GF_TF_COUNT + i), 0, GFT_AS_BEFORE };
+		ret->task[ret->tasks++] = (struct gft_col){ .field = (int16_t)(GF_TF_COUNT + i) };
 	for (unsigned i = 0; i < GF_SF_COUNT; i++)
 		if (has->str >> i & 1 && i != GF_SF_COMM) /* that is always there */
 			ret->str[ret->strs++] = (int16_t)i;
@@ -144,7 +161,10 @@ static bool read_col(char *s, const char *const *names, unsigned n, bool host, s
 	for (uint32_t i = 0; *ret >= 0 && i < *count; i++)
 		if (v[i].field == *ret)
 			return false;
-	v[(*count)++] = (struct gft_col){ *ret, (uint8_t)(dec[1] - '0'), (uint8_t)g };
+	v[*count] = (struct gft_col){ .field = *ret, .decimals = (uint8_t)(dec[1] - '0'), .guess = (uint8_t)g };
+	if (!host)
+		gft_col_role(&v[*count]);
+	(*count)++;
 	return true;
 }
 
@@ -158,7 +178,7 @@ static bool read_path(const char *s, struct gft_info *info, struct gft_cols *c)
 	if (c->paths == GF_MAX_PATHS || c->tasks == GFT_MAX_COLS || strlen(s) >= GF_PATH_TEXT || !(c->path[c->paths] = strdup(s)))
 		return false;
 	info->path[c->paths] = c->path[c->paths];
-	c->task[c->tasks++] = (struct gft_col){ (int16_t)(GF_TF_COUNT + c->paths++), 0, GFT_AS_BEFORE };
+	c->task[c->tasks++] = (struct gft_col){ .field = (int16_t)(GF_TF_COUNT + c->paths++) };
 	info->has.paths = c->paths;
 	return true;
 }

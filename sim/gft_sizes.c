@@ -23,11 +23,14 @@ struct tally {
 	uint64_t raw[GFT_COSTS][GFT_PARTS];
 	uint8_t *mark;                     /* of rows, in this sample */
 	uint32_t marks;
+	unsigned texts;                    /* parts from here on are texts */
 	bool key, failed;
 	uint64_t stored;                   /* bytes of blocks without their headers */
 };
 
-enum { HERE = 0, CAME = 1, MOVED = 2, WENT = 4 };
+/* Of a row in a sample; and what stays: samples since it came, up to LATE, and whether that was in a key sample. Texts are read by another
+ * thread and come a sample or two late: they are still of the coming. */
+enum { CAME = 1, MOVED = 2, WENT = 4, BY_KEY = 8, SINCE = 16, LATE = 3 };
 
 static uint8_t *mark_of(struct tally *t, uint32_t row)
 {
@@ -49,6 +52,7 @@ static void bytes(struct gft_tally *is, unsigned part, uint32_t row, const uint8
 {
 	struct tally *t = (struct tally *)is;
 	enum gft_cost cost = GFT_COST_FRAME;
+	bool late = false;
 
 	if (part == GFT_PART_HOST) {
 		cost = GFT_COST_HOST;
@@ -58,9 +62,11 @@ static void bytes(struct gft_tally *is, unsigned part, uint32_t row, const uint8
 			return;
 		if (part == GFT_PART_COME || part == GFT_PART_GONE)
 			*m |= part == GFT_PART_COME ? CAME : WENT;
+		else if (part >= t->texts && *m / SINCE)
+			late = true;
 		else if (!(*m & CAME))
 			*m |= MOVED;
-		cost = t->key ? GFT_COST_KEY : *m & MOVED ? GFT_COST_STAYING : GFT_COST_COMING;
+		cost = t->key || (late && *m & BY_KEY) ? GFT_COST_KEY : late || *m & (CAME | WENT) ? GFT_COST_COMING : GFT_COST_STAYING;
 	}
 	gft_put(&t->cost[cost].in, p, n);
 	gft_put(&t->each[cost][part], p, n);
@@ -95,8 +101,11 @@ static void end_sample(struct tally *t)
 		t->to->comings += !t->key && m & CAME;
 		t->to->key_rows += t->key && m & CAME;
 		t->to->moving += !t->key && m & MOVED;
+		if (m & CAME)
+			t->mark[r] = (uint8_t)((LATE * SINCE) | (t->key ? BY_KEY : 0));
+		else
+			t->mark[r] = (uint8_t)(m / SINCE ? (m & ~(CAME | MOVED | WENT)) - SINCE : 0);
 	}
-	memset(t->mark, 0, t->marks);
 }
 
 static void end_group(struct tally *t)
@@ -212,6 +221,7 @@ int gft_sizes_of(const char *path, struct gft_sizes *ret, struct gf_err *err)
 	if (!rc) {
 		t->is = (struct gft_tally){ sample, bytes };
 		t->to = ret;
+		t->texts = GFT_PART_COLUMN + r->cols.tasks;
 		r->tally = &t->is;
 		rc = read_all(r, t, err);
 	}

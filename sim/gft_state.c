@@ -30,7 +30,10 @@ int gft_state_grow(struct gft_state *st, const struct gft_cols *c, uint32_t rows
 		to *= 2;
 	ok = room(&st->flags, from, to, sizeof *st->flags) && room(&st->pid, from, to, sizeof *st->pid) &&
 	     room(&st->start, from, to, sizeof *st->start) && room(&st->parent, from, to, sizeof *st->parent) &&
-	     room(&st->uid, from, to, sizeof *st->uid) && room(&st->comm, from, to, sizeof *st->comm);
+	     room(&st->uid, from, to, sizeof *st->uid) && room(&st->comm, from, to, sizeof *st->comm) &&
+	     room(&st->fresh, from, to, sizeof *st->fresh) && room(&st->old, from, to, sizeof *st->old);
+	for (uint32_t i = 0; ok && i < GFT_SUMS; i++)
+		ok = room(&st->left[i], from, to, sizeof *st->left[i]);
 	for (uint32_t i = 0; ok && i < c->tasks; i++)
 		ok = room(&st->task[i], from, to, sizeof *st->task[i]);
 	for (uint32_t i = 0; ok && i < c->strs; i++)
@@ -47,6 +50,7 @@ int gft_state_grow(struct gft_state *st, const struct gft_cols *c, uint32_t rows
 void gft_state_clear_row(struct gft_state *st, const struct gft_cols *c, uint32_t row)
 {
 	st->flags[row] = 0;
+	st->fresh[row] = 0;
 	st->pid[row] = 0;
 	st->start[row] = 0;
 	st->parent[row] = GF_NONE;
@@ -85,6 +89,10 @@ void gft_state_deinit(struct gft_state *st, const struct gft_cols *c)
 	free(st->uid);
 	free(st->comm);
 	free(st->list);
+	free(st->fresh);
+	free(st->old);
+	for (uint32_t i = 0; i < GFT_SUMS; i++)
+		free(st->left[i]);
 	memset(st, 0, sizeof *st);
 }
 
@@ -113,8 +121,40 @@ double gft_guess(const struct gft_state *st, const struct gft_col *c, const doub
 		return st->pid[row];
 	case GFT_UID:
 		return st->uid[row] == GF_NONE ? gf_unknown() : (double)st->uid[row];
+	case GFT_CPU:
+	case GFT_RSS:
+		if (gf_is_unknown(*col))
+			return st->fresh[row] ? st->left[c->guess - GFT_CPU][row] : *col;
+		return *col + st->left[c->guess - GFT_CPU][row];
 	}
 	return *col;
+}
+
+void gft_state_begin(struct gft_state *st)
+{
+	if (!st->cap)
+		return;
+	memset(st->fresh, 0, st->cap);
+	for (uint32_t i = 0; i < GFT_SUMS; i++)
+		memset(st->left[i], 0, st->cap * sizeof(double));
+}
+
+void gft_sum_begin(struct gft_state *st, const struct gft_col *c, const double *col)
+{
+	if (c->role)
+		memcpy(st->old, col, st->rows * sizeof *col);
+}
+
+void gft_sum_end(struct gft_state *st, const struct gft_col *c, const double *col)
+{
+	double *left = st->left[c->sum];
+
+	for (uint32_t r = 0; c->role && r < st->rows; r++) {
+		if (gft_same(col[r], st->old[r]))
+			continue;
+		double change = gf_is_unknown(col[r]) ? 0 : gf_is_unknown(st->old[r]) ? col[r] : col[r] - st->old[r];
+		left[r] = c->role == GFT_WHOLE ? change : left[r] - change;
+	}
 }
 
 static double tens(uint8_t decimals)
