@@ -17,7 +17,7 @@ kmod_root() {
 
 # kmod_build NAME META: the module for META's kernel into the initramfs; a test of its own, for it must give no warning.
 kmod_build() {
-	local rel off sparse=
+	local rel off lock sparse=
 	if ! vm_kernel "$2"; then
 		skip "$1: the module builds" "$why"
 		return 1
@@ -31,6 +31,10 @@ kmod_build() {
 		return 1
 	fi
 	command -v sparse >/dev/null && sparse=C=1
+	# One at a time: other files build theirs in the same place.
+	mkdir -p "$B/kmod"
+	exec {lock}>"$B/kmod/.lock"
+	flock "$lock"
 	rm -rf "$B/kmod/$rel"
 	# (as a make of its own: what `make -j test` hands down is another's, and warns of it)
 	if env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory kmod BUILD="$B" KDIR="$dir" KFLAGS="W=1 $sparse" >"$d/kbuild" 2>&1 &&
@@ -39,9 +43,10 @@ kmod_build() {
 	else
 		not_ok "$1: the module builds without a warning (W=1${sparse:+, sparse})"
 		tail -n 20 "$d/kbuild" | sed 's/^/# | /'
-		[ -f "$B/kmod/$rel/gpufas.ko" ] || return 1
 	fi
 	cp "$B/kmod/$rel/gpufas.ko" "$d/root/lib/"
+	exec {lock}>&-
+	[ -f "$d/root/lib/gpufas.ko" ] || return 1
 	strip -g "$d/root/lib/gpufas.ko"
 }
 

@@ -44,12 +44,22 @@ vm_meta() {
 
 # vm_kernel META: the kernel that META (linux-image-...) depends on, in $V/META/vmlinuz.
 # What was fetched before is used as long as it is there: remove $V for newer ones.
-# On failure says why in $why.
+# On failure says why in $why. Files that run at the same time fetch one after the other.
 vm_kernel() {
-	local meta=$1 dir=$V/$1 image f
+	local lock rc
 	why=
-	[ -f "$dir/vmlinuz" ] && return 0
+	[ -f "$V/$1/vmlinuz" ] && return 0
 	mkdir -p "$V"
+	exec {lock}>"$V/.lock"
+	flock "$lock"
+	vm_fetch "$1"
+	rc=$?
+	exec {lock}>&-
+	return $rc
+}
+vm_fetch() {
+	local meta=$1 dir=$V/$1 image
+	[ -f "$dir/vmlinuz" ] && return 0
 	image=$(apt-cache depends "$meta" 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
 	if [ -z "$image" ] && [ "$(id -u)" = 0 ] && [ ! -e "$V/.updated" ]; then
 		# no package lists, as in a fresh container

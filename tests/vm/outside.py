@@ -428,7 +428,13 @@ def one(dir, rd, spec):
     o = dict(x.split("=", 1) for x in opts)
     cpus, mib = int(o.get("cpus", 1)), int(o.get("mib", 512))
     tap.prefix = name + ": "
-    free = os.statvfs("/dev/shm").f_bavail * os.statvfs("/dev/shm").f_frsize
+    end = time.time() + LATE
+    while True:  # other tests' guests may have it for now
+        shm = os.statvfs("/dev/shm")
+        free = shm.f_bavail * shm.f_frsize
+        if free >= 700 << 20 or shm.f_blocks * shm.f_frsize < 700 << 20 or time.time() > end:
+            break
+        time.sleep(1)
     if free < 700 << 20:
         tap.skip("all", "/dev/shm has %d MiB left; a guest writes about 700" % (free >> 20))
         return
