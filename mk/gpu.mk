@@ -6,10 +6,11 @@ GPU_BENCH_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,c
 GPU_BENCH_SRC := $(wildcard bench/gpu_*.cu)
 GPU_BENCH_BIN := $(if $(NVCC),$(GPU_BENCH_SRC:%.cu=$(BUILD)/%))
 
+# (To be linked, as the engine is: mk/cuda.mk says why.)
 $(BUILD)/bench/gpu_%: bench/gpu_%.cu
 	$(call say,NVCC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(NVCC) -O2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $(filter %.cu %.c,$^)
+	$(Q)$(NVCC) -O2 -rdc=true -maxrregcount=64 --threads 2 -Werror all-warnings $(GPU_BENCH_ARCH) -cudart static -Xcompiler -static-libstdc++,-static-libgcc -I. -Iinclude -o $@ $(filter %.cu %.c,$^)
 $(BUILD)/bench/gpu_sampler: bench/gpu_sampler_world.c bench/gpu_sampler_world.h $(wildcard gpu/*.h)
 
 # Tests that an emulated device passes here, on a real one: those that name GF_TEST_DEV.
