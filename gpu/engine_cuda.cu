@@ -33,7 +33,10 @@ struct gf_dev_run {
 
 static __global__ void __launch_bounds__(1024) gpufas_main(struct gf_gpu *g, uint64_t ticks)
 {
-	gf_gpu_main(g, blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, ticks);
+	/* Warps are dealt to blocks in turn: few rows are the work of all multiprocessors then, not of the first. */
+	uint32_t warp = threadIdx.x / 32 * gridDim.x + blockIdx.x;
+
+	gf_gpu_main(g, warp * 32 + threadIdx.x % 32, gridDim.x * blockDim.x, ticks);
 }
 
 /* 0, or an errno with CUDA's own words. */

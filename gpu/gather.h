@@ -311,8 +311,9 @@ GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *k
 	    gf_load(p + o->real_cred, 8) != kept->va[GF_GO_CRED][row] || gf_load(p + o->real_parent, 8) != kept->va[GF_GO_PARENT][row] ||
 	    gf_load(p + o->start_boottime, 8) != kept->start[row] || !gf_task_is(o, p, pid, task))
 		return -1;
-	/* Parent and child in one address space, and a leader that has left its threads behind: rare. */
-	if (gf_u64(p, o->vfork_done) || (!mm && threads > 1))
+	/* Parent and child in one address space, and a leader that has left its threads behind: rare. Kernel threads, which have no address space, have
+	 * that word set for as long as they live. */
+	if ((mm && gf_u64(p, o->vfork_done)) || (!mm && threads > 1))
 		return -1;
 	/* These wait for memory: not here, where others would wait for them. */
 	if (!many && (c->want & GF_REC_FDS || (c->want & sums && threads > 1) || gf_u32(p, g->level)))

@@ -25,41 +25,106 @@ struct gf_host_state {
 	uint32_t reserved;
 };
 
-GF_OUTLINE double gf_hf_count(const struct gf_kmem *k, uint64_t at, double unit)
+/* Parts of the work that do not depend on each other; then each CPU's of each sum. */
+enum gf_host_part { GF_HP_MEMORY, GF_HP_AVAILABLE, GF_HP_CACHED, GF_HP_COUNTS, GF_HP_PSI, GF_HP_PARTS };
+
+/*
+ * The words that a part read at the last pass, in the order in which it read them: it will read the same ones, if no list has changed. A team loads
+ * them side by side at the beginning of a pass (gf_host_words_load); the part, which would wait for one after the other, then finds them here. What it
+ * asks for that is not there, or not next, is loaded as ever.
+ */
+#define GF_HOST_WORDS 64u /* of a part */
+
+struct gf_host_words {
+	uint64_t va[GF_HP_PARTS][GF_HOST_WORDS], v[GF_HP_PARTS][GF_HOST_WORDS];
+	uint8_t size[GF_HP_PARTS][GF_HOST_WORDS]; /* bytes */
+	uint8_t there[GF_HP_PARTS][GF_HOST_WORDS]; /* v is of this pass */
+	uint32_t n[GF_HP_PARTS];
+	uint32_t reserved;
+};
+
+/* What a part reads. */
+struct gf_host_mem {
+	const struct gf_kmem *mem;
+	struct gf_host_words *words; /* or NULL */
+	uint32_t part, at;           /* words that it has asked for */
+};
+
+/* A team, at the beginning of a pass, before any part. */
+GF_OUTLINE void gf_host_words_load(struct gf_host_words *w, const struct gf_kmem *k, uint32_t lane, uint32_t lanes)
+{
+	for (uint32_t i = lane; i < GF_HP_PARTS * GF_HOST_WORDS; i += lanes) {
+		uint32_t part = i / GF_HOST_WORDS, at = i % GF_HOST_WORDS;
+
+		if (at < w->n[part])
+			w->there[part][at] = !gf_kmem_load(k, w->va[part][at], w->size[part][at], &w->v[part][at]);
+	}
+}
+
+/* As gf_kmem_load. */
+GF_OUTLINE int gf_host_load(struct gf_host_mem *m, uint64_t va, uint32_t size, uint64_t *ret)
+{
+	struct gf_host_words *w = m->words;
+	uint32_t i = m->at++;
+
+	if (!w || i >= GF_HOST_WORDS)
+		return gf_kmem_load(m->mem, va, size, ret);
+	if (i < w->n[m->part] && w->va[m->part][i] == va && w->size[m->part][i] == size && w->there[m->part][i]) {
+		*ret = w->v[m->part][i];
+		return 0;
+	}
+	w->va[m->part][i] = va;
+	w->size[m->part][i] = (uint8_t)size;
+	w->there[m->part][i] = 0;
+	return gf_kmem_load(m->mem, va, size, ret);
+}
+
+/* As gf_list_next. */
+GF_INLINE int gf_host_next(struct gf_host_mem *m, uint64_t node, uint64_t *ret)
+{
+	uint64_t next;
+
+	if (gf_host_load(m, node, 8, &next) || next & 7 || !(next >> 63))
+		return -1;
+	*ret = next;
+	return 0;
+}
+
+GF_OUTLINE double gf_hf_count(struct gf_host_mem *k, uint64_t at, double unit)
 {
 	uint64_t v;
 
-	if (!at || gf_kmem_load(k, at, 8, &v))
+	if (!at || gf_host_load(k, at, 8, &v))
 		return gf_unknown();
 	return (int64_t)v > 0 ? (double)v * unit : 0;
 }
 
 /* Pages of a global counter; 0 or -1. */
-GF_OUTLINE int gf_hf_pages(const struct gf_kmem *k, uint64_t array, uint32_t i, int64_t *ret)
+GF_OUTLINE int gf_hf_pages(struct gf_host_mem *k, uint64_t array, uint32_t i, int64_t *ret)
 {
 	uint64_t v;
 
-	if (!array || i == GF_ABSENT || gf_kmem_load(k, array + 8ull * i, 8, &v) || (int64_t)v >> 52 > 0)
+	if (!array || i == GF_ABSENT || gf_host_load(k, array + 8ull * i, 8, &v) || (int64_t)v >> 52 > 0)
 		return -1;
 	*ret = GF_MAX((int64_t)v, (int64_t)0);
 	return 0;
 }
 
-GF_OUTLINE int gf_hf_node(const struct gf_kmem *k, const struct gf_layout *l, enum gf_node_stat i, int64_t *ret)
+GF_OUTLINE int gf_hf_node(struct gf_host_mem *k, const struct gf_layout *l, enum gf_node_stat i, int64_t *ret)
 {
 	return gf_hf_pages(k, l->host.node_stat, l->host.ns[i], ret);
 }
 
 /* Low watermarks of one node's zones, added to *sum. */
-GF_OUTLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, uint64_t pgdat, int64_t *sum)
+GF_OUTLINE int gf_hf_zones(struct gf_host_mem *k, const struct gf_layout *l, uint64_t pgdat, int64_t *sum)
 {
 	const struct gf_layout_host *o = &l->host;
 
 	for (uint32_t z = 0; z < GF_MIN(o->zones, 16u); z++) {
 		uint64_t at = pgdat + o->zones_off + (uint64_t)z * o->zone_size, low, boost = 0;
 
-		if (gf_kmem_load(k, at + o->zone_wmark_low, 8, &low) ||
-		    (o->zone_boost != GF_ABSENT && gf_kmem_load(k, at + o->zone_boost, 8, &boost)) ||
+		if (gf_host_load(k, at + o->zone_wmark_low, 8, &low) ||
+		    (o->zone_boost != GF_ABSENT && gf_host_load(k, at + o->zone_boost, 8, &boost)) ||
 		    low >> 40 || boost >> 40)
 			return -1;
 		*sum += (int64_t)(low + boost);
@@ -67,7 +132,7 @@ GF_OUTLINE int gf_hf_zones(const struct gf_kmem *k, const struct gf_layout *l, u
 	return 0;
 }
 
-GF_OUTLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+GF_OUTLINE int gf_hf_wmark_low(struct gf_host_mem *k, const struct gf_layout *l, int64_t *ret)
 {
 	const struct gf_layout_host *o = &l->host;
 	int64_t sum = 0;
@@ -82,11 +147,11 @@ GF_OUTLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *
 		return 0;
 	}
 	for (uint32_t n = 0; n < GF_MIN(o->max_nodes, 4096u); n++) {
-		if (n % 64 == 0 && gf_kmem_load(k, o->node_online + n / 8, 8, &w))
+		if (n % 64 == 0 && gf_host_load(k, o->node_online + n / 8, 8, &w))
 			return -1;
 		if (!(w >> n % 64 & 1))
 			continue;
-		if (gf_kmem_load(k, o->node_data + 8ull * n, 8, &pgdat) || !pgdat || gf_hf_zones(k, l, pgdat, &sum))
+		if (gf_host_load(k, o->node_data + 8ull * n, 8, &pgdat) || !pgdat || gf_hf_zones(k, l, pgdat, &sum))
 			return -1;
 	}
 	*ret = sum;
@@ -94,13 +159,13 @@ GF_OUTLINE int gf_hf_wmark_low(const struct gf_kmem *k, const struct gf_layout *
 }
 
 /* mm/show_mem.c, si_mem_available(). Pages, or -1. */
-GF_OUTLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layout *l)
+GF_OUTLINE int64_t gf_hf_available(struct gf_host_mem *k, const struct gf_layout *l)
 {
 	int64_t low, free, active, inactive, slab, misc, cache, reclaimable, v;
 	uint64_t reserve;
 
 	if (gf_hf_wmark_low(k, l, &low) || gf_hf_pages(k, l->host.zone_stat, l->host.free_pages, &free) || !l->host.totalreserve ||
-	    gf_kmem_load(k, l->host.totalreserve, 8, &reserve) || reserve >> 52 || gf_hf_node(k, l, GF_NS_ACTIVE_FILE, &active) ||
+	    gf_host_load(k, l->host.totalreserve, 8, &reserve) || reserve >> 52 || gf_hf_node(k, l, GF_NS_ACTIVE_FILE, &active) ||
 	    gf_hf_node(k, l, GF_NS_INACTIVE_FILE, &inactive) || gf_hf_node(k, l, GF_NS_SLAB_RECLAIMABLE, &slab) ||
 	    gf_hf_node(k, l, GF_NS_MISC_RECLAIMABLE, &misc))
 		return -1;
@@ -113,22 +178,22 @@ GF_OUTLINE int64_t gf_hf_available(const struct gf_kmem *k, const struct gf_layo
 }
 
 /* Pages cached of block devices themselves (block/bdev.c, nr_blockdev_pages()): 0 or -1. */
-GF_OUTLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l, int64_t *ret)
+GF_OUTLINE int gf_hf_buffers(struct gf_host_mem *k, const struct gf_layout *l, int64_t *ret)
 {
 	const struct gf_layout_host *o = &l->host;
 	uint64_t sb, head, node, mapping, pages, sum = 0;
 
 	if (!o->blockdev_super || o->sb_inodes == GF_ABSENT || o->inode_sb_list == GF_ABSENT || o->inode_mapping == GF_ABSENT ||
-	    o->mapping_nrpages == GF_ABSENT || gf_kmem_load(k, o->blockdev_super, 8, &sb) || !sb)
+	    o->mapping_nrpages == GF_ABSENT || gf_host_load(k, o->blockdev_super, 8, &sb) || !sb)
 		return -1;
 	head = sb + o->sb_inodes;
-	if (gf_list_next(k, head, &node))
+	if (gf_host_next(k, head, &node))
 		return -1;
 	for (uint32_t i = 0; node != head; i++) {
 		uint64_t inode = node - o->inode_sb_list;
 
-		if (i == GF_BLOCK_DEVICES || gf_kmem_load(k, inode + o->inode_mapping, 8, &mapping) ||
-		    gf_kmem_load(k, mapping + o->mapping_nrpages, 8, &pages) || pages >> 52 || gf_list_next(k, node, &node))
+		if (i == GF_BLOCK_DEVICES || gf_host_load(k, inode + o->inode_mapping, 8, &mapping) ||
+		    gf_host_load(k, mapping + o->mapping_nrpages, 8, &pages) || pages >> 52 || gf_host_next(k, node, &node))
 			return -1;
 		sum += pages;
 	}
@@ -137,7 +202,7 @@ GF_OUTLINE int gf_hf_buffers(const struct gf_kmem *k, const struct gf_layout *l,
 }
 
 /* fs/proc/meminfo.c: Cached. Pages, or -1. */
-GF_OUTLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout *l)
+GF_OUTLINE int64_t gf_hf_cached(struct gf_host_mem *k, const struct gf_layout *l)
 {
 	int64_t files, swapped = 0, buffers;
 	uint64_t swap = 1;
@@ -146,7 +211,7 @@ GF_OUTLINE int64_t gf_hf_cached(const struct gf_kmem *k, const struct gf_layout 
 		return -1;
 	if (gf_hf_node(k, l, GF_NS_SWAPCACHE, &swapped)) {
 		/* Before 5.12 (b6038942480e) it is counted by swap device: not followed. Without swap there is none. */
-		if (!l->host.total_swap || gf_kmem_load(k, l->host.total_swap, 8, &swap) || swap)
+		if (!l->host.total_swap || gf_host_load(k, l->host.total_swap, 8, &swap) || swap)
 			return -1;
 		swapped = 0;
 	}
@@ -162,7 +227,7 @@ GF_OUTLINE double gf_hf_bytes(int64_t pages)
 		   GF_BIT(GF_HF_MEM_DIRTY) | GF_BIT(GF_HF_MEM_SLAB) | GF_BIT(GF_HF_SWAP_TOTAL) | GF_BIT(GF_HF_SWAP_FREE) | \
 		   GF_BIT(GF_HF_SWAP_USED))
 
-GF_OUTLINE void gf_hf_memory(const struct gf_kmem *k, const struct gf_layout *l, double *h)
+GF_OUTLINE void gf_hf_memory(struct gf_host_mem *k, const struct gf_layout *l, double *h)
 {
 	int64_t a, b;
 
@@ -350,16 +415,16 @@ GF_OUTLINE uint64_t gf_psi_decay(uint64_t avg, uint64_t missed, uint32_t window)
 	return avg;
 }
 
-GF_OUTLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, struct gf_host_state *s, uint64_t now_ns, double *h)
+GF_OUTLINE void gf_hf_psi(struct gf_host_mem *k, const struct gf_layout *l, struct gf_host_state *s, uint64_t now_ns, double *h)
 {
 	/* By resource as fields.def has them: cpu, memory, io; each some, full. */
 	static const uint8_t state[3][2] = { { 4, 5 }, { 2, 3 }, { 0, 1 } };
 	const struct gf_layout_host *o = &l->host;
 	uint64_t off = 0, updated = 0, v, missed = 0;
 
-	if (!o->psi || (o->psi_disabled && !gf_kmem_load(k, o->psi_disabled, 4, &off) && off))
+	if (!o->psi || (o->psi_disabled && !gf_host_load(k, o->psi_disabled, 4, &off) && off))
 		return;
-	if (o->psi_updated != GF_ABSENT && gf_kmem_load(k, o->psi + o->psi_updated, 8, &updated))
+	if (o->psi_updated != GF_ABSENT && gf_host_load(k, o->psi + o->psi_updated, 8, &updated))
 		return;
 	if (updated != s->psi_updated || !s->psi_seen_ns) {
 		s->psi_updated = updated;
@@ -373,29 +438,28 @@ GF_OUTLINE void gf_hf_psi(const struct gf_kmem *k, const struct gf_layout *l, st
 				uint32_t at = o->psi_avg[state[res][full]];
 				double *to = &h[GF_HF_PSI_FIRST + res * 6 + full * 3 + w];
 
-				if (at == GF_ABSENT || gf_kmem_load(k, o->psi + at + w * 8, 8, &v) || v > 101 * 2048)
+				if (at == GF_ABSENT || gf_host_load(k, o->psi + at + w * 8, 8, &v) || v > 101 * 2048)
 					continue;
 				/* All CPUs' being waited for is not defined for the whole machine (psi_show()). */
 				*to = res == 0 && full ? 0 : (double)gf_psi_decay(v, missed, w) / GF_FIXED_1;
 			}
 }
 
-enum gf_host_part { GF_HP_MEMORY, GF_HP_AVAILABLE, GF_HP_CACHED, GF_HP_COUNTS, GF_HP_PSI, GF_HP_PARTS };
-
-/* Parts of the work that do not depend on each other: the above, then each CPU's of each sum. */
 GF_OUTLINE uint32_t gf_host_parts(const struct gf_cpus *c)
 {
 	return GF_HP_PARTS + GF_HS_COUNT * c->n;
 }
 
 /* h has been set to unknown, and sums to 0. want: 1 << enum gf_host_field. */
-GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
+GF_OUTLINE void gf_host_part(struct gf_host_mem *k, const struct gf_layout *l, const struct gf_cpus *c, struct gf_host_state *s,
 			    struct gf_host_sums *sums, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h, uint32_t part, int alone)
 {
 	const struct gf_layout_host *o = &l->host;
 	const uint64_t psi = (GF_BIT(GF_HF_PSI_LAST) - GF_BIT(GF_HF_PSI_FIRST)) | GF_BIT(GF_HF_PSI_LAST);
 	uint64_t v;
 
+	k->part = part;
+	k->at = 0;
 	switch (part) {
 	case GF_HP_MEMORY:
 		if (want & GF_HF_MEM)
@@ -415,7 +479,7 @@ GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l,
 				h[GF_HF_LOAD_1 + i] = gf_hf_count(k, o->avenrun ? o->avenrun + 8 * i : 0, 1 / GF_FIXED_1);
 		if (want & GF_BIT(GF_HF_CPU_COUNT))
 			h[GF_HF_CPU_COUNT] = c->online;
-		if (want & GF_BIT(GF_HF_TASKS_THREADS) && o->nr_threads && !gf_kmem_load(k, o->nr_threads, 4, &v))
+		if (want & GF_BIT(GF_HF_TASKS_THREADS) && o->nr_threads && !gf_host_load(k, o->nr_threads, 4, &v))
 			h[GF_HF_TASKS_THREADS] = (double)v;
 		if (want & GF_BIT(GF_HF_TASKS_FORKS))
 			h[GF_HF_TASKS_FORKS] = gf_hf_count(k, o->total_forks, 1);
@@ -427,8 +491,11 @@ GF_OUTLINE void gf_host_part(const struct gf_kmem *k, const struct gf_layout *l,
 	default:
 		part -= GF_HP_PARTS;
 		if (gf_hs_wanted(want, part % GF_HS_COUNT))
-			gf_hs_add(k, o, c, part % GF_HS_COUNT, part / GF_HS_COUNT, mono_ns, sums, alone);
+			gf_hs_add(k->mem, o, c, part % GF_HS_COUNT, part / GF_HS_COUNT, mono_ns, sums, alone);
+		return;
 	}
+	if (k->words)
+		k->words->n[part] = GF_MIN(k->at, GF_HOST_WORDS);
 }
 
 /* When all parts are done: what the sums say. */
@@ -478,11 +545,12 @@ GF_OUTLINE void gf_host_fields_walk(const struct gf_kmem *k, const struct gf_lay
 				   struct gf_host_state *s, uint64_t want, uint64_t now_ns, uint64_t mono_ns, double *h)
 {
 	struct gf_host_sums sums = { { 0 }, { 0 }, 0 };
+	struct gf_host_mem m = { k, NULL, 0, 0 };
 
 	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
 		h[i] = gf_unknown();
 	for (uint32_t i = 0; i < gf_host_parts(c); i++)
-		gf_host_part(k, l, c, s, &sums, want, now_ns, mono_ns, h, i, 1);
+		gf_host_part(&m, l, c, s, &sums, want, now_ns, mono_ns, h, i, 1);
 	gf_host_sums_set(l, c, &sums, want, h);
 }
 

@@ -91,7 +91,7 @@ GF_INLINE uint8_t *gf_kmem_at(const struct gf_kmem *k, struct gf_gva va, uint64_
 }
 
 /* One number of 1, 2, 4 or 8 bytes: 0 or -1. An unaligned one is refused: no kernel variable that is read is. */
-GF_INLINE int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
+GF_OUTLINE int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
 {
 	struct gf_gva a = { va };
 	const uint8_t *p = va & (size - 1) ? NULL : gf_kmem_at(k, a, size);

@@ -139,6 +139,7 @@ struct gf_sampler {
 	int64_t *parts;        /* [counter][leader of the batch] */
 	uint8_t *changed;      /* a leader of the batch: it is to be read by one lane */
 	struct gf_pages *pages;
+	struct gf_host_words *host_words;
 	uint32_t *lead_at;     /* a row: the leader that is kept there */
 	uint32_t *slow;        /* leaders of the batch that must wait for memory */
 	uint32_t slow_n, host_due;
@@ -278,6 +279,7 @@ GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 	v->lead_at = (uint32_t *)gf_bump(b, v->cap, sizeof *v->lead_at);
 	v->slow = (uint32_t *)gf_bump(b, v->recs, sizeof *v->slow);
 	v->pages = (struct gf_pages *)gf_bump(b, 1, sizeof *v->pages);
+	v->host_words = (struct gf_host_words *)gf_bump(b, 1, sizeof *v->host_words);
 	for (uint32_t i = 0; i < 2; i++) {
 		v->node[i] = (uint64_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->node[i]);
 		v->nr[i] = (uint32_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->nr[i]);
@@ -1108,7 +1110,8 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 	v->env.total_pages = 0;
 	v->env.page = 4096;
 	if (v->want & GF_REC_SCORE) {
-		double pages = gf_hf_count(&g->mem, g->layout.host.totalram, 1) + gf_hf_count(&g->mem, g->layout.host.total_swap, 1);
+		struct gf_host_mem m = { &g->mem, NULL, 0, 0 };
+		double pages = gf_hf_count(&m, g->layout.host.totalram, 1) + gf_hf_count(&m, g->layout.host.total_swap, 1);
 		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
 	}
 	v->init_seen = v->bad = v->starved = v->fetched = 0;
@@ -1263,14 +1266,16 @@ GF_OUTLINE void gf_sampler_first(struct gf_sampler *v, uint32_t lane, uint32_t l
 			gf_clock_read(&g->mem, &g->layout, &v->guest_now);
 	}
 	gf_pages_renew(v->pages, &g->mem, v->table.pass + 1, lanes - 1 - lane, lanes);
+	gf_host_words_load(v->host_words, &g->mem, lanes - 1 - lane, lanes);
 }
 
 GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
+	struct gf_host_mem m = { &g->mem, v->team ? v->host_words : NULL, 0, 0 };
 
 	for (uint32_t i = lane; i < gf_host_parts(&v->cpus); i += lanes)
-		gf_host_part(&g->mem, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns,
+		gf_host_part(&m, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns,
 			     v->s->host, i, lanes == 1);
 }
 
@@ -1278,6 +1283,7 @@ GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t la
 GF_INLINE void gf_sampler_host_aside(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
+	struct gf_host_mem m = { &g->mem, v->host_words, 0, 0 };
 	uint32_t apart = lanes >= 512 ? 32 : 1, first = GF_HP_PARTS * apart, at = lanes - 1 - lane, n = gf_host_parts(&v->cpus);
 
 	if (lanes < 512) {
@@ -1287,7 +1293,7 @@ GF_INLINE void gf_sampler_host_aside(struct gf_sampler *v, uint32_t lane, uint32
 	if (at < first && at % apart)
 		return;
 	for (uint32_t i = at < first ? at / apart : GF_HP_PARTS + at - first; i < n; i += at < first ? n : lanes - first)
-		gf_host_part(&g->mem, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns, v->s->host, i, 0);
+		gf_host_part(&m, &g->layout, &v->cpus, &v->hs, &v->sums, v->fields.host, v->s->now_ns, v->guest_now.mono_ns, v->s->host, i, 0);
 }
 
 GF_INLINE void gf_sampler_init_rows(struct gf_sampler *v, uint32_t lane, uint32_t lanes)

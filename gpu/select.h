@@ -155,10 +155,9 @@ GF_SELDOM uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, 
  * rank; those that are near, by how near (gf_tick_near). */
 enum gf_top { GF_TOP_PICK, GF_TOP_RANK, GF_TOP_NEAR };
 
+/* But for those that may be picked. */
 GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
 {
-	if (how == GF_TOP_PICK)
-		return st->why[row] == GF_WHY_CHOSEN;
 	if (how == GF_TOP_NEAR)
 		return st->key[row] == st->key[row];
 	if (st->why[row] == GF_WHY_COUNT)
@@ -202,9 +201,11 @@ GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, ui
 
 	for (uint32_t g = gf_team_spread(lane, lanes, groups, &by); g < groups; g += by) {
 		uint32_t *to = w->list[b & 1] + g * GF_TOP_MAX, n = 0, end = GF_MIN(c, (g + 1) * GF_TOP_GROUP);
+		/* Who may be picked, of all rows of a group in one load: most often few. */
+		uint64_t why = !b && how == GF_TOP_PICK ? *(const uint64_t *)(const void *)(t->c.st->why + g * GF_TOP_GROUP) : 0;
 		for (uint32_t i = g * GF_TOP_GROUP; i < end; i++) {
 			if (!b) {
-				if (gf_top_has(t->c.st, how, i))
+				if (how == GF_TOP_PICK ? (why >> i % GF_TOP_GROUP * 8 & 255) == GF_WHY_CHOSEN : gf_top_has(t->c.st, how, i))
 					n = gf_top_put(t, how, pick, to, n, max, i);
 				continue;
 			}
@@ -215,6 +216,9 @@ GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, ui
 			to[n] = GF_NONE;
 	}
 }
+
+/* Lists that the leader puts together alone. */
+#define GF_TOP_LISTS 20u
 
 /* The max best rows, best first, into to; returns how many there are. */
 static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_tick *t, uint32_t how, uint8_t pick,
@@ -228,7 +232,7 @@ static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_ti
 	do {
 		gf_team_call(t->team, GF_JOB_TOP, how | (uint32_t)pick << 8 | max << 16, round++, lists);
 		lists = (lists + GF_TOP_GROUP - 1) / GF_TOP_GROUP;
-	} while (lists > 16);
+	} while (lists > GF_TOP_LISTS);
 	for (uint32_t i = 0; i < lists; i++) {
 		const uint32_t *from = w->list[(round + 1) & 1] + i * GF_TOP_MAX;
 		for (uint32_t k = 0; k < max && from[k] != GF_NONE; k++)

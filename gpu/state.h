@@ -93,7 +93,7 @@ struct gf_family {
 	uint64_t tick;   /* for which it was made */
 };
 
-#define GF_TOP_GROUP 32u /* rows, then lists, of which the best are put into one list */
+#define GF_TOP_GROUP 8u  /* rows, then lists, of which the best are put into one list: by one lane, one after the other */
 #define GF_TOP_MAX 8u    /* entries of a list */
 
 /* An aggregate while lanes add to it; zero between ticks. */

@@ -204,7 +204,7 @@ GF_INLINE void gf_read_around(struct gf_task_ctx *c, uint64_t pid, const uint8_t
 		}
 	}
 	a->first = gf_pid_is_first(c, pid);
-	a->lent = c->want & GF_REC_PGTABLES && gf_u64(p, o->vfork_done) && parent && gf_u64(parent, o->mm) == gf_u64(p, o->mm);
+	a->lent = c->want & GF_REC_PGTABLES && gf_u64(p, o->mm) && gf_u64(p, o->vfork_done) && parent && gf_u64(parent, o->mm) == gf_u64(p, o->mm);
 }
 
 GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a, const uint8_t *p, const uint8_t *sp, struct gf_task_rec *r)

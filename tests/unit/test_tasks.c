@@ -588,9 +588,9 @@ static void test_available(void **state)
 		w64(f, inode[i] + 8, mapping);
 		fake_list_add(f, sb + 16, inode[i] + 32);
 	}
-	assert_int_equal(gf_hf_cached(&f->k->mem, &f->l), 1700 - 11 - 80);
+	assert_int_equal(gf_hf_cached(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l), 1700 - 11 - 80);
 	w64(f, inode[1] + 32, inode[0] + 32);
-	assert_int_equal(gf_hf_cached(&f->k->mem, &f->l), -1);
+	assert_int_equal(gf_hf_cached(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l), -1);
 	fake_free(f);
 	(void)state;
 }
@@ -610,21 +610,21 @@ static void test_psi(void **state)
 	w64(f, o->psi + 8 + 24 * 3, 50 * 2048); /* memory, full, 10 s */
 	for (int i = 0; i < GF_HF_COUNT; i++)
 		h[i] = gf_unknown();
-	gf_hf_psi(&f->k->mem, &f->l, &s, 1000000000, h);
+	gf_hf_psi(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l, &s, 1000000000, h);
 	assert_true(h[GF_HF_PSI_MEM_FULL_10] == 50);
 	assert_true(h[GF_HF_PSI_CPU_FULL_10] == 0);
 	/* It idles, and has not looked for 20 s: nine periods, e^(-18/10) of it is left. */
-	gf_hf_psi(&f->k->mem, &f->l, &s, 21000000000ull, h);
+	gf_hf_psi(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l, &s, 21000000000ull, h);
 	assert_true(h[GF_HF_PSI_MEM_FULL_10] > 8 && h[GF_HF_PSI_MEM_FULL_10] < 8.5);
 	/* It does not idle: what it said last stands. */
 	s.idle = 0;
-	gf_hf_psi(&f->k->mem, &f->l, &s, 21000000000ull, h);
+	gf_hf_psi(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l, &s, 21000000000ull, h);
 	assert_true(h[GF_HF_PSI_MEM_FULL_10] == 50);
 	/* Switched off. */
 	o->psi_disabled = fake_alloc(f, 64);
 	w32(f, o->psi_disabled, 1);
 	h[GF_HF_PSI_MEM_FULL_10] = gf_unknown();
-	gf_hf_psi(&f->k->mem, &f->l, &s, 21000000000ull, h);
+	gf_hf_psi(&(struct gf_host_mem){ &f->k->mem, NULL, 0, 0 }, &f->l, &s, 21000000000ull, h);
 	assert_true(gf_is_unknown(h[GF_HF_PSI_MEM_FULL_10]));
 	fake_free(f);
 	(void)state;
