@@ -10,24 +10,7 @@
 
 #include "gpufas/event.h"
 #include "sim/feed.h"
-
-/* Changes a host field from the first sample on. */
-struct gf_what_if {
-	uint32_t field; /* enum gf_host_field */
-	enum { GF_WHAT_IF_IS, GF_WHAT_IF_TIMES, GF_WHAT_IF_PLUS } how;
-	double by;
-};
-
-struct gf_model_opts {
-	bool acts;           /* actions have effects; false: all is as in truth but for what_if */
-	uint64_t kill_ns;    /* from SIGKILL to the exit; 0: it is gone in the next sample */
-	uint64_t term_ns;    /* from another signal that is meant to end it to the exit */
-	bool term_never;     /* such signals are ignored: only SIGKILL ends anything */
-	bool children_stay;  /* children that are there already outlive their parent */
-	bool psi_unknown;    /* after the first death pressure is not known; false: as recorded */
-	const struct gf_what_if *what_if; /* copied */
-	size_t what_ifs;
-};
+#include "sim/model_core.h"
 
 /* "8GiB", "=8GiB", "*1.5", "+512MiB", "-1GiB" of "FIELD=...". -EINVAL with a sentence, and what was meant where it is near. */
 int gf_what_if_parse(const char *text, struct gf_what_if *ret, struct gf_err *err);
@@ -39,18 +22,8 @@ int gf_model_create(struct gf_feed *inner, const struct gf_model_opts *opts, str
 /* Something is done, at the time of the model's last sample. For struct gf_run_opts.act. */
 void gf_model_act(void *model, const struct gf_verdict *v);
 
-/* What the model has done since it was rewound. */
-struct gf_model_said {
-	uint32_t killed, ended, ended_with, unborn; /* by SIGKILL; by other signals; as descendants; never started */
-	uint32_t stopped, continued, reniced;
-	uint32_t limits, resets, nmis, hooks, signals; /* not modelled: said so */
-	double freed;      /* bytes that came back, at the time of each exit */
-	double cpu_ns;     /* CPU time not used */
-	uint64_t reset_ns; /* when a reset ended it all; 0: it did not */
-	bool by_rss;       /* memory was counted by rss: the recording has no anon */
-	bool no_memory, no_cpu; /* nor rss; no CPU time: neither came back */
-	uint32_t psi_read; /* not 0: pressure was given out as recorded, though something had died */
-};
+/* How much of load.1, .5 and .15 is left after so long. */
+void gf_model_keep(uint64_t dt_ns, double *ret);
 void gf_model_said(const struct gf_feed *model, struct gf_model_said *ret);
 /* What it assumes, sentence by sentence: calls put for each. */
 void gf_model_assumes(const struct gf_feed *model, void (*put)(void *arg, const char *sentence), void *arg);

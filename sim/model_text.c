@@ -132,7 +132,7 @@ static void say(const struct out *o, const char *fmt, ...)
 
 static void say_exits(const struct gf_model *m, const struct out *o)
 {
-	const struct gf_model_opts *p = &m->opts;
+	const struct gf_model_opts *p = &m->core.opts;
 	char a[64], b[64];
 
 	gf_value_text((double)p->kill_ns, GF_DIM_TIME, a, sizeof a);
@@ -165,7 +165,7 @@ static void say_resources(const struct gf_model *m, const struct out *o)
 		say(o, "the recording has no CPU times of processes: none come back");
 	else
 		say(o, "CPU time comes back to cpu.busytime, and to load by its own averaging; nobody else runs faster for it");
-	if (m->opts.psi_unknown)
+	if (m->core.opts.psi_unknown)
 		say(o, "pressure (psi.*) is not known once something was ended or stopped: rules on it do not fire any more");
 	else
 		say(o, "pressure (psi.*), page cache, slab and paging counters stay as recorded");
@@ -179,11 +179,11 @@ void gf_model_assumes(const struct gf_feed *model, void (*put)(void *arg, const 
 	const struct out o = { put, arg };
 	char text[128];
 
-	for (size_t i = 0; i < m->opts.what_ifs; i++)
-		say(&o, "what if %s%s", gf_what_if_text(&m->opts.what_if[i], text, sizeof text),
-		    m->opts.what_if[i].field == GF_HF_MEM_TOTAL ? ": mem.available and mem.free differ by as much" :
-		    m->opts.what_if[i].field == GF_HF_SWAP_TOTAL ? ": swap.free differs by as much" : "");
-	if (!m->opts.acts) {
+	for (size_t i = 0; i < m->core.opts.what_ifs; i++)
+		say(&o, "what if %s%s", gf_what_if_text(&m->core.opts.what_if[i], text, sizeof text),
+		    m->core.opts.what_if[i].field == GF_HF_MEM_TOTAL ? ": mem.available and mem.free differ by as much" :
+		    m->core.opts.what_if[i].field == GF_HF_SWAP_TOTAL ? ": swap.free differs by as much" : "");
+	if (!m->core.opts.acts) {
 		say(&o, "all went on as recorded: actions have no effect but what the recording shows");
 		return;
 	}
