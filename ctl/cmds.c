@@ -92,6 +92,8 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	       OPT(GF_O_TO, "to", 0, "TIME", "up to here"),
 	       OPT(GF_O_SPEED, "speed", 0, "N", "at N times real time, to watch (default: as fast as it goes)"),
 	       OPT(GF_O_SWEEP, "sweep", 0, "NAME=RANGE", "try a number with other values: low-memory.threshold=2%..10%/1% (repeatable)"),
+	       OPT(GF_O_ENGINE, "engine", 0, "KIND", "runs a sweep on the CPUs or on a GPU: cpu, gpu, emu (an emulated one) or auto"),
+	       OPT(GF_O_APART, "apart", 0, NULL, "sweeps over each recording by itself, not over all as one"),
 	       OPT(GF_O_NUMBERS, "numbers", 0, NULL, "list the numbers of the policy by the names that --sweep takes"),
 	       OPT(GF_O_PRESSURE, "pressure", 0, "CONDITION", "what counts as being under pressure (default: mem.available < 10%)"),
 	       OPT(GF_O_BUDGET, "budget", 0, "N/TIME", "as in gpufas.yaml (default: as recorded, or 10/1min)"),

@@ -13,7 +13,8 @@ static int open_traces(struct sim *s)
 {
 	struct gf_err err = { "" };
 
-	if (gf_chain_open(s->trace, s->traces, &s->feed, &err))
+	/* With --apart the others come later, one by one. */
+	if (gf_chain_open(s->trace, s->ctl->val[GF_O_APART] ? 1 : s->traces, &s->feed, &err))
 		return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text);
 	s->info = &s->feed->info;
 	s->kind = s->info->target_kind;
@@ -172,6 +173,8 @@ int gf_cmd_simulate(struct gf_ctl *ctl)
 		rc = read_policies(s);
 	if (!rc)
 		rc = compile_pressure(s);
+	if (!rc && !ctl->val[GF_O_SWEEP] && (ctl->val[GF_O_ENGINE] || ctl->val[GF_O_APART]))
+		rc = gf_ctl_misuse(ctl, "--%s is for --sweep", ctl->val[GF_O_ENGINE] ? "engine" : "apart");
 	if (!rc)
 		rc = ctl->val[GF_O_SWEEP] ? sim_sweep(s) : replay(s);
 	deinit(s);

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "ctl/progress.h"
+#include "sim/chain.h"
+#include "sim/many.h"
 
 struct sweeps {
 	struct sim *s;
@@ -15,6 +17,9 @@ struct sweeps {
 	struct gf_knobs knobs;
 	struct gf_sweep v[SIM_SWEEPS];
 	size_t n, total;
+	struct gf_image_header **img; /* [total] */
+	struct gf_outcome *out;       /* [total] */
+	struct gf_many_opts opts;
 	struct gf_jbuf json;
 	struct gf_progress bar;
 };
@@ -77,6 +82,8 @@ static int parse(struct sweeps *w)
 
 static void print_head(const struct sweeps *w)
 {
+	if (w->s->ctl->val[GF_O_APART])
+		printf("%-28s ", "RECORDING");
 	for (size_t i = 0; i < w->n; i++)
 		printf("%-24s ", w->v[i].knob->name);
 	printf("%8s %8s %10s %15s %10s\n", "ACTIONS", "VICTIMS", "TRUE FOR", "UNDER PRESSURE", "CAME BACK");
@@ -91,12 +98,14 @@ static double true_seconds(const struct gf_outcome *o)
 	return s;
 }
 
-static void row(struct sweeps *w, const size_t *at, const struct gf_outcome *o)
+static void row(struct sweeps *w, const char *trace, const size_t *at, const struct gf_outcome *o)
 {
 	char a[32], b[32], c[32];
 
 	if (w->s->ctl->json) {
 		gf_jbuf_open(&w->json, '{');
+		if (trace)
+			gf_jbuf_kstr(&w->json, "recording", trace);
 		gf_jbuf_key(&w->json, "values");
 		gf_jbuf_open(&w->json, '{');
 		for (size_t i = 0; i < w->n; i++) {
@@ -112,37 +121,27 @@ static void row(struct sweeps *w, const size_t *at, const struct gf_outcome *o)
 		gf_jbuf_close(&w->json, '}');
 		return;
 	}
+	if (trace)
+		printf("%-28s ", trace);
 	for (size_t i = 0; i < w->n; i++)
 		printf("%-24s ", w->v[i].value[at[i]]);
 	printf("%8llu %8zu %10s %15s %10s\n", (unsigned long long)o->actions, o->victims, gf_show_span(true_seconds(o), a, sizeof a),
 	       gf_show_span((double)o->pressure_ns / 1e9, b, sizeof b), gf_show_size(o->said.freed, c, sizeof c));
 }
 
-/* The policy with the numbers at `at`, over the recording. */
-static int one(struct sweeps *w, const size_t *at)
+/* The policy with the numbers at `at`. */
+static int compile(struct sweeps *w, const size_t *at, struct gf_image_header **ret)
 {
 	struct gf_source *src = calloc(w->p->files.n + 1, sizeof *src);
-	struct gf_image_header *img = NULL;
-	struct gf_outcome out = { 0 };
-	struct gf_err err = { "" };
-	int rc = 0, r;
+	int rc;
 
 	if (!src || gf_knobs_set(w->p->files.src, w->p->files.n, w->v, at, w->n, src)) {
 		free(src);
 		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	}
-	rc = sim_compile(w->s, src, w->p->files.n, true, &img);
+	rc = sim_compile(w->s, src, w->p->files.n, true, ret);
 	for (size_t i = 0; rc && i < w->n; i++)
 		gf_ctl_fail(rc, "with %s at %s", w->v[i].knob->name, w->v[i].value[at[i]]);
-	if (!rc) {
-		r = gf_outcome_run(w->s->feed, img, &w->s->opts, &out, &err);
-		if (r)
-			rc = gf_ctl_fail(GF_EXIT_NO, "%s", *err.text ? err.text : strerror(-r));
-		else
-			row(w, at, &out);
-	}
-	gf_outcome_deinit(&out);
-	free(img);
 	for (size_t i = 0; i < w->p->files.n; i++)
 		free((char *)(uintptr_t)src[i].text);
 	free(src);
@@ -160,32 +159,129 @@ static bool advance(const struct sweeps *w, size_t *at)
 	return false;
 }
 
+static int compile_all(struct sweeps *w)
+{
+	size_t at[SIM_SWEEPS] = { 0 }, k = 0;
+	int rc = 0;
+
+	w->img = calloc(w->total + 1, sizeof *w->img);
+	w->out = calloc(w->total + 1, sizeof *w->out);
+	if (!w->img || !w->out)
+		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
+	do
+		rc = compile(w, at, &w->img[k++]);
+	while (!rc && advance(w, at));
+	return rc;
+}
+
+static void progress(void *arg, double done)
+{
+	gf_progress_at(arg, done);
+}
+
+/* Where it ran and how fast, for who asked for an engine; why not there, in any case. */
+static void tell(const struct sweeps *w, const struct gf_many_did *did)
+{
+	if (*did->why)
+		fprintf(stderr, "gpufasctl: %s\n", did->why);
+	if (did->gpu && did->again)
+		fprintf(stderr, "gpufasctl: %u of %zu runs were done by CPUs: they said or did more in one sample than the GPU has room for\n", did->again,
+			w->total);
+	if (w->s->ctl->val[GF_O_ENGINE])
+		fprintf(stderr, "%zu runs on %s: %.3g runs x samples a second (%.2f s; the recording was read in %.2f s)\n", w->total, did->engine,
+			(double)did->ticks / (did->run_s > 0 ? did->run_s : 1e-9), did->run_s, did->read_s);
+}
+
+/* All runs over a recording; trace: its name, where there are several by themselves. */
+static int sweep_over(struct sweeps *w, struct gf_feed *feed, const char *trace)
+{
+	const struct gf_image_header *const *img = (const struct gf_image_header *const *)w->img;
+	size_t at[SIM_SWEEPS] = { 0 }, k = 0;
+	struct gf_many_did did;
+	struct gf_err err = { "" };
+	int r;
+
+	gf_progress_begin(&w->bar, "sweep", "runs", (double)w->total);
+	w->opts.progress = progress;
+	w->opts.progress_arg = &w->bar;
+	r = gf_many_run(feed, img, w->total, &w->opts, w->out, &did, &err);
+	gf_progress_end(&w->bar);
+	if (r) {
+		for (k = 0; k < w->total; k++)
+			gf_outcome_deinit(&w->out[k]);
+		return gf_ctl_fail(r == -ENODEV || r == -ENOTSUP ? GF_EXIT_UNREACHABLE : GF_EXIT_NO, "%s", *err.text ? err.text : strerror(-r));
+	}
+	tell(w, &did);
+	do {
+		row(w, trace, at, &w->out[k]);
+		gf_outcome_deinit(&w->out[k++]);
+	} while (advance(w, at));
+	return 0;
+}
+
+/* --apart: each by itself. */
+static int sweep_each(struct sweeps *w)
+{
+	struct sim *s = w->s;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->traces && !rc; i++) {
+		struct gf_feed *feed = NULL;
+		struct gf_err err = { "" };
+		if (gf_chain_open(&s->trace[i], 1, &feed, &err))
+			return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text);
+		rc = sweep_over(w, feed, s->trace[i]);
+		gf_feed_destroy(feed);
+	}
+	return rc;
+}
+
+static int engine(struct sweeps *w)
+{
+	static const char *const kinds[] = { "cpu", "gpu", "emu", "auto" };
+	static const enum gf_many_kind kind[] = { GF_MANY_CPU, GF_MANY_GPU, GF_MANY_EMU, GF_MANY_AUTO };
+	const char *text = w->s->ctl->val[GF_O_ENGINE], *near;
+
+	w->opts.kind = GF_MANY_AUTO;
+	for (size_t i = 0; text && i < 4; i++)
+		if (!strcmp(text, kinds[i])) {
+			w->opts.kind = kind[i];
+			return 0;
+		}
+	near = text ? gf_nearest(text, kinds, 4) : NULL;
+	return text ? gf_ctl_misuse(w->s->ctl, "--engine is cpu, gpu, emu or auto, not `%s`%s%s%s", text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "") : 0;
+}
+
 int sim_sweep(struct sim *s)
 {
 	struct sweeps w = { .s = s, .p = &s->policy[0] };
-	size_t at[SIM_SWEEPS] = { 0 }, done = 0;
 	struct gf_ctl *ctl = s->ctl;
 	int rc = parse(&w);
 
+	if (!rc)
+		rc = engine(&w);
 	if (!rc && (s->policies > 1 || ctl->val[GF_O_HTML] || ctl->val[GF_O_SVG] || s->speed > 0))
 		rc = gf_ctl_misuse(ctl, "--sweep is of one policy, and for a table: no --against, --html, --svg, --speed");
+	if (!rc && ctl->val[GF_O_APART] && (ctl->val[GF_O_FROM] || ctl->val[GF_O_TO]))
+		rc = gf_ctl_misuse(ctl, "--from and --to are times of one recording: not with --apart");
+	if (!rc)
+		rc = compile_all(&w);
+	w.opts.outcome = s->opts;
 	if (!rc && ctl->json)
 		gf_jbuf_open(&w.json, '[');
 	else if (!rc)
 		print_head(&w);
-	gf_progress_begin(&w.bar, "sweep", "runs", (double)w.total);
-	if (!rc) {
-		do {
-			rc = one(&w, at);
-			gf_progress_at(&w.bar, (double)++done);
-		} while (!rc && advance(&w, at));
-	}
-	gf_progress_end(&w.bar);
+	if (!rc)
+		rc = ctl->val[GF_O_APART] ? sweep_each(&w) : sweep_over(&w, s->feed, NULL);
 	if (!rc && ctl->json) {
 		gf_jbuf_close(&w.json, ']');
 		printf("%.*s\n", (int)w.json.n, w.json.p);
 	}
 	gf_jbuf_deinit(&w.json);
+	for (size_t i = 0; w.img && i < w.total; i++)
+		free(w.img[i]);
+	free(w.img);
+	free(w.out);
 	for (size_t i = 0; i < w.n; i++)
 		gf_sweep_deinit(&w.v[i]);
 	gf_knobs_deinit(&w.knobs);

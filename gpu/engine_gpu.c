@@ -368,7 +368,7 @@ static void import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept, ui
 	}
 	for (uint32_t i = 0; i < k->victims && i < GF_GPU_VICTIMS; i++) {
 		uint32_t row = find_row(h, s, k->victim[i].pid, k->victim[i].start_ns), r = k->victim[i].rule;
-		if (row != GF_NONE && r < rules && st->rule[r].victims < GF_STATE_VICTIMS)
+		if (row != GF_NONE && r < rules && st->rule[r].victims < GF_MIN(GF_STATE_VICTIMS, st->cap))
 			st->victim[r][st->rule[r].victims++] = (struct gf_victim){ row, s->gen[row] };
 	}
 	memcpy(st->budget_at, k->budget_at, sizeof k->budget_at);

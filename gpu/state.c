@@ -188,6 +188,12 @@ static void *table_touch(struct gf_state *st, void *p, size_t elem, size_t n, co
 	return p;
 }
 
+/* Nobody follows more than there are. */
+static size_t victims(const struct gf_state *st)
+{
+	return GF_MIN(GF_STATE_VICTIMS, st->cap);
+}
+
 /* Tables that do not depend on rows, and that a tick alone looks at. */
 static void each_fixed(struct gf_state *st, table_fn fn)
 {
@@ -195,7 +201,7 @@ static void each_fixed(struct gf_state *st, table_fn fn)
 
 	st->agg = fn(st, st->agg, sizeof *st->agg, st->img->sec[GF_SEC_AGG].count, NULL);
 	st->pick = fn(st, st->pick, sizeof *st->pick, GF_MAX_PICK, NULL);
-	st->member = fn(st, st->member, sizeof *st->member, GF_STATE_VICTIMS, NULL);
+	st->member = fn(st, st->member, sizeof *st->member, victims(st), NULL);
 	st->family.count = fn(st, st->family.count, sizeof *st->family.count, st->cap + 1, NULL);
 	st->budget_at = fn(st, st->budget_at, sizeof *st->budget_at, GF_BUDGET_MAX, NULL);
 	st->work.mem = fn(st, st->work.mem, 1, gf_work_layout(st->img, st->cap, NULL, &layout), NULL);
@@ -294,7 +300,7 @@ int gf_state_create_at(const struct gf_image_header *img, uint32_t cap, const st
 		each_hold(st, table_make, NULL);
 		each_hist(st, table_make, NULL);
 		for (uint32_t r = 0; r < img->sec[GF_SEC_RULE].count; r++)
-			st->victim[r] = block_new(st, sizeof **st->victim * GF_STATE_VICTIMS);
+			st->victim[r] = block_new(st, sizeof **st->victim * victims(st));
 	}
 	if (st->priv->failed) {
 		gf_state_destroy(st);
@@ -322,7 +328,7 @@ void gf_state_destroy(struct gf_state *st)
 		each_hold(st, table_drop, NULL);
 		each_hist(st, table_drop, NULL);
 		for (uint32_t r = 0; r < st->img->sec[GF_SEC_RULE].count; r++)
-			block_free(st, st->victim[r], sizeof **st->victim * GF_STATE_VICTIMS);
+			block_free(st, st->victim[r], sizeof **st->victim * victims(st));
 	}
 	each_head(st, head_drop, NULL);
 	free(st->priv);
@@ -366,10 +372,10 @@ static void touch_fixed(struct gf_state *st)
 	const uint32_t all[2] = { 0, UINT32_MAX }, page[2] = { 0, 4096 / sizeof **st->victim };
 
 	table_touch(st, st->pick, sizeof *st->pick, GF_MAX_PICK, all);
-	table_touch(st, st->member, sizeof *st->member, GF_STATE_VICTIMS, all);
+	table_touch(st, st->member, sizeof *st->member, victims(st), all);
 	table_touch(st, st->budget_at, sizeof *st->budget_at, GF_BUDGET_MAX, all);
 	for (uint32_t r = 0; r < st->img->sec[GF_SEC_RULE].count; r++)
-		table_touch(st, st->victim[r], sizeof **st->victim, GF_STATE_VICTIMS, page);
+		table_touch(st, st->victim[r], sizeof **st->victim, victims(st), page);
 }
 
 void gf_state_prefault(struct gf_state *st, uint32_t from, uint32_t to)

@@ -13,18 +13,24 @@ CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -
 
 ifneq ($(and $(GPU),$(NVCC)),)
 DEV_OBJ := $(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/obj/gpu/engine_cuda_link.o
+SWEEP_OBJ := $(BUILD)/obj/sim/sweep_cuda.o $(BUILD)/obj/sim/sweep_cuda_link.o
 DEV_LIBS = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -l:libstdc++.a
 else
 DEV_OBJ := $(BUILD)/obj/gpu/dev_none.o
+SWEEP_OBJ := $(BUILD)/obj/sim/sweep_none.o
 DEV_LIBS :=
 endif
 
 $(BUILD)/obj/gpu/engine_cuda.o: gpu/engine_cuda.cu
+$(BUILD)/obj/sim/sweep_cuda.o: sim/sweep_cuda.cu | $(GENERATED)
+$(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/obj/sim/sweep_cuda.o:
 	$(call say,NVCC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(NVCC) $(NVCCFLAGS) $(CUDA_CODE) $(CPPFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 $(BUILD)/obj/gpu/engine_cuda_link.o: $(BUILD)/obj/gpu/engine_cuda.o
+$(BUILD)/obj/sim/sweep_cuda_link.o: $(BUILD)/obj/sim/sweep_cuda.o
+$(BUILD)/obj/gpu/engine_cuda_link.o $(BUILD)/obj/sim/sweep_cuda_link.o:
 	$(call say,NVLINK,$@)
 	$(Q)$(NVCC) -dlink -Xfatbin -compress-all $(CUDA_CODE) $< -o $@
 
@@ -32,6 +38,6 @@ $(BUILD)/obj/gpu/engine_cuda_link.o: $(BUILD)/obj/gpu/engine_cuda.o
 $(BUILD)/obj/gpu/dev.is: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)echo '$(DEV_OBJ) $(CUDA_CODE)' | cmp -s - $@ || echo '$(DEV_OBJ) $(CUDA_CODE)' >$@
-$(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/gpufasd: $(BUILD)/obj/gpu/dev.is
+$(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/obj/sim/sweep_cuda.o $(BUILD)/gpufasd $(BUILD)/gpufasctl: $(BUILD)/obj/gpu/dev.is
 FORCE:
 .PHONY: FORCE

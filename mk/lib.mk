@@ -1,6 +1,6 @@
 # libgpufas.a: everything that is not a program's own.
 LIB_SRC := $(wildcard grammar/*.c compiler/*.c gpu/*.c targets/*.c sim/*.c)
-LIB_SRC := $(filter-out %.bpf.c gpu/dev_none.c gpu/dev_emu.c,$(LIB_SRC))
+LIB_SRC := $(filter-out %.bpf.c gpu/dev_none.c gpu/dev_emu.c sim/sweep_none.c,$(LIB_SRC))
 LIB_GEN := $(GEN)/grammar/policy.tab.c $(GEN)/grammar/policy.lex.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(LIB_GEN:$(GEN)/%.c=$(BUILD)/obj/gen/%.o)
 LIB := $(BUILD)/libgpufas.a

@@ -13,6 +13,6 @@ $(BUILD)/gpufasd: $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o) $(DEV_OBJ) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(DEV_LIBS) $(LDLIBS)
 
-$(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(CTL_SAYS_OBJ) $(LIB)
+$(BUILD)/gpufasctl: $(CTL_SRC:%.c=$(BUILD)/obj/%.o) $(CTL_SAYS_OBJ) $(SWEEP_OBJ) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(DEV_LIBS) $(LDLIBS) -lncursesw -ltinfo

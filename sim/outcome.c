@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "gpu/engine_cpu.h"
+#include "sim/digest.h"
 #include "targets/target.h"
 
 /* A second engine over the sample that the first one has just seen. */
@@ -99,7 +100,7 @@ static void take_event(struct work *w, const struct gf_event *ev)
 	}
 	if (ev->kind == GF_EV_RULE_ON || ev->kind == GF_EV_RULE_OFF)
 		return;
-	if (o->events >= GF_OUTCOME_EVENTS || !more((void **)&o->event, &o->events_cap, o->events, sizeof *o->event)) {
+	if (o->events >= (w->opts->table ? w->opts->table_events : GF_OUTCOME_EVENTS) || !more((void **)&o->event, &o->events_cap, o->events, sizeof *o->event)) {
 		o->events_lost++;
 		return;
 	}
@@ -119,6 +120,22 @@ static void take_verdict(struct work *w, const struct gf_verdict *v)
 		return;
 	o->victim[o->victims] = (struct gf_outcome_victim){ .start_ns = v->start_ns, .pid = v->pid };
 	memcpy(o->victim[o->victims++].comm, w->model->sample.comm[v->row], GF_COMM_LEN);
+}
+
+/* The same without how near rules came, which takes longer than all else. */
+static void take_truths(struct work *w, uint64_t dt)
+{
+	const struct gf_rule_state *rs = gf_run_engine(w->run)->st->rule;
+
+	for (size_t i = 0; i < w->o->rules; i++) {
+		struct gf_outcome_rule *r = &w->o->rule[i];
+		r->ticks++;
+		r->ticks_unknown += rs[i].truth == GF_UNKNOWN;
+		if (rs[i].truth != GF_TRUE)
+			continue;
+		r->ticks_true++;
+		r->true_ns += dt;
+	}
 }
 
 /* ns that the last tick stands for: until this one, but not over a hole in the recording. */
@@ -158,7 +175,6 @@ static void take_views(struct work *w, const struct gf_run_tick *t, uint64_t dt)
 
 static void look_for_pressure(struct work *w, bool stale, uint64_t dt)
 {
-	struct gf_rule_view view[1];
 	struct gf_event ev[16];
 	struct gf_verdict v[16];
 
@@ -171,7 +187,7 @@ static void look_for_pressure(struct work *w, bool stale, uint64_t dt)
 		;
 	while (gf_engine_verdicts(w->second, v, 16) == 16)
 		;
-	w->pressed = !stale && gf_engine_rules(w->second, view, 1, NULL) && view->truth == GF_TRUE;
+	w->pressed = !stale && w->second->st->rule[0].truth == GF_TRUE;
 }
 
 static void take(struct work *w, const struct gf_run_tick *t)
@@ -183,11 +199,17 @@ static void take(struct work *w, const struct gf_run_tick *t)
 		o->first_ns = t->now_ns;
 		o->first_wall_ns = t->wall_ns;
 	}
+	for (size_t i = 0; w->opts->table && i < t->events; i++)
+		o->digest = gf_digest_event(o->digest, &t->event[i]);
 	for (size_t i = 0; i < t->events; i++)
 		take_event(w, &t->event[i]);
+	for (size_t i = 0; w->opts->table && i < t->verdicts; i++)
+		o->digest = gf_digest_verdict(o->digest, &t->verdict[i]);
 	for (size_t i = 0; i < t->verdicts; i++)
 		take_verdict(w, &t->verdict[i]);
-	if (!t->stale)
+	if (!t->stale && w->opts->table)
+		take_truths(w, dt);
+	else if (!t->stale)
 		take_views(w, t, dt);
 	look_for_pressure(w, t->stale, dt);
 	o->ticks++;
@@ -203,7 +225,7 @@ static int make_second(struct work *w, struct gf_err *err)
 		.kind = "mirror", .sample = mirror_sample, .set_fields = mirror_set_fields, .destroy = mirror_destroy,
 	};
 	struct gf_engine_opts o = {
-		.kind = GF_ENGINE_CPU, .period_ns = w->feed->info.interval_ns, .observe = true, .views_always = true,
+		.kind = GF_ENGINE_CPU, .period_ns = w->feed->info.interval_ns, .observe = true,
 		.event_seq = &w->second_seq,
 	};
 
@@ -232,7 +254,7 @@ static int make(struct work *w, struct gf_err *err)
 	rc = gf_model_create(w->feed, &w->opts->model, &w->model, err);
 	if (rc)
 		return rc;
-	ro.views = true;
+	ro.views = !w->opts->table;
 	ro.act = gf_model_act;
 	ro.act_arg = w->model;
 	ro.also = w->opts->also;

@@ -49,6 +49,7 @@ struct gf_outcome {
 	char damage[256];       /* the recording is damaged: where; all before it counts */
 	struct gf_model_said said;
 	double took_s;          /* on the clock on the wall */
+	uint64_t digest;        /* opts.table: of all events and verdicts (sim/digest.h) */
 };
 
 struct gf_outcome_opts {
@@ -56,6 +57,8 @@ struct gf_outcome_opts {
 	struct gf_model_opts model;
 	struct gf_fieldset also;    /* fields that watch wants sampled */
 	const struct gf_image_header *pressure; /* an image whose first rule is true under pressure; NULL: none */
+	bool table;                 /* for a table of many runs: nothing of how near rules came, and only so many events */
+	uint32_t table_events;
 	/* After each tick; recorded: the sample as it was in truth. false: stop. */
 	bool (*watch)(void *arg, const struct gf_run_tick *t, const struct gf_sample *recorded);
 	void *watch_arg;

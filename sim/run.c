@@ -24,21 +24,24 @@ struct gf_run {
 	size_t verdicts, verdicts_cap;
 };
 
+void gf_run_budget(const struct gf_run_opts *o, const struct gf_feed_info *in, uint32_t *ret_n, uint64_t *ret_window_ns)
+{
+	*ret_n = o->budget_window_ns ? o->budget_n : in->budget_window_ns ? in->budget_n : BUDGET;
+	*ret_window_ns = o->budget_window_ns ? o->budget_window_ns : in->budget_window_ns ? in->budget_window_ns : BUDGET_NS;
+}
+
 static int make_engine(struct gf_run *run, const struct gf_image_header *img, struct gf_err *err)
 {
 	const struct gf_feed_info *in = &run->src->info;
 	struct gf_engine_opts o = {
 		.kind = GF_ENGINE_CPU, .period_ns = run->opts.period_ns, .observe = run->opts.observe,
-		.max_tasks = run->src->sample.cap, .budget_n = run->opts.budget_n,
-		.budget_window_ns = run->opts.budget_window_ns, .views_always = run->opts.views, .event_seq = &run->seq,
+		.max_tasks = run->src->sample.cap,
+		.views_always = run->opts.views, .event_seq = &run->seq,
 	};
 
 	if (!o.period_ns)
 		o.period_ns = in->interval_ns ? in->interval_ns : PERIOD_NS;
-	if (!o.budget_window_ns) {
-		o.budget_n = in->budget_window_ns ? in->budget_n : BUDGET;
-		o.budget_window_ns = in->budget_window_ns ? in->budget_window_ns : BUDGET_NS;
-	}
+	gf_run_budget(&run->opts, in, &o.budget_n, &o.budget_window_ns);
 	return gf_engine_create(run->target, img, &o, &run->engine, err);
 }
 

@@ -42,6 +42,8 @@ struct gf_run_tick {
 /* src and img (verified) are borrowed. Rewinds the source. */
 int gf_run_create(struct gf_feed *src, const struct gf_image_header *img, const struct gf_run_opts *opts, struct gf_run **ret,
 		  struct gf_err *err);
+/* How many actions in which time a run may take. */
+void gf_run_budget(const struct gf_run_opts *o, const struct gf_feed_info *in, uint32_t *ret_n, uint64_t *ret_window_ns);
 /* One tick. 0; -ENODATA: the end; -EBADMSG: the source is damaged from here on, err says where; other -errno. */
 int gf_run_step(struct gf_run *run, struct gf_run_tick *ret, struct gf_err *err);
 /* The engine, to be looked into between two steps. */

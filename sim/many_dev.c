@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Many policies on a device. They go in batches, as many as there is memory for. Of a batch everything is in two blocks: what is made
+ * here (the policies' descriptions, their states' heads, images), and what begins as zero (tables). Images of a sweep differ in a few numbers: a
+ * section that is the same as the first image's is there once.
+ */
+#define GF_SWEPT_DATA_ONLY
+#include "sim/swept.h"
+
+#include "sim/many.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN 64u
+#define VICTIMS 1024u
+#define VERDICTS 8192u /* of one tick, as the CPU's engine has them */
+
+static size_t up(size_t n)
+{
+	return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+struct batch {
+	const struct gf_sweep_dev_ops *ops;
+	struct gf_sweep_dev *dev;
+	struct gf_sweep_dev_info info;
+	const struct gf_reel *reel;
+	const struct gf_image_header *const *img;
+	const struct gf_many_opts *opts;
+	struct gf_outcome *out;
+	uint8_t *todo;
+	struct gf_many_did *did;
+	size_t *of;        /* [n] numbers of the runs that are to be done */
+	size_t n, done;
+	/* of the batch at hand */
+	uint8_t *head, *head_dev; /* made here, and where it is to be */
+	size_t head_size, head_at, image_at, pressure_at;
+	uint8_t *table_dev;
+	size_t table_size;
+	uint8_t *frame_dev, *stage;
+	size_t frame_size;
+	struct gf_swept_rule *rule; /* [n][rules], read back */
+};
+
+/* Tables one after the other, at addresses of a device. */
+struct bump {
+	uintptr_t base;
+	size_t at;
+};
+
+static void *bump_take(void *arg, size_t n)
+{
+	struct bump *b = arg;
+	void *p = (void *)(b->base + b->at);
+
+	b->at += up(n);
+	return p;
+}
+
+static void bump_give(void *arg, void *p)
+{
+	(void)arg;
+	(void)p;
+}
+
+/* ---- images ---------------------------------------------------------------------------- */
+
+static size_t element(int sec)
+{
+	static const uint8_t size[GF_SEC_COUNT] = {
+		[GF_SEC_CODE] = sizeof(struct gf_insn), [GF_SEC_CONST] = 8, [GF_SEC_PROG] = sizeof(struct gf_prog),
+		[GF_SEC_AGG] = sizeof(struct gf_agg), [GF_SEC_COL] = sizeof(struct gf_col), [GF_SEC_HIST] = sizeof(struct gf_hist),
+		[GF_SEC_HOLD] = sizeof(struct gf_hold), [GF_SEC_MATCH] = sizeof(struct gf_match), [GF_SEC_DFA] = sizeof(struct gf_dfa),
+		[GF_SEC_DFADATA] = 1, [GF_SEC_CLASS] = sizeof(struct gf_class), [GF_SEC_RULE] = sizeof(struct gf_rule),
+		[GF_SEC_STEP] = sizeof(struct gf_step), [GF_SEC_TERM] = sizeof(struct gf_term), [GF_SEC_NOTE] = sizeof(struct gf_note),
+		[GF_SEC_PATH] = sizeof(struct gf_path), [GF_SEC_STR] = 1,
+	};
+
+	return size[sec];
+}
+
+/* A device reads no strings, so they count as the same. */
+static bool same_section(const struct gf_image_header *a, const struct gf_image_header *b, int k)
+{
+	return k == GF_SEC_STR || (a->sec[k].count == b->sec[k].count && !memcmp(gf_image_sec(a, k), gf_image_sec(b, k), a->sec[k].count * element(k)));
+}
+
+static size_t image_size(const struct gf_image_header *img, const struct gf_image_header *base)
+{
+	size_t n = up(sizeof *img);
+
+	for (int k = 0; k < GF_SEC_COUNT; k++)
+		if (!same_section(img, base, k))
+			n += up(img->sec[k].count * element(k));
+	return n;
+}
+
+/* Into the head at `at`; the first image is at base_at, behind it. */
+static void image_put(uint8_t *head, size_t at, const struct gf_image_header *img, const struct gf_image_header *base, size_t base_at)
+{
+	struct gf_image_header *to = (struct gf_image_header *)(void *)(head + at);
+	size_t o = up(sizeof *img);
+
+	*to = *img;
+	for (int k = 0; k < GF_SEC_COUNT; k++) {
+		size_t n = img->sec[k].count * element(k);
+		if (same_section(img, base, k)) {
+			to->sec[k].off = (uint32_t)(base_at - at + base->sec[k].off);
+			continue;
+		}
+		to->sec[k].off = (uint32_t)o;
+		memcpy(head + at + o, gf_image_sec(img, k), n);
+		o += up(n);
+	}
+}
+
+/* ---- one policy --------------------------------------------------------------------------- */
+
+/* What one takes: in the head beside its struct gf_swept, and of tables. */
+struct sizes {
+	size_t state, pstate, image, tables;
+};
+
+static struct gf_fieldset shown_fields(const struct batch *b, const struct gf_image_header *img)
+{
+	const struct gf_outcome_opts *o = &b->opts->outcome;
+	struct gf_fieldset f = img->fields;
+
+	f.host |= o->also.host | o->run.also.host;
+	f.task |= o->also.task | o->run.also.task;
+	f.str |= o->also.str | o->run.also.str;
+	if (!o->pressure)
+		return f;
+	f.host |= o->pressure->fields.host;
+	f.task |= o->pressure->fields.task;
+	f.str |= o->pressure->fields.str;
+	return f;
+}
+
+/* Pressure that is of the host alone needs no rows. */
+static bool host_only(const struct gf_image_header *img)
+{
+	const struct gf_prog *p = GF_SEC(struct gf_prog, img, GF_SEC_PROG);
+
+	for (uint32_t k = 0; k < img->sec[GF_SEC_PROG].count; k++)
+		if (p[k].scope == GF_SCOPE_TASK)
+			return false;
+	return !img->sec[GF_SEC_MATCH].count && !(GF_SEC(struct gf_rule, img, GF_SEC_RULE)->flags & GF_RULE_TASK);
+}
+
+static uint32_t verdict_room(const struct batch *b)
+{
+	return GF_MIN(VERDICTS, GF_MAX(1024u, 2 * b->reel->cap));
+}
+
+static void own_layout(struct batch *b, const struct gf_fieldset *f, struct gf_sample *s, struct bump *t)
+{
+	uint32_t cap = b->reel->cap;
+
+	s->cap = cap;
+	s->flags = bump_take(t, cap);
+	s->gen = bump_take(t, cap * 4);
+	s->parent = bump_take(t, cap * 4);
+	s->uid = bump_take(t, cap * 4);
+	s->pid = bump_take(t, cap * 4);
+	s->start_ns = bump_take(t, cap * 8);
+	s->comm = bump_take(t, cap * GF_COMM_LEN);
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		if (c < GF_TF_COUNT ? f->task >> c & 1 : c - GF_TF_COUNT < f->paths)
+			s->col[c] = bump_take(t, cap * 8);
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		if (f->str >> c & 1)
+			s->str[c] = bump_take(t, cap * sizeof(struct gf_strref));
+}
+
+static void model_make(struct batch *b, const struct gf_image_header *img, const struct gf_fieldset *f, struct gf_mcore *m, struct bump *t)
+{
+	void *at;
+
+	m->opts = b->opts->outcome.model;
+	m->task_has = f->task | (GF_MODEL_NEEDS & b->reel->info.has.task);
+	m->host_wants = f->host;
+	at = bump_take(t, gf_mcore_layout(m, b->reel->cap, gf_mcore_stops(img), NULL));
+	gf_mcore_layout(m, b->reel->cap, gf_mcore_stops(img), at);
+}
+
+/* A state, flat, of which tables are at t; returns its size, or 0. at NULL: only that. */
+static size_t state_put(const struct gf_image_header *img, const struct gf_image_header *img_dev, uint32_t cap, struct bump *t, void *dev, void *at)
+{
+	struct gf_state_place place = { bump_take, bump_give, t };
+	struct gf_state *st;
+	size_t n;
+
+	if (gf_state_create_at(img, cap, &place, &st, NULL))
+		return 0;
+	n = gf_state_flatten(st, img_dev, dev, at);
+	gf_state_destroy(st);
+	return up(n);
+}
+
+/* Makes one at swept (of which the device's address is dev), its state's head and image at `at` in the head; or, head NULL, finds
+ * out how large it is. -ENOMEM. */
+static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swept *dev, size_t at, size_t rules_at, size_t what_at, struct bump *t, struct sizes *z)
+{
+	const struct gf_image_header *img = b->img[b->of[k]], *press = b->opts->outcome.pressure, *base = b->img[b->of[0]];
+	const struct gf_outcome_opts *o = &b->opts->outcome;
+	struct gf_fieldset f = shown_fields(b, img);
+	uint8_t *h = b->head, *d = b->head_dev;
+	size_t image_at, state_at = at, pstate_at, begun = t->at;
+	uint32_t pcap = press && !host_only(press) ? b->reel->cap : GF_ROW_BLOCK;
+
+	memset(v, 0, sizeof *v);
+	z->image = image_size(img, base);
+	image_at = at;
+	state_at = at + z->image;
+	z->state = state_put(img, (void *)(d + image_at), b->reel->cap, t, d + state_at, h ? h + state_at : NULL);
+	pstate_at = state_at + z->state;
+	z->pstate = press ? state_put(press, (void *)(d + b->pressure_at), pcap, t, d + pstate_at, h ? h + pstate_at : NULL) : 0;
+	if (!z->state || (press && !z->pstate))
+		return -ENOMEM;
+	if (h)
+		image_put(h, image_at, img, base, b->image_at);
+	v->st = (void *)(d + state_at);
+	v->pst = press ? (void *)(d + pstate_at) : NULL;
+	v->pressure_host = press && host_only(press);
+	v->team.lanes = v->team.blocks = 1;
+	v->team.ctx = dev;
+	v->task = f.task;
+	v->str = f.str;
+	v->paths = f.paths;
+	own_layout(b, &f, &v->own, t);
+	v->bare.cap = GF_ROW_BLOCK;
+	v->now.cap = b->reel->cap;
+	model_make(b, img, &f, &v->core, t);
+	v->core.in = &dev->truth;
+	v->core.out = &dev->own;
+	v->core.opts.what_if = (const void *)(d + what_at);
+	gf_run_budget(&o->run, &b->reel->info, &v->in.budget_n, &v->in.budget_window_ns);
+	v->in.observe = o->run.observe;
+	v->pin.observe = 1;
+	v->out.events = bump_take(t, (GF_SWEPT_STAGED + 1) * sizeof *v->out.events);
+	v->out.events_cap = GF_SWEPT_STAGED;
+	v->out.verdicts_cap = verdict_room(b);
+	v->out.verdicts = bump_take(t, v->out.verdicts_cap * sizeof *v->out.verdicts);
+	v->out.seq = &dev->seq;
+	v->pout.events = bump_take(t, 9 * sizeof *v->pout.events);
+	v->pout.events_cap = 8;
+	v->pout.verdicts_cap = 64;
+	v->pout.verdicts = bump_take(t, v->pout.verdicts_cap * sizeof *v->pout.verdicts);
+	v->pout.seq = &dev->pseq;
+	v->seq = v->pseq = 1;
+	v->rule = (void *)(d + rules_at);
+	v->victims_room = VICTIMS;
+	v->victim = bump_take(t, VICTIMS * sizeof *v->victim);
+	v->event_room = b->opts->events;
+	v->event = bump_take(t, v->event_room * sizeof *v->event);
+	v->most_ns = 3 * (b->reel->info.interval_ns ? b->reel->info.interval_ns : 1000000000u);
+	z->tables = t->at - begun;
+	return 0;
+}
+
+static uint32_t rules_of(const struct batch *b, size_t k)
+{
+	return b->img[b->of[k]]->sec[GF_SEC_RULE].count;
+}
+
+static size_t swept_stride(void)
+{
+	return up(sizeof(struct gf_swept));
+}
+
+/* ---- a batch ------------------------------------------------------------------------------- */
+
+/* Sums of sizes for the first m runs from b->done on. */
+static int measure(struct batch *b, size_t m, size_t *ret_rules)
+{
+	struct gf_swept *scratch = malloc(sizeof *scratch);
+	struct bump t = { ALIGN, 0 };
+	size_t rules = 0, rest = 0;
+	struct sizes z;
+	int rc = scratch ? 0 : -ENOMEM;
+
+	b->head = b->head_dev = NULL;
+	for (size_t k = b->done; k < b->done + m && !rc; k++) {
+		rc = make_one(b, k, scratch, NULL, 0, 0, 0, &t, &z);
+		rest += z.image + z.state + z.pstate;
+		rules += up(rules_of(b, k) * sizeof(struct gf_swept_rule));
+	}
+	free(scratch);
+	b->table_size = t.at + ALIGN;
+	b->head_size = m * swept_stride() + rules + rest + up(b->opts->outcome.model.what_ifs * sizeof(struct gf_what_if) + 8) +
+		       up(b->img[b->of[0]]->size) + up(b->opts->outcome.pressure ? b->opts->outcome.pressure->size : 8);
+	*ret_rules = rules;
+	return rc;
+}
+
+/* The head's contents, for its place on the device. */
+static int fill(struct batch *b, size_t m, size_t rules)
+{
+	const struct gf_outcome_opts *o = &b->opts->outcome;
+	const struct gf_image_header *base = b->img[b->of[0]];
+	struct bump t = { (uintptr_t)b->table_dev, 0 };
+	size_t rules_at = m * swept_stride(), at = rules_at + rules, what_at;
+	int rc = 0;
+
+	/* images point to the first one by a distance, which is forward: that comes last */
+	b->image_at = b->head_size - up(base->size) - up(o->pressure ? o->pressure->size : 8);
+	b->pressure_at = b->image_at + up(base->size);
+	what_at = b->image_at - up(o->model.what_ifs * sizeof(struct gf_what_if) + 8);
+	memcpy(b->head + b->image_at, base, base->size);
+	if (o->pressure)
+		memcpy(b->head + b->pressure_at, o->pressure, o->pressure->size);
+	if (o->model.what_ifs)
+		memcpy(b->head + what_at, o->model.what_if, o->model.what_ifs * sizeof(struct gf_what_if));
+	for (size_t k = 0; k < m && !rc; k++) {
+		struct sizes z;
+		size_t v = k * swept_stride();
+		rc = make_one(b, b->done + k, (void *)(b->head + v), (void *)(b->head_dev + v), at, rules_at, what_at, &t, &z);
+		at += z.image + z.state + z.pstate;
+		rules_at += up(rules_of(b, b->done + k) * sizeof(struct gf_swept_rule));
+	}
+	return rc;
+}
+
+static void drop(struct batch *b)
+{
+	if (b->head_dev)
+		b->ops->free(b->dev, b->head_dev);
+	if (b->table_dev)
+		b->ops->free(b->dev, b->table_dev);
+	free(b->head);
+	b->head = b->head_dev = b->table_dev = NULL;
+}
+
+/* As many as there is memory for, at most `most`; 0: not even for one. */
+static int make_batch(struct batch *b, size_t most, size_t *ret, struct gf_err *err)
+{
+	size_t rules;
+	int rc;
+
+	for (size_t m = most; m; m /= 2) {
+		rc = measure(b, m, &rules);
+		if (rc)
+			return gf_err_set(err, ENOMEM, "out of memory for a sweep's states");
+		if (b->head_size > UINT32_MAX) /* distances are of 32 bits */
+			continue;
+		b->head_dev = b->ops->alloc(b->dev, b->head_size);
+		b->table_dev = b->head_dev ? b->ops->alloc(b->dev, b->table_size) : NULL;
+		b->head = b->table_dev ? calloc(1, b->head_size) : NULL;
+		if (!b->head) {
+			drop(b);
+			continue;
+		}
+		rc = fill(b, m, rules);
+		if (!rc)
+			rc = b->ops->copy_in(b->dev, b->head_dev, b->head, b->head_size, err);
+		*ret = m;
+		return rc == -ENOMEM ? gf_err_set(err, ENOMEM, "out of memory for a sweep's states") : rc;
+	}
+	return gf_err_set(err, ENOMEM, "the device has no memory for a single run (%llu MiB)", (unsigned long long)((b->head_size + b->table_size) >> 20));
+}
+
+static size_t ticks_size(const struct gf_reel_frame *f)
+{
+	return up(f->ticks * sizeof *f->tick);
+}
+
+/* A frame as the device is to have it: ticks, then tables, pointers being its own. */
+static void stage(struct batch *b, const struct gf_reel_frame *f)
+{
+	uint8_t *to = b->stage + ticks_size(f);
+	const char *dev = (const char *)b->frame_dev + ticks_size(f);
+
+	memcpy(b->stage, f->tick, f->ticks * sizeof *f->tick);
+	memcpy(to, f->base, f->size);
+	for (uint32_t k = 0; k < f->ref_n; k++) {
+		struct gf_strref *v = (struct gf_strref *)(void *)(to + f->refs[k].at);
+		for (uint32_t i = 0; i < f->refs[k].n; i++)
+			if (v[i].ver)
+				v[i].p = dev + (v[i].p - (const char *)f->base);
+	}
+}
+
+/* Lanes of one run: all that the device has, among as many as there are, in whole warps. */
+static uint32_t lanes_of(const struct batch *b, size_t m)
+{
+	uint32_t each = (uint32_t)(b->info.lanes / m) / 32 * 32, rows = (b->reel->cap + 31) / 32 * 32;
+
+	return GF_MAX(32u, GF_MIN(GF_MIN(each, rows), 256u));
+}
+
+static int run_frames(struct batch *b, size_t m, struct gf_err *err)
+{
+	const struct gf_reel *r = b->reel;
+	uint32_t lanes = lanes_of(b, m);
+	int rc = 0;
+
+	b->did->lanes = lanes;
+	stage(b, &r->frame[0]);
+	for (size_t i = 0; i < r->frames && !rc; i++) {
+		const struct gf_reel_frame *f = &r->frame[i];
+		rc = b->ops->copy_in(b->dev, b->frame_dev, b->stage, ticks_size(f) + f->size, err);
+		if (!rc)
+			rc = b->ops->start(b->dev, (void *)b->head_dev, swept_stride(), (uint32_t)m, lanes, b->frame_dev + ticks_size(f), (void *)b->frame_dev,
+					   f->first, f->ticks, err);
+		if (!rc && i + 1 < r->frames)
+			stage(b, &r->frame[i + 1]); /* while it runs */
+		if (!rc)
+			rc = b->ops->wait(b->dev, err);
+		if (!rc && b->opts->progress)
+			b->opts->progress(b->opts->progress_arg, (double)b->done + (double)m * (double)(i + 1) / (double)r->frames);
+	}
+	return rc;
+}
+
+/* ---- results -------------------------------------------------------------------------------- */
+
+static void rules_out(const struct gf_swept_rule *from, struct gf_outcome *o)
+{
+	for (size_t k = 0; k < o->rules; k++) {
+		const struct gf_swept_rule *r = &from[k];
+		struct gf_outcome_rule *to = &o->rule[k];
+		to->actions = r->actions;
+		to->steps = r->steps;
+		to->no_victims = r->no_victims;
+		memcpy(to->held, r->held, sizeof to->held);
+		to->observed = r->observed;
+		to->first_ns = r->first_ns;
+		to->last_ns = r->last_ns;
+		to->true_ns = r->true_ns;
+		to->ticks_true = r->ticks_true;
+		to->ticks_unknown = r->ticks_unknown;
+		to->ticks = r->ticks;
+		to->close = gf_unknown();
+	}
+}
+
+static void said_out(const struct batch *b, const struct gf_mcore *m, struct gf_model_said *to)
+{
+	uint64_t has = b->reel->info.has.task;
+
+	*to = m->said;
+	to->cpu_ns = m->cpu_saved;
+	to->by_rss = !(has & GF_BIT(GF_TF_ANON)) && has & GF_BIT(GF_TF_RSS);
+	to->no_memory = !(has & (GF_BIT(GF_TF_ANON) | GF_BIT(GF_TF_RSS)));
+	to->no_cpu = !(has & GF_BIT(GF_TF_CPUTIME));
+}
+
+static int lists_out(struct batch *b, const struct gf_swept *v, struct gf_outcome *o, struct gf_err *err)
+{
+	struct gf_swept_victim *x = v->victims ? malloc(v->victims * sizeof *x) : NULL;
+	int rc = 0;
+
+	o->victim = calloc(v->victims + 1, sizeof *o->victim);
+	o->event = calloc(v->events + 1, sizeof *o->event);
+	if ((v->victims && !x) || !o->victim || !o->event)
+		rc = gf_err_set(err, ENOMEM, "out of memory");
+	if (!rc && v->victims)
+		rc = b->ops->copy_out(b->dev, x, v->victim, v->victims * sizeof *x, err);
+	if (!rc && v->events)
+		rc = b->ops->copy_out(b->dev, o->event, v->event, v->events * sizeof *o->event, err);
+	for (uint32_t i = 0; i < v->victims && !rc; i++) {
+		o->victim[i].pid = x[i].pid;
+		o->victim[i].start_ns = x[i].start_ns;
+		memcpy(o->victim[i].comm, x[i].comm, GF_COMM_LEN);
+	}
+	o->victims = o->victims_cap = rc ? 0 : v->victims;
+	o->events = o->events_cap = rc ? 0 : v->events;
+	free(x);
+	return rc;
+}
+
+static int one_out(struct batch *b, const struct gf_swept *v, size_t k, struct gf_err *err)
+{
+	struct gf_outcome *o = &b->out[k];
+	int rc;
+
+	o->rules = b->img[k]->sec[GF_SEC_RULE].count;
+	o->rule = calloc(o->rules + 1, sizeof *o->rule);
+	if (!o->rule)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	rules_out((const void *)(b->head + ((const uint8_t *)v->rule - b->head_dev)), o);
+	rc = lists_out(b, v, o, err);
+	o->events_lost = v->events_n - v->events;
+	o->actions = v->actions;
+	o->ticks = v->ticks;
+	o->stale = v->stale;
+	o->first_ns = v->first_ns;
+	o->first_wall_ns = v->first_wall_ns;
+	o->last_ns = v->last_ns;
+	o->last_wall_ns = v->last_wall_ns;
+	o->most_tasks = v->most_tasks;
+	o->pressure_ns = v->pressure_ns;
+	o->digest = v->digest;
+	said_out(b, &v->core, &o->said);
+	if (!v->ended)
+		memcpy(o->damage, b->reel->damage, sizeof o->damage);
+	for (uint32_t i = 0; i < o->events; i++) {
+		o->event[i].decide_ns = 0;
+		o->event[i].wall_ns = 0;
+	}
+	return rc;
+}
+
+static int results(struct batch *b, size_t m, size_t rules, struct gf_err *err)
+{
+	int rc = b->ops->copy_out(b->dev, b->head, b->head_dev, m * swept_stride() + rules, err);
+
+	for (size_t k = 0; k < m && !rc; k++) {
+		const struct gf_swept *v = (const void *)(b->head + k * swept_stride());
+		if (v->inexact)
+			continue;
+		rc = one_out(b, v, b->of[b->done + k], err);
+		if (!rc)
+			b->todo[b->of[b->done + k]] = 0;
+		else
+			gf_outcome_deinit(&b->out[b->of[b->done + k]]);
+	}
+	return rc;
+}
+
+static int run_batch(struct batch *b, size_t *most, struct gf_err *err)
+{
+	size_t m = 0, rules = 0;
+	int rc = make_batch(b, GF_MIN(*most, b->n - b->done), &m, err);
+
+	if (!rc) {
+		for (size_t k = 0; k < m; k++)
+			rules += up(rules_of(b, b->done + k) * sizeof(struct gf_swept_rule));
+		rc = run_frames(b, m, err);
+	}
+	if (!rc)
+		rc = results(b, m, rules, err);
+	drop(b);
+	b->done += m;
+	b->did->batches++;
+	*most = m; /* the next one need not try in vain */
+	return rc;
+}
+
+static int frame_room(struct batch *b, struct gf_err *err)
+{
+	for (size_t i = 0; i < b->reel->frames; i++)
+		b->frame_size = GF_MAX(b->frame_size, ticks_size(&b->reel->frame[i]) + up(b->reel->frame[i].size));
+	b->stage = malloc(b->frame_size);
+	b->frame_dev = b->stage ? b->ops->alloc(b->dev, b->frame_size) : NULL;
+	return b->frame_dev ? 0 : gf_err_set(err, ENOMEM, "there is no memory for %llu MiB of the recording on the device",
+					     (unsigned long long)(b->frame_size >> 20));
+}
+
+int gf_many_device(const struct gf_sweep_dev_ops *ops, const struct gf_reel *reel, const struct gf_image_header *const *img, size_t n,
+		   const struct gf_many_opts *opts, struct gf_outcome *ret, uint8_t *todo, struct gf_many_did *did, struct gf_err *err)
+{
+	struct batch b = { .ops = ops, .reel = reel, .img = img, .opts = opts, .out = ret, .todo = todo, .did = did };
+	size_t most;
+	int rc = ops->open(opts->device, &b.dev, &b.info, err);
+
+	if (rc)
+		return rc;
+	b.of = calloc(n + 1, sizeof *b.of);
+	for (size_t k = 0; b.of && k < n; k++)
+		if (todo[k])
+			b.of[b.n++] = k;
+	most = b.n;
+	rc = b.of ? frame_room(&b, err) : gf_err_set(err, ENOMEM, "out of memory");
+	if (!rc) {
+		did->gpu = true;
+		snprintf(did->engine, sizeof did->engine, "%s", b.info.name);
+	}
+	while (!rc && b.done < b.n)
+		rc = run_batch(&b, &most, err);
+	if (b.frame_dev)
+		ops->free(b.dev, b.frame_dev);
+	free(b.stage);
+	free(b.of);
+	ops->close(b.dev);
+	return rc;
+}

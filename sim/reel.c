@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT
+#include "sim/reel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/model.h"
+#include "targets/target.h"
+
+#define FRAME_SIZE (64u << 20)
+#define FRAME_TICKS 256u
+#define ALIGN 64u
+
+struct maker {
+	struct gf_reel *r;
+	struct gf_feed *feed;
+	const struct gf_reel_opts *o;
+	struct gf_reel_frame *f;
+	uint64_t last_ns;
+	uint32_t epoch;
+	int32_t good;           /* in the frame at hand */
+};
+
+/* Room in the frame; its offset, never 0. */
+static int take(struct gf_reel_frame *f, size_t n, uint64_t *ret)
+{
+	size_t at = (f->size + ALIGN - 1) / ALIGN * ALIGN, want = at + n;
+
+	if (want > f->room) {
+		size_t room = GF_MAX(f->room * 2, want + (1u << 20));
+		uint8_t *p = realloc(f->base, room);
+		if (!p)
+			return -ENOMEM;
+		f->base = p;
+		f->room = room;
+	}
+	f->size = want;
+	*ret = at;
+	return 0;
+}
+
+/* An array of the sample; the one of `was` once more where it is the same. */
+static int put(struct gf_reel_frame *f, const void *p, size_t n, uint64_t was, bool may, uint64_t *ret)
+{
+	if (may && was && !memcmp(f->base + was, p, n)) {
+		*ret = was;
+		return 0;
+	}
+	if (take(f, n, ret))
+		return -ENOMEM;
+	memcpy(f->base + *ret, p, n);
+	return 0;
+}
+
+static int note_refs(struct gf_reel_frame *f, uint64_t at, uint32_t n)
+{
+	if (f->ref_n == f->ref_cap) {
+		uint32_t cap = f->ref_cap ? 2 * f->ref_cap : 64;
+		struct gf_reel_refs *v = realloc(f->refs, cap * sizeof *v);
+		if (!v)
+			return -ENOMEM;
+		f->refs = v;
+		f->ref_cap = cap;
+	}
+	f->refs[f->ref_n++] = (struct gf_reel_refs){ at, n };
+	return 0;
+}
+
+/* Where the texts of a column are the same as those of the tick before, which has at least as many rows. */
+static bool same_texts(const struct gf_reel_frame *f, const struct gf_sample *s, uint32_t field, uint64_t was, uint32_t n)
+{
+	const struct gf_strref *a = (const struct gf_strref *)(const void *)(f->base + was);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t ver = i < s->rows ? s->str[field][i].ver : 0;
+		if (a[i].ver != ver)
+			return false;
+	}
+	return true;
+}
+
+/* Texts, with offsets for pointers until the frame is done. Text of a version that the tick before had is where that has it. */
+static int put_texts(struct gf_reel_frame *f, const struct gf_sample *s, uint32_t field, uint64_t was, uint32_t was_n, uint32_t n, uint64_t *ret)
+{
+	uint64_t at;
+
+	if (was && was_n >= n && same_texts(f, s, field, was, n)) {
+		*ret = was;
+		return 0;
+	}
+	if (take(f, n * sizeof(struct gf_strref), ret) || note_refs(f, *ret, n))
+		return -ENOMEM;
+	memset(f->base + *ret, 0, n * sizeof(struct gf_strref));
+	for (uint32_t i = 0; i < s->rows; i++) {
+		const struct gf_strref *from = &s->str[field][i];
+		struct gf_strref to = { NULL, from->len, from->ver };
+		if (!from->ver)
+			continue;
+		if (was && i < was_n && ((struct gf_strref *)(void *)(f->base + was))[i].ver == from->ver) {
+			to = ((struct gf_strref *)(void *)(f->base + was))[i];
+		} else {
+			if (take(f, from->len + 1u, &at))
+				return -ENOMEM;
+			memcpy(f->base + at, from->p, from->len);
+			f->base[at + from->len] = 0;
+			to.p = (const char *)(uintptr_t)at;
+		}
+		((struct gf_strref *)(void *)(f->base + *ret))[i] = to;
+	}
+	return 0;
+}
+
+/* Pointers for offsets. */
+static void finish(struct gf_reel_frame *f)
+{
+	for (uint32_t k = 0; k < f->ref_n; k++) {
+		struct gf_strref *v = (struct gf_strref *)(void *)(f->base + f->refs[k].at);
+		for (uint32_t i = 0; i < f->refs[k].n; i++)
+			if (v[i].ver)
+				v[i].p = (const char *)f->base + (uintptr_t)v[i].p;
+	}
+}
+
+/* All rows of a column in a buffer that has `up` of them: what the sample does not have is empty. */
+#define ARRAY(field, size, may) put(f, s->field, (size_t)up * (size), was ? was->field : 0, (may) && was->up >= up, &t.field)
+
+static int put_tables(struct maker *m, const struct gf_sample *s, const struct gf_reel_tick *was_at)
+{
+	struct gf_reel_frame *f = m->f;
+	struct gf_reel_tick copy = { 0 }, *was = was_at ? &copy : NULL, t = f->tick[f->ticks];
+	uint32_t up = GF_MIN((s->rows + 127) / 128 * 128, s->cap);
+	int rc;
+
+	if (was_at)
+		copy = *was_at;
+	t.up = up;
+	rc = ARRAY(flags, 1, was);
+	rc = rc ? rc : ARRAY(gen, 4, was);
+	rc = rc ? rc : ARRAY(parent, 4, was);
+	rc = rc ? rc : ARRAY(uid, 4, was);
+	rc = rc ? rc : ARRAY(pid, 4, was);
+	rc = rc ? rc : ARRAY(start_ns, 8, was);
+	rc = rc ? rc : ARRAY(comm, GF_COMM_LEN, was);
+	for (uint32_t c = 0; c < GF_COLS && !rc; c++)
+		if (s->col[c])
+			rc = put(f, s->col[c], (size_t)up * 8, was ? was->col[c] : 0, was && was->up >= up, &t.col[c]);
+	for (uint32_t c = 0; c < GF_SF_COUNT && !rc; c++)
+		if (s->str[c])
+			rc = put_texts(f, s, c, was ? was->str[c] : 0, was ? was->up : 0, up, &t.str[c]);
+	f->tick[f->ticks] = t;
+	m->r->cap = GF_MAX(m->r->cap, GF_MAX(up, 128u));
+	return rc;
+}
+
+/* A tick's tables as a sample. */
+static void sample_of(const struct gf_reel_frame *f, const struct gf_reel_tick *t, struct gf_sample *s)
+{
+	uint8_t *b = f->base;
+
+	s->rows = t->rows;
+	s->live = t->live;
+	s->dropped = t->dropped;
+	s->epoch = t->epoch;
+	s->cap = t->up;
+	s->flags = b + t->flags;
+	s->gen = (uint32_t *)(void *)(b + t->gen);
+	s->parent = (uint32_t *)(void *)(b + t->parent);
+	s->uid = (uint32_t *)(void *)(b + t->uid);
+	s->pid = (int32_t *)(void *)(b + t->pid);
+	s->start_ns = (uint64_t *)(void *)(b + t->start_ns);
+	s->comm = (char (*)[GF_COMM_LEN])(void *)(b + t->comm);
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		s->col[c] = t->col[c] ? (double *)(void *)(b + t->col[c]) : NULL;
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		s->str[c] = t->str[c] ? (struct gf_strref *)(void *)(b + t->str[c]) : NULL;
+	memcpy(s->host, t->host, sizeof s->host);
+}
+
+static int new_frame(struct maker *m)
+{
+	struct gf_reel *r = m->r;
+	struct gf_reel_frame *f;
+	uint32_t ticks = m->o->frame_ticks ? m->o->frame_ticks : FRAME_TICKS;
+
+	if (r->frames == r->frames_cap) {
+		size_t cap = r->frames_cap ? 2 * r->frames_cap : 16;
+		f = realloc(r->frame, cap * sizeof *f);
+		if (!f)
+			return -ENOMEM;
+		r->frame = f;
+		r->frames_cap = cap;
+	}
+	f = &r->frame[r->frames];
+	memset(f, 0, sizeof *f);
+	f->tick = calloc(ticks + 1, sizeof *f->tick);
+	if (!f->tick)
+		return -ENOMEM;
+	r->frames++;
+	m->f = f;
+	f->size = ALIGN;
+	return 0;
+}
+
+/* Another frame: what its first ticks refer to is carried over. */
+static int next_frame(struct maker *m)
+{
+	struct gf_reel_tick last = { 0 };
+	struct gf_sample s = { 0 };
+	int rc;
+
+	if (m->f) {
+		finish(m->f);
+		if (m->good >= 0) {
+			last = m->f->tick[m->good];
+			sample_of(m->f, &last, &s);
+		}
+	}
+	rc = new_frame(m);
+	if (rc || m->good < 0)
+		return rc;
+	memset(last.col, 0, sizeof last.col);
+	memset(last.str, 0, sizeof last.str);
+	last.carried = 1;
+	last.good = 0;
+	last.before = -1;
+	m->f->tick[0] = last;
+	rc = put_tables(m, &s, NULL);
+	m->f->ticks = m->f->first = 1;
+	m->good = 0;
+	return rc;
+}
+
+static int take_tick(struct maker *m, int failed)
+{
+	const struct gf_sample *s = &m->feed->sample;
+	struct gf_reel_frame *f = m->f;
+	struct gf_reel_tick *t = &f->tick[f->ticks];
+	int rc = 0;
+
+	t->now_ns = s->now_ns;
+	t->wall_ns = m->feed->wall_ns;
+	t->seq = s->seq;
+	t->stale = failed != 0;
+	t->good = m->good;
+	t->before = -1;
+	if (!failed) {
+		t->rows = s->rows;
+		t->live = s->live;
+		t->dropped = s->dropped;
+		t->epoch = s->epoch;
+		memcpy(t->host, s->host, sizeof t->host);
+		t->reset = m->epoch != s->epoch || s->now_ns < m->last_ns;
+		t->before = t->reset ? -1 : m->good;
+		t->dt_ns = m->last_ns && s->now_ns > m->last_ns ? s->now_ns - m->last_ns : 0;
+		gf_model_keep(t->dt_ns, t->keep);
+		rc = put_tables(m, s, m->good >= 0 ? &f->tick[m->good] : NULL);
+		t->good = m->good = (int32_t)f->ticks;
+		m->epoch = s->epoch;
+		m->last_ns = s->now_ns;
+	}
+	f->ticks++;
+	m->r->ticks++;
+	return rc;
+}
+
+static int read_all(struct maker *m, struct gf_err *err)
+{
+	const struct gf_reel_opts *o = m->o;
+	size_t most = o->frame_size ? o->frame_size : FRAME_SIZE;
+	uint32_t ticks = o->frame_ticks ? o->frame_ticks : FRAME_TICKS;
+	int rc, r;
+
+	m->good = -1;
+	rc = next_frame(m);
+	while (!rc) {
+		if (m->f->size >= most || m->f->ticks - m->f->first >= ticks) {
+			m->r->size += m->f->size;
+			if (o->most && m->r->size > o->most)
+				return gf_err_set(err, EFBIG, "the recording is too large to be held in memory");
+			rc = next_frame(m);
+			if (rc)
+				break;
+		}
+		r = gf_feed_next(m->feed, err);
+		if (r == -EBADMSG && m->r->ticks) {
+			snprintf(m->r->damage, sizeof m->r->damage, "%.255s", err && *err->text ? err->text : "damaged");
+			r = -ENODATA;
+		}
+		if (r == -ENODATA || (!r && o->to_ns && m->feed->sample.now_ns > o->to_ns))
+			break;
+		if (r == -EAGAIN && o->to_ns && m->feed->sample.now_ns > o->to_ns)
+			break;
+		if (r && r != -EAGAIN)
+			return r;
+		rc = take_tick(m, r);
+	}
+	finish(m->f);
+	m->r->size += m->f->size;
+	return rc ? gf_err_set(err, ENOMEM, "out of memory for the recording") : 0;
+}
+
+int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err)
+{
+	struct gf_reel *r = calloc(1, sizeof *r);
+	struct maker m = { .r = r, .feed = feed, .o = opts };
+	int rc = 0;
+
+	if (!r)
+		return gf_err_set(err, ENOMEM, "out of memory for the recording");
+	r->info = feed->info;
+	r->cap = 128;
+	r->fields = opts->fields;
+	r->fields.task |= GF_MODEL_NEEDS & feed->info.has.task;
+	if (opts->fields.paths)
+		rc = gf_feed_set_paths(feed, opts->path, opts->fields.paths, err);
+	if (!rc)
+		rc = gf_feed_set_fields(feed, &r->fields, err);
+	if (!rc)
+		rc = gf_feed_rewind(feed, opts->from_ns, err);
+	if (!rc)
+		rc = read_all(&m, err);
+	if (rc)
+		gf_reel_free(r);
+	else
+		*ret = r;
+	return rc;
+}
+
+void gf_reel_free(struct gf_reel *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->frames; i++) {
+		free(r->frame[i].base);
+		free(r->frame[i].tick);
+		free(r->frame[i].refs);
+	}
+	free(r->frame);
+	free(r);
+}
+
+/* ---- as a feed ----------------------------------------------------------------------- */
+
+struct reel_feed {
+	struct gf_feed f;
+	const struct gf_reel *r;
+	struct gf_fieldset want;
+	size_t frame;
+	uint32_t tick;
+};
+
+static void show(struct reel_feed *x, const struct gf_reel_frame *f, const struct gf_reel_tick *t)
+{
+	struct gf_sample *s = &x->f.sample;
+
+	sample_of(f, t, s);
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		if (!(c < GF_TF_COUNT ? x->want.task >> c & 1 : c - GF_TF_COUNT < x->want.paths))
+			s->col[c] = NULL;
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		if (!(x->want.str >> c & 1))
+			s->str[c] = NULL;
+}
+
+static int reel_next(struct gf_feed *f, struct gf_err *err)
+{
+	struct reel_feed *x = (struct reel_feed *)f;
+	const struct gf_reel *r = x->r;
+	const struct gf_reel_frame *fr;
+	const struct gf_reel_tick *t;
+
+	while (x->frame < r->frames && x->tick >= r->frame[x->frame].ticks) {
+		x->frame++;
+		x->tick = x->frame < r->frames ? r->frame[x->frame].first : 0;
+	}
+	if (x->frame == r->frames)
+		return *r->damage ? gf_err_set(err, EBADMSG, "%s", r->damage) : -ENODATA;
+	fr = &r->frame[x->frame];
+	t = &fr->tick[x->tick++];
+	f->sample.now_ns = t->now_ns;
+	f->sample.seq = t->seq;
+	f->wall_ns = t->wall_ns;
+	if (t->stale)
+		return gf_err_set(err, EAGAIN, "sampling failed");
+	show(x, fr, t);
+	return 0;
+}
+
+static int reel_rewind(struct gf_feed *f, uint64_t from_ns, struct gf_err *err)
+{
+	struct reel_feed *x = (struct reel_feed *)f;
+
+	(void)from_ns; /* it begins where it was read from */
+	(void)err;
+	x->frame = 0;
+	x->tick = x->r->frames ? x->r->frame[0].first : 0;
+	return 0;
+}
+
+static int reel_set_fields(struct gf_feed *f, const struct gf_fieldset *want, struct gf_err *err)
+{
+	struct reel_feed *x = (struct reel_feed *)f;
+	const struct gf_fieldset *has = &x->r->fields;
+
+	if (want->task & ~has->task || want->str & ~has->str || want->paths > has->paths)
+		return gf_err_set(err, EINVAL, "the recording was not read for these fields");
+	x->want = *want;
+	return 0;
+}
+
+static int reel_set_paths(struct gf_feed *f, const char *const *path, size_t n, struct gf_err *err)
+{
+	(void)path;
+	return n == ((struct reel_feed *)f)->r->fields.paths ? 0 : gf_err_set(err, EINVAL, "the recording was not read for these kernel paths");
+}
+
+static void reel_destroy(struct gf_feed *f)
+{
+	free(f);
+}
+
+int gf_reel_feed(const struct gf_reel *r, struct gf_feed **ret, struct gf_err *err)
+{
+	static const struct gf_feed_ops ops = {
+		.next = reel_next, .rewind = reel_rewind, .set_fields = reel_set_fields, .set_paths = reel_set_paths, .destroy = reel_destroy,
+	};
+	struct reel_feed *x = calloc(1, sizeof *x);
+
+	if (!x)
+		return gf_err_set(err, ENOMEM, "out of memory for the recording");
+	x->f.ops = &ops;
+	x->f.info = r->info;
+	x->f.sample.cap = r->cap;
+	x->r = r;
+	reel_rewind(&x->f, 0, NULL);
+	*ret = &x->f;
+	return 0;
+}

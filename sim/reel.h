@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A recording unrolled: its samples as tables in memory, one after the other, so that many policies can be run over them without
+ * it being read and unpacked for each. In frames of some ticks each: a frame is one block of memory that refers to itself by
+ * offsets, and goes to a device as it is. What has not changed since the tick before is there once.
+ */
+#ifndef GPUFAS_SIM_REEL_H
+#define GPUFAS_SIM_REEL_H
+
+#include "sim/feed.h"
+#include "sim/model_core.h"
+
+/* One tick. Arrays are at offsets into the frame, 0: there is none; rows' arrays have `up` entries, of which those from rows on are empty. */
+struct gf_reel_tick {
+	uint64_t now_ns, wall_ns, seq, dt_ns;
+	uint32_t rows, up, live, dropped, epoch;
+	int32_t good;    /* the tick whose tables hold: this one, or where it is stale the last one that is not; -1: there is none yet */
+	int32_t before;  /* the good tick before it that it follows on; -1: there is none, or it is of another boot */
+	uint8_t stale;   /* sampling failed */
+	uint8_t reset;   /* another boot, or a clock that went back */
+	uint8_t carried; /* of the frame before: not a tick of this frame, only what it refers to */
+	uint8_t reserved;
+	double keep[3];  /* gf_model_keep(dt_ns) */
+	double host[GF_HF_COUNT];
+	uint64_t flags, gen, parent, uid, pid, start_ns, comm;
+	uint64_t col[GF_COLS], str[GF_SF_COUNT];
+};
+
+struct gf_reel_frame {
+	uint8_t *base;
+	size_t size, room;
+	struct gf_reel_tick *tick;
+	uint32_t ticks, first; /* first: the first that is not carried */
+	/* where its gf_strref arrays are, whose pointers are of this process: offset and count */
+	struct gf_reel_refs { uint64_t at; uint32_t n; } *refs;
+	uint32_t ref_n, ref_cap;
+};
+
+struct gf_reel {
+	struct gf_feed_info info;
+	struct gf_fieldset fields;
+	struct gf_reel_frame *frame;
+	size_t frames, frames_cap;
+	uint32_t cap;      /* rows that the largest sample needs: a multiple of 128 */
+	uint64_t ticks, size;
+	char damage[256];  /* the recording is damaged: where */
+};
+
+struct gf_reel_opts {
+	uint64_t from_ns, to_ns;  /* as gf_run_opts */
+	struct gf_fieldset fields; /* wanted: no others are there. Those that the model needs are added. */
+	const char *const *path;  /* kernel paths, fields.paths of them */
+	size_t frame_size;        /* bytes, about; 0: 64 MiB */
+	uint32_t frame_ticks;     /* at most; 0: 256 */
+	uint64_t most;            /* bytes of all frames: over that it is -EFBIG */
+};
+
+/* Reads all of it. -EFBIG: it is too large. */
+int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err);
+void gf_reel_free(struct gf_reel *r);
+
+/* A feed over a reel, which it borrows; many may be in use at a time, each by one thread. */
+int gf_reel_feed(const struct gf_reel *r, struct gf_feed **ret, struct gf_err *err);
+
+#endif
