@@ -177,7 +177,7 @@ struct gf_state {
 	struct gf_hist_state *hist;
 	struct gf_hold_state *hold;
 	struct gf_rule_state *rule;
-	struct gf_victim **victim; /* [rules][GF_STATE_VICTIMS, or cap where that is less] */
+	struct gf_victim **victim; /* [rules][GF_STATE_VICTIMS] */
 	uint32_t *rule_hold_at;    /* [rules + 1] index into rule_hold */
 	uint32_t *rule_hold;       /* holds (no latches) that each rule's condition updates */
 	uint8_t *cond;         /* [cap] truth of the rule at hand */
@@ -191,7 +191,7 @@ struct gf_state {
 	uint8_t *why;          /* [cap] enum gf_why */
 	uint8_t *mark;         /* [cap] member already; zero between selections */
 	uint32_t *pick;        /* [GF_MAX_PICK] */
-	struct gf_victim *member; /* as many */
+	struct gf_victim *member; /* [GF_STATE_VICTIMS] */
 	uint32_t *condemned;   /* [cap] rule + 1 that has the row in this tick, 0: none */
 	uint64_t *condemned_tick; /* [cap] tick in which condemned[] was written */
 	uint64_t *killed_ns;   /* [cap] when the row was sent SIGKILL, 0: never */

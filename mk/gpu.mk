@@ -24,6 +24,8 @@ $(BUILD)/tests/gpu/test_%: $(BUILD)/obj/tests/gpu/test_%.o $(DEV_OBJ) $(DAEMON_L
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DEV_LIBS) $(LDLIBS) -lcmocka
 
+$(BUILD)/tests/gpu/test_sweep: $(SWEEP_OBJ)
+
 $(BUILD)/tests/unit/test_engine_random: $(BUILD)/obj/gpu/dev_emu.o
 
 build-gpu: programs build-bench $(GPU_TEST_BIN) $(GPU_BENCH_BIN) $(BUILD)/tests/vm/guestd $(BUILD)/tests/helpers/spoil $(BUILD)/tests/gpufasd-emu

@@ -276,6 +276,7 @@ static int loop(struct work *w, struct gf_err *err)
 		w->opts->begin(w->opts->watch_arg, w->model);
 	while (!(rc = gf_run_step(w->run, &t, err))) {
 		take(w, &t);
+		gf_model_said(w->model, &w->o->said); /* now: it goes on to the first sample that is not wanted any more */
 		if (w->opts->watch && !w->opts->watch(w->opts->watch_arg, &t, &w->feed->sample)) {
 			w->o->stopped = true;
 			return 0;
@@ -300,7 +301,7 @@ int gf_outcome_run(struct gf_feed *feed, const struct gf_image_header *img, cons
 	rc = make(&w, err);
 	if (!rc)
 		rc = loop(&w, err);
-	if (w.model)
+	if (w.model && !ret->ticks)
 		gf_model_said(w.model, &ret->said);
 	gf_engine_destroy(w.second);
 	gf_run_destroy(w.run);

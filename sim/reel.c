@@ -296,6 +296,8 @@ static int read_all(struct maker *m, struct gf_err *err)
 	}
 	finish(m->f);
 	m->r->size += m->f->size;
+	if (!rc && o->most && m->r->size > o->most)
+		return gf_err_set(err, EFBIG, "the recording is too large to be held in memory");
 	return rc ? gf_err_set(err, ENOMEM, "out of memory for the recording") : 0;
 }
 
