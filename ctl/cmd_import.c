@@ -32,6 +32,7 @@ static int put(void *arg, const struct gf_sample *s, int64_t wall_off_ns, struct
 	struct import *im = arg;
 
 	gft_writer_keep(im->writer, &im->res.named);
+	gft_writer_hostname(im->writer, im->res.hostname);
 	return gft_writer_append_at(im->writer, s, wall_off_ns, err);
 }
 

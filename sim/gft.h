@@ -54,6 +54,8 @@ struct gft_writer;
 int gft_writer_create(const char *path, const struct gft_writer_opts *opts, struct gft_writer **ret, struct gf_err *err);
 /* Before the first sample: these are not dropped, though it may not know them. */
 void gft_writer_keep(struct gft_writer *w, const struct gf_fieldset *keep);
+/* Before the first sample: what the machine is called. */
+void gft_writer_hostname(struct gft_writer *w, const char *name);
 /* Appends a sample: when it returns 0 the sample is in the file. On an error (a full disk) the file is as it was before,
  * whole and readable; appending may be tried again, and goes on with a key block. Not for a tick: allocates and writes. */
 int gft_writer_append(struct gft_writer *w, const struct gf_sample *s, struct gf_err *err);

@@ -312,6 +312,11 @@ void gft_writer_keep(struct gft_writer *w, const struct gf_fieldset *keep)
 	w->keep = *keep;
 }
 
+void gft_writer_hostname(struct gft_writer *w, const char *name)
+{
+	set(w->hostname, sizeof w->hostname, name);
+}
+
 int gft_writer_append(struct gft_writer *w, const struct gf_sample *s, struct gf_err *err)
 {
 	return append(w, s, w->opts.wall_off_ns == INT64_MIN ? wall_off() : w->opts.wall_off_ns, err);

@@ -89,7 +89,8 @@ static bool is_process(const json_t *o)
 static void one_task(struct gf_import *im, const json_t *o)
 {
 	size_t name_len, cmd_len, cg_len;
-	const char *name = text(o, "name", &name_len), *cmd = text(o, "cmdline", &cmd_len), *cg = text(o, "cgroup", &cg_len);
+	/* "name" in 2.8, "cmd" in 2.11 */
+	const char *name = text(o, json_object_get(o, "name") ? "name" : "cmd", &name_len), *cmd = text(o, "cmdline", &cmd_len), *cg = text(o, "cgroup", &cg_len);
 	const char *st = json_string_value(json_object_get(o, "state"));
 	double pid = num(o, "pid"), ppid = num(o, "ppid"), start = num(o, "btime") * 1e9 - (double)im->boot_ns, uid = num(o, "euid");
 

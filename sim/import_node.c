@@ -68,6 +68,19 @@ static const char *label(const char *s, const char *key, size_t *ret_len)
 	return "";
 }
 
+/* A recording is of one machine: the first that is named. False: this series is of another. */
+static bool ours(struct gf_import *im, const char *instance, size_t n)
+{
+	char name[sizeof im->res->hostname];
+
+	snprintf(name, sizeof name, "%.*s", (int)GF_MIN(n, sizeof name - 1), instance);
+	if (!*name)
+		return true;
+	if (!*im->res->hostname)
+		snprintf(im->res->hostname, sizeof im->res->hostname, "%s", name);
+	return !strcmp(im->res->hostname, name);
+}
+
 static void name_series(struct gf_import *im, const char *name, const char *cpu, size_t cpu_len, const char *mode, size_t mode_len, struct series *ret)
 {
 	size_t n = strcspn(name, "{ ");
@@ -174,6 +187,13 @@ static int wide(struct gf_import *im, struct node *x, char **name, int n, int ti
 		if (i == time)
 			continue;
 		name_series(im, name[i], cpu, a, mode, b, &s[i]);
+		if (s[i].m) {
+			const char *inst = label(name[i], "instance", &a);
+			if (!ours(im, inst, a)) {
+				im_ignored(im, name[i]);
+				s[i].m = NULL;
+			}
+		}
 		some |= s[i].m != NULL;
 	}
 	if (!rc && !some)
@@ -221,8 +241,8 @@ static int column(char **name, int n, const char *const *words)
 
 static int tall(struct gf_import *im, struct node *x, char **name, int n, int time, int metric, int value, struct gf_err *err)
 {
-	static const char *const cpus[] = { "cpu", NULL }, *const modes[] = { "mode", NULL };
-	int cpu = column(name, n, cpus), mode = column(name, n, modes), rc = 0;
+	static const char *const cpus[] = { "cpu", NULL }, *const modes[] = { "mode", NULL }, *const instances[] = { "instance", NULL };
+	int of = column(name, n, instances), cpu = column(name, n, cpus), mode = column(name, n, modes), rc = 0;
 	char *v[64];
 
 	while (!rc && im_line(im, &rc, err)) {
@@ -243,6 +263,11 @@ static int tall(struct gf_import *im, struct node *x, char **name, int n, int ti
 		name_series(im, v[metric], c, a, m, b, &s);
 		if (!s.m)
 			continue;
+		const char *inst = of >= 0 ? v[of] : label(v[metric], "instance", &a);
+		if (!ours(im, inst, of >= 0 ? strlen(inst) : a)) {
+			im_ignored(im, v[metric]);
+			continue;
+		}
 		rc = at_time(im, x, at, err);
 		if (!rc)
 			put(im, x, &s, d);

@@ -162,6 +162,15 @@ is "and its counters" "$(field "$d/new.jsonl" 0 '(t[77]["utime"], t[77]["stime"]
 	"(1500000000, 500000000, 10240000, 524288, 4, 102400, 51200, -5, 15, 500000000000)"
 is "who has ended is gone, counters go on" "$(field "$d/new.jsonl" 1 '(sorted(t), h["cpu.busytime"], s["now_ns"])')" "([1], 3330000000, 1010000000000)"
 
+for v in 2.11.1 2.13.0; do
+	for k in P J; do
+		imports atop "tests/sim/data/atop-$v.$k" "real$v$k"
+		is "a log of atop $v: -$k" "$?:$("$ctl" trace --json "$d/real$v$k.gft" | python3 -c 'import json, sys; t = json.load(sys.stdin)[0]; print(t["hostname"], t["samples"], "psi.io.full.avg60" in t["fields"])'):$(
+			field "$d/real$v$k.jsonl" -1 '(h["mem.total"] // 1024, h["mem.available"] > 20e9, h["cpu.count"], [(x["comm"], abs(x["rss"] // 1024 - {"odd) S 1 2": 1804, "python3": 64732}.get(x["comm"], 0)) < 256, x["vsz"] // 1024, x["state"]) for x in t.values()])')" \
+			"0:web1 3 True:(24684084, True, 2, [('kthreadd', True, 0, 'S'), ('odd) S 1 2', True, 2920, 'S'), ('python3', True, 67768, 'S')])"
+	done
+done
+
 sed -e 's/1795746010/1795746000/' "$d/new.P" >"$d/again.P"
 imports atop "$d/again.P" again
 is "a second sample of the same time is refused" "$?:$(wc -l <"$d/again.jsonl"):$(grep -c "again.P:[0-9]*: its time is not after" "$d/again.out")" "1:1:4"
@@ -196,6 +205,12 @@ printf '%s\n' 'timestamp,metric,value' '1795746000,node_load1,0.5' '1795746000,"
 	'1795746000,node_memory_SwapFree_bytes,40' '1795746015,node_load1,0.75' >"$d/long.csv"
 imports node-exporter "$d/long.csv" long
 is "node exporter, long" "$?:$(field "$d/long.jsonl" 0 '(h["load.1"], h["cpu.iowaittime"], h["swap.used"])'):$(field "$d/long.jsonl" 1 'h["load.1"]')" "0:(0.5, 77000000000, 60):0.75"
+
+printf '%s\n' 'timestamp,metric,value' '1795746000,"node_load1{instance=""db1:9100""}",0.5' '1795746000,"node_load1{instance=""db2:9100""}",7' >"$d/two.csv"
+imports node-exporter "$d/two.csv" two
+is "node exporter: of several machines the first, and its name" "$?:$(field "$d/two.jsonl" 0 'h["load.1"]'):$("$ctl" trace --json "$d/two.gft" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["hostname"])')" \
+	"0:0.5:db1:9100"
+has "and that another was left out" "$(cat "$d/two.out")" 'such as node_load1{instance="db2:9100"}'
 
 # ---- what is none -----------------------------------------------------------------------
 for kind in atop pidstat node-exporter csv jsonl; do
