@@ -231,6 +231,8 @@ static int start_actuator(struct gf_watch *w, struct gf_err *err)
 			r = gf_vm_actuator_create(&a, w->target, fd, verdicts, w, gf_reporter_sink, d->reporter, &w->vm_actuator, err);
 		if (!r && w->vm_actuator)
 			gf_engine_actuator(w->engine, w->vm_actuator);
+		if (!r && w->actuator)
+			gf_engine_host_actuator(w->engine, w->actuator);
 		if (r != -EPERM || !a.rt_priority)
 			return r;
 		gf_log(LOG_WARNING, "signals are sent from an ordinary thread: %s", err->text);

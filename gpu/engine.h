@@ -88,6 +88,8 @@ struct gf_engine_stats {
 	uint32_t takeovers;     /* times the CPU took over from a GPU */
 	char gpu_name[64];
 	char why[192];          /* why the CPU runs it though a GPU was not ruled out, and how to mend it; "" otherwise */
+	bool alone;             /* this machine's GPU samples from its kernel module, decides and delivers without the host's threads */
+	char ring_why[192];     /* why it does not, where there is a module; "" otherwise */
 	char sample_error[160]; /* of the last sample that failed */
 	double host[GF_HF_COUNT]; /* as last sampled */
 };
@@ -138,6 +140,9 @@ void gf_engine_set_observe(struct gf_engine *e, bool observe);
  * last tick. */
 struct gf_vm_actuator;
 void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a);
+/* The same of the machine itself, where the device samples from the kernel module's memory. */
+struct gf_actuator;
+void gf_engine_host_actuator(struct gf_engine *e, struct gf_actuator *a);
 
 /* One tick, by hand, on the caller's thread; for tests, bench and replay. Not
  * while started. */

@@ -72,11 +72,12 @@ static size_t mapped_layout(struct gf_gpu_host *h, uint32_t cap, void *base)
 		GF_GPU_TAKE(uint8_t *, p, kept);
 		h->kept[i] = (struct gf_gpu_kept *)(void *)p;
 	}
-	if (h->own) {
+	if (h->own || h->module) {
 		GF_GPU_TAKE(struct gf_deliver_result *, h->results, GF_GPU_RESULTS);
 		GF_GPU_TAKE(struct gf_deliver_hand *, h->hand, 1);
-		return at;
 	}
+	if (h->own)
+		return at;
 	GF_GPU_TAKE(uint8_t *, p, gf_gpu_rows_layout(&h->rows, cap, NULL));
 	gf_gpu_rows_layout(&h->rows, cap, p);
 	return at;
@@ -418,6 +419,7 @@ static void tell_event(struct gf_engine *e, const char *fmt, ...)
 void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 {
 	struct gf_gpu_host *h = e->gpu;
+	bool own = gf_gpu_own(e);
 	struct gf_err err;
 
 	/* Should it come back to life, or be launched once more by a neighbour whose guest goes away just now, it acts no more. */
@@ -425,10 +427,10 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < h->life_ns;
 	pthread_mutex_lock(&h->lock);
 	h->persistent = false;
-	if (h->own)
+	if (own)
 		lives = lives && !gf_gpu_ended(h, h->life_ns / 5, &err);
 	pthread_mutex_unlock(&h->lock);
-	if (h->own && lives) {
+	if (own && lives) {
 		/* What it had to say before it ended. */
 		while (!gf_gpu_collect(e, h))
 			gf_engine_flush(e);
@@ -437,13 +439,14 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	}
 	gf_gpu_connect(h, false);
 	/* A guest's memory is let go of if nothing reaches it any more. */
-	if (h->own) {
+	if (own) {
 		gf_gpu_guest_gone(h, !lives);
 		gf_target_sample(e->target, NULL);
 	}
 	import_last(e, h);
 	e->gpu_past = h;
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
+	e->now.alone = false;
 	e->now.takeovers++;
 	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.120s; %s", why->text,
 		 e->now.takeovers > TRIES ? "restart gpufasd to use it again" : "the next reload tries it again");
@@ -522,7 +525,7 @@ static void pack(struct gf_gpu_host *h, const struct gf_sample *s)
 	h->up = rows;
 }
 
-static void publish(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views)
+void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views)
 {
 	const struct gf_sample *s = &e->target->sample;
 	struct gf_gpu_table *t = h->table;
@@ -587,7 +590,7 @@ int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
 	if (!h->persistent)
 		rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
 	if (!rc) {
-		publish(e, h, failed, views);
+		gf_gpu_hand_table(e, h, failed, views);
 		if (!h->persistent)
 			rc = gf_gpu_launch(h, e, 1, &err);
 	}
@@ -601,6 +604,10 @@ int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
 	}
 	gf_gpu_collect(e, h);
 	*ret_stale = h->out->stale;
+	if (h->module && h->persistent && gf_gpu_ring_look(e, h, &err)) {
+		gf_gpu_take_over(e, &err);
+		return 0; /* this tick was run */
+	}
 	if (views && !failed) {
 		e->views_at = gf_engine_clock(CLOCK_MONOTONIC);
 		gf_seq_publish(&e->views.seq, e->views.shown, h->views_at, e->views.n * sizeof *h->views_at);
@@ -658,7 +665,7 @@ static int adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next 
 	int rc = 0;
 
 	if (h->seat && h->seat->ready)
-		rc = gf_gpu_guest_block(h, h->seat->guest, n->img, &n->guest, err);
+		rc = h->seat->guest ? gf_gpu_guest_block(h, h->seat->guest, n->img, &n->guest, err) : gf_gpu_ring_block(h, &n->guest, err);
 	if (!rc)
 		rc = command(e, h, n, err);
 	if (rc)
@@ -691,7 +698,7 @@ int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next)
 		gf_gpu_take_over(e, &err);
 		return rc;
 	}
-	if (h->own)
+	if (gf_gpu_own(e))
 		gf_target_sample(e->target, NULL); /* for the rows of those that rules have stopped */
 	/* Ticks go on meanwhile: this buffer is written again only by the next adoption. */
 	if (gf_gpu_read(&h->out->adopt_kept) == h->adoptions)
@@ -748,6 +755,7 @@ static int again(struct gf_engine *e, struct gf_err *err)
 	if (rc)
 		return rc;
 	e->gpu->actuator = past->actuator;
+	e->gpu->host_actuator = past->host_actuator;
 	e->gpu->lost_before = e->out.events_lost;
 	e->gpu->lost_verdicts_before = e->out.verdicts_lost;
 	gf_engine_release(e, NULL, 0);
@@ -806,6 +814,7 @@ int gf_gpu_start(struct gf_engine *e, struct gf_err *err)
 void gf_gpu_stop(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
+	bool own = e->gpu && gf_gpu_own(e);
 	struct gf_err err;
 	int rc;
 
@@ -822,12 +831,12 @@ void gf_gpu_stop(struct gf_engine *e)
 	}
 	while (!gf_gpu_collect(e, h))
 		gf_engine_flush(e);
-	if (h->own)
+	if (own)
 		gf_gpu_pass_results(h);
 	gf_gpu_profile_write(h, e);
 	gf_gpu_connect(h, false);
 	gf_gpu_guest_gone(h, false);
-	if (h->own)
+	if (own)
 		gf_target_sample(e->target, NULL);
 	import_last(e, h);
 }
@@ -897,6 +906,7 @@ void gf_gpu_destroy(struct gf_engine *e)
 static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 {
 	uint32_t cap = e->st->cap, size = 256;
+	bool sampler = h->own || h->module;
 	struct gf_gpu g;
 	void *device = NULL;
 	size_t fixed;
@@ -914,18 +924,18 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	h->rules_room = GF_MIN(GF_MAX(RULES_LEAST, 2 * e->st->img->sec[GF_SEC_RULE].count), GF_MAX_RULES);
 	memset(&g, 0, sizeof g);
 	g.rules_room = h->rules_room;
-	fixed = fixed_layout(&g, cap, h->own, NULL);
+	fixed = fixed_layout(&g, cap, sampler, NULL);
 	h->fixed = take(h, fixed);
 	h->pinned = h->ops->pin(h->dev, mapped_layout(h, cap, NULL), &device);
 	if (!h->fixed || !h->pinned)
 		return gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks", cap);
 	mapped_layout(h, cap, h->pinned);
-	fixed_layout(&g, cap, h->own, h->fixed);
+	fixed_layout(&g, cap, sampler, h->fixed);
 	mapped_addresses(h, &g, cap, device);
 	h->gpu = h->fixed;
 	g.period_ns = e->opts.period_ns;
 	g.team.ctx = h->gpu;
-	if (h->own) {
+	if (sampler) {
 		struct gf_gpu_host o = *h;
 		int rc;
 		mapped_layout(&o, cap, device);
@@ -934,6 +944,7 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 		rc = gf_gpu_guest_memory(e, h, &g, err);
 		if (rc)
 			return rc;
+		g.by_ring = h->module != NULL;
 	}
 	gf_gpu_profile_make(h, &g);
 	g.team.blocks = e->now.gpu_blocks;
@@ -1058,6 +1069,8 @@ int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 	h->place = (struct gf_state_place){ take, give, h };
 	pthread_mutex_init(&h->lock, NULL);
 	h->own = e->target->target_kind == GF_TARGET_VM && e->target->ops->sample == gf_vm_sample;
+	/* A kernel that is launched for each tick needs the host anyway. */
+	h->module = e->opts.gpu.mode == GF_GPU_LAUNCH ? NULL : gf_host_kmod(e->target);
 	rc = open_device(e, h, &why);
 	if (!rc) {
 		rc = make(e, h, &why);

@@ -11,6 +11,8 @@
 #include "targets/target.h"
 
 struct gf_guest;
+struct gf_kmod;
+struct gf_actuator;
 struct gf_vm_actuator;
 
 /* What of a string the device has. */
@@ -20,7 +22,8 @@ struct gf_gpu_sent {
 
 /* The guest that the device looks at. */
 struct gf_gpu_seat {
-	struct gf_guest *guest;    /* referenced */
+	struct gf_guest *guest;    /* referenced; NULL: this machine, by its module's region: */
+	const struct gf_region *region; /* held */
 	void *block;               /* struct gf_gpu_guest, the device's */
 	struct gf_pseudo_pool pool;
 	uint8_t **slice;           /* [slices] registered */
@@ -75,6 +78,10 @@ struct gf_gpu_host {
 	uint32_t lost_before, lost_verdicts_before; /* in e->out when the device began to count */
 	/* guests; own: the device samples by itself */
 	bool own;
+	struct gf_kmod *module;    /* of the machine itself: while it is there, the device samples by itself, too */
+	struct gf_actuator *host_actuator; /* borrowed */
+	uint64_t refused_region;   /* instance of one that cannot be registered */
+	uint64_t side_ns;          /* when the host last made a table beside it */
 	bool atomics;              /* on host memory, granted */
 	void *deliverer, *sampler_block; /* device memory */
 	struct gf_deliver_result *results;
@@ -116,6 +123,16 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there
 uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
 void gf_gpu_tell(uint64_t *p, uint64_t v);
 uint64_t gf_gpu_read(const uint64_t *p);
+
+/* What the device's own ticks need of the host, by whatever they are. engine_guest.c */
+int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err);
+int gf_gpu_publish_guest(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err);
+void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views); /* engine_gpu.c */
+
+/* engine_ring.c */
+int gf_gpu_ring_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
+void gf_gpu_ring_side(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now);
+int gf_gpu_ring_block(struct gf_gpu_host *h, void **ret, struct gf_err *err);
 
 /* engine_profile.c */
 void gf_gpu_profile_make(struct gf_gpu_host *h, struct gf_gpu *g);

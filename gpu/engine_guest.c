@@ -11,6 +11,8 @@
 
 #include "targets/pseudo_do.h"
 #include "targets/ramfile.h"
+#include "targets/actuator.h"
+#include "targets/kmod.h"
 #include "targets/vm_int.h"
 
 #include <errno.h>
@@ -141,7 +143,7 @@ static void release(struct gf_gpu_host *h, struct gf_gpu_seat *s)
 
 /* The next piece of its memory: 0 there are more, 1 that was the last. The device's addresses are those of this process: what else would have
  * to be said of every piece. */
-static int enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err)
+int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err)
 {
 	const uintptr_t page = 4095;
 	uint8_t *p, *end;
@@ -204,7 +206,7 @@ int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const st
 	return rc;
 }
 
-static int publish(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err)
+int gf_gpu_publish_guest(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err)
 {
 	int rc = 0;
 
@@ -228,10 +230,13 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 	release(h, s);
 	if (s->slices)
 		return;
-	if (s->guest->pseudo)
+	if (s->guest && s->guest->pseudo)
 		gf_pseudo_give_back(s->guest->pseudo, &s->pool);
 	h->ops->free(h->dev, s->block);
-	gf_guest_put(s->guest);
+	if (s->guest)
+		gf_guest_put(s->guest);
+	else
+		gf_kmod_let_go(h->module, s->region);
 	free(s->slice);
 	free(s);
 	h->seat = NULL;
@@ -255,7 +260,7 @@ static int fill(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	int rc = 0;
 
 	while (!rc && !__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
-		rc = enroll_next(h, s, &s->guest->kernel->mem.ram, err);
+		rc = gf_gpu_enroll_next(h, s, &s->guest->kernel->mem.ram, err);
 		if (gf_engine_clock(CLOCK_MONOTONIC) - begun > FILL_NS)
 			break;
 	}
@@ -267,7 +272,7 @@ static int fill(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	if (!rc)
 		rc = gf_gpu_guest_block(h, s->guest, e->st->img, &s->block, err);
 	if (!rc)
-		rc = publish(e, h, s->block, err);
+		rc = gf_gpu_publish_guest(e, h, s->block, err);
 	s->ready = !rc;
 	return rc;
 }
@@ -296,7 +301,7 @@ static int look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	h->in->paused = atomic_load(&vm->paused);
 	if (boot != have) {
 		if (h->seat) {
-			rc = h->seat->ready ? publish(e, h, NULL, err) : 0;
+			rc = h->seat->ready ? gf_gpu_publish_guest(e, h, NULL, err) : 0;
 			if (!rc)
 				gf_gpu_guest_gone(h, false);
 		}
@@ -327,6 +332,18 @@ void gf_gpu_connect(struct gf_gpu_host *h, bool on)
 
 	if (h->actuator)
 		gf_vm_actuator_engine(h->actuator, on ? &v : NULL);
+	if (h->host_actuator)
+		gf_actuator_engine(h->host_actuator, on ? &v : NULL);
+}
+
+void gf_engine_host_actuator(struct gf_engine *e, struct gf_actuator *a)
+{
+	struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
+
+	if (!h || !h->module)
+		return;
+	h->host_actuator = a;
+	gf_gpu_connect(h, true);
 }
 
 void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a)
@@ -394,7 +411,7 @@ static void figures(struct gf_engine *e, struct gf_gpu_host *h)
 		snprintf(n->sample_error, sizeof n->sample_error, "%s", why[o->why]);
 	else
 		gf_target_describe(e->target, n->sample_error, sizeof n->sample_error);
-	if (o->error == EBADMSG && h->seat)
+	if (o->error == EBADMSG && h->seat && h->seat->guest)
 		gf_vm_suspect(e->target, h->seat->guest);
 }
 
@@ -453,12 +470,14 @@ static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struc
 
 bool gf_gpu_own(const struct gf_engine *e)
 {
-	return e->gpu && e->gpu->own;
+	const struct gf_gpu_host *h = e->gpu;
+
+	return h && (h->own || (h->module && h->seat && h->seat->ready));
 }
 
 bool gf_gpu_paces(const struct gf_engine *e)
 {
-	return e->gpu && e->gpu->own && e->gpu->persistent;
+	return gf_gpu_own(e) && e->gpu->persistent;
 }
 
 uint64_t gf_gpu_pace(const struct gf_engine *e)
@@ -479,8 +498,8 @@ int gf_gpu_gather(struct gf_engine *e)
 
 	h->in->observe = e->in.observe;
 	/* Stopped, or another one: nothing is stored until look() has sorted it out. */
-	const struct gf_vm *vm = (const struct gf_vm *)(const void *)e->target;
-	h->in->paused = atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest);
+	const struct gf_vm *vm = h->own ? (const struct gf_vm *)(const void *)e->target : NULL;
+	h->in->paused = vm && (atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest));
 	if (e->in.gap)
 		gf_gpu_tell(&h->in->gap, ++h->gap);
 	e->in.gap = 0;
@@ -506,12 +525,14 @@ int gf_gpu_gather(struct gf_engine *e)
 		h->busy_ns = now;
 	figures(e, h);
 	views(e, h, now);
+	if (!h->own)
+		gf_gpu_ring_side(e, h, now);
 	if (!rc)
 		rc = alive(e, h, now, &err);
 	if (!rc && (now - h->looked_ns > LOOK_NS || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
 		h->looked_ns = now;
 		now = gf_engine_clock(CLOCK_MONOTONIC);
-		rc = look(e, h, &err);
+		rc = h->own ? look(e, h, &err) : gf_gpu_ring_look(e, h, &err);
 		/* Registering takes long, and nobody listened; a launch meanwhile has set it already. */
 		took = gf_engine_clock(CLOCK_MONOTONIC) - now;
 		h->heart_ns = GF_MIN(h->heart_ns + took, now + took);

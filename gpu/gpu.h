@@ -21,6 +21,8 @@
 
 #include "gpu/deliver.h"
 #include "gpu/engine.h"
+#include "gpu/mail.h"
+#include "gpu/ring_sample.h"
 #include "gpu/sampler.h"
 #include "gpu/select.h"
 #include "gpu/team.h"
@@ -40,6 +42,13 @@ enum gf_gpu_job {
 	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
 	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings; host fields; which rules' states are to be kept anew */
 	GF_GPU_JOB_KEEP,        /* a: of kept[] */
+	GF_GPU_JOB_RING,        /* those from here on are gpu/kernel_ring.h's */
+	GF_GPU_JOB_SIDE = GF_GPU_JOB_RING, /* a: rows of the host's table; b to c: bytes of its strings */
+	GF_GPU_JOB_BARE,
+	GF_GPU_JOB_GENS,
+	GF_GPU_JOB_RING_COPY,   /* b records from a on */
+	GF_GPU_JOB_RING_ROWS,
+	GF_GPU_JOB_RING_FILL,
 };
 
 /* Commands. The host writes, each once its predecessor has been answered. */
@@ -89,6 +98,7 @@ struct gf_gpu_guest {
 	struct gf_pseudo_plain plain;
 	struct gf_pseudo_pool pool;
 	uint64_t acts; /* 0: nothing is to be stored */
+	struct gf_mr ring; /* this machine's: all else is of no use then */
 };
 
 /* One sample as the host took it. Arrays are in struct gf_gpu_rows. */
@@ -177,6 +187,12 @@ struct gf_gpu {
 	uint32_t rules_room, changed, count;
 	uint64_t renewed_ns;     /* when blocks were looked at last, by the host's clock */
 	struct gf_profile *profile; /* NULL: nobody asks */
+	/* the machine itself: while there is a guest, which is the module's region, the host's tables only add to what that says */
+	uint32_t by_ring, rings; /* 1: so it is; regions so far */
+	struct gf_mr_state ring;
+	struct gf_mail mail;
+	struct gf_verdict last;  /* a last resort that the host is to take */
+	uint64_t last_ns, last_at; /* when it was said, 0: none is; which verdict */
 };
 
 /* Shares out the block at base (NULL: how large must it be?). */

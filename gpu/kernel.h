@@ -192,6 +192,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, ui
 	}
 }
 
+static GF_HD void gf_gpu_ring_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes);
+
 static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call)
 {
 	struct gf_gpu *g = (struct gf_gpu *)t->mem->ctx;
@@ -206,6 +208,8 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 		gf_gpu_job_out(g, call->a, call->b, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_KEEP)
 		gf_gpu_job_keep(g, call->a, t->lane, t->lanes);
+	else
+		gf_gpu_ring_job(g, call, t->lane, t->lanes);
 }
 
 /* ---- the leader's ---------------------------------------------------------------- */
@@ -425,11 +429,15 @@ GF_INLINE void gf_gpu_see(const struct gf_gpu_in *in, struct gf_gpu_seen *ret)
 	*ret = x;
 }
 
+#include "gpu/kernel_ring.h"
+
 /* Another guest, or none. */
 static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
 {
 	g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
-	if (g->guest) {
+	if (g->by_ring) {
+		gf_gpu_other_ring(g, gf_gpu_clock());
+	} else if (g->guest) {
 		g->deliverer->pool = g->guest->pool;
 		g->deliverer->next_block = 0;
 	}
@@ -523,9 +531,15 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 		gf_sampler_bind(v, s);
 		v->pulse = &g->out->pulse;
 		gf_sampler_init(v, team);
+		if (g->by_ring)
+			gf_team_call(team, GF_GPU_JOB_GENS, 0, 0, 0);
 		g->sampler_made = 1;
 	}
-	if (g->guest && !paused)
+	if (g->by_ring && in->table != g->table_done)
+		gf_gpu_take_side(g, team, in->table, begun);
+	if (g->by_ring)
+		rc = gf_gpu_ring_sample(g, team, begun);
+	else if (g->guest && !paused)
 		rc = gf_sampler_run(v, team, &g->guest->s, host_ns);
 	else
 		gf_sampler_stale(v, team, g->guest != NULL);
@@ -552,7 +566,10 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	 * ends after its tick. */
 	if (gf_gpu_number(&g->in->stop) > g->launches + 1)
 		return;
-	gf_gpu_deliver(g, host_ns, paused);
+	if (g->by_ring)
+		gf_gpu_ring_deliver(g, begun);
+	else
+		gf_gpu_deliver(g, host_ns, paused);
 	gf_profile_mark(team->profile, &team->last, GF_MARK_DELIVERED);
 	gf_gpu_flush(g, team);
 	gf_gpu_tell_results(g);
@@ -578,7 +595,7 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 
 	if (at_once || !g->next_ns)
 		g->next_ns = g->wake_ns = now;
-	if (now < g->wake_ns)
+	if (now < g->wake_ns || (g->by_ring && !gf_mr_news(&g->guest->ring, &g->ring, now)))
 		return 0;
 	if (now - g->next_ns >= period) {
 		g->missed += (now - g->next_ns) / period;
@@ -621,7 +638,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 		gf_profile_mark(team->profile, &team->last, GF_MARK_COMMANDS);
 		if (ticks == GF_GPU_COMMANDS_ONLY)
 			break;
-		if (g->sampler) {
+		if (g->sampler && (!g->by_ring || g->guest)) {
 			if (!g->st || !gf_gpu_due(g, team, &in, ticks != 0))
 				gf_gpu_nap();
 			else if (ticks && ++done >= ticks)

@@ -16,9 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gpu/delivery.h"
+#include "gpu/deliver.h"
 #include "targets/act.h"
 #include "targets/kmod.h"
+#include "targets/vm.h"
 
 #define BATCH 1024u      /* verdicts carried out together */
 #define ROUND 64         /* epoll events a call */
@@ -27,6 +28,8 @@
 #define STACK (256u << 10)
 #define TAG_VERDICT UINT64_MAX
 #define TAG_STOP (UINT64_MAX - 1)
+#define TAG_ENGINE (UINT64_MAX - 2)
+#define RESULTS 64u
 
 struct victim {
 	int pidfd; /* -1: slot free */
@@ -75,6 +78,10 @@ struct gf_actuator {
 	struct gf_kmod_result by_module[BATCH];
 	struct report report[BATCH];
 	uint32_t reports;
+	pthread_mutex_t engine_lock; /* what is below; held while results are taken */
+	struct gf_vm_engine engine;  /* results NULL: there is none */
+	struct gf_deliver_result result[RESULTS];
+	struct gf_verdict left[RESULTS]; /* what the engine has left to us */
 	int sysrq; /* opened at the start: when it is wanted, opening may not work any more; -1 */
 	struct reaper reaper;
 };
@@ -444,12 +451,67 @@ static void take_verdicts(struct gf_actuator *a)
 		n = (uint32_t)a->source(a->source_arg, a->batch, BATCH);
 		/* Log, notify and run have no process; they are the daemon's own. */
 		for (uint32_t i = 0; i < n; i++)
-			if (a->batch[i].pid > 0)
+			if (a->batch[i].flags & GF_VERDICT_DONE_BY_ENGINE)
+				continue; /* its results come */
+			else if (a->batch[i].pid > 0)
 				a->batch[keep++] = a->batch[i];
 			else if (gf_action_last_resort(a->batch[i].action))
 				last_resort(a, &a->batch[i]);
 		carry_out(a, keep);
 	} while (n == BATCH);
+}
+
+/* ---- what the engine's device delivers ---- */
+
+static void engine_result(struct gf_actuator *a, const struct gf_deliver_result *r)
+{
+	if (a->reports == BATCH)
+		flush_reports(a);
+	a->report[a->reports++] = (struct report){
+		.v = r->verdict, .error = r->member.error, .exit_us = r->member.exit_us, .how = r->member.how, .became = r->member.became,
+		.why = r->member.why, .tries = r->member.tries,
+	};
+}
+
+static void take_results(struct gf_actuator *a)
+{
+	size_t n = RESULTS, left;
+
+	while (n == RESULTS) {
+		left = 0;
+		pthread_mutex_lock(&a->engine_lock);
+		n = a->engine.results ? a->engine.results(a->engine.arg, a->result, RESULTS) : 0;
+		for (size_t i = 0; i < n; i++) {
+			if (a->result[i].kind == GF_DELIVER_TOLD || a->result[i].kind == GF_DELIVER_LAST)
+				engine_result(a, &a->result[i]);
+			else
+				a->left[left++] = a->result[i].verdict;
+		}
+		pthread_mutex_unlock(&a->engine_lock);
+		for (size_t i = 0; i < left; i++) {
+			a->left[i].flags &= (uint8_t)~GF_VERDICT_DONE_BY_ENGINE;
+			if (a->left[i].pid <= 0) {
+				last_resort(a, &a->left[i]);
+				continue;
+			}
+			a->batch[0] = a->left[i];
+			carry_out(a, 1);
+		}
+	}
+}
+
+/* Not by a thread of ours only: the descriptor may have gone. */
+void gf_actuator_engine(struct gf_actuator *a, const struct gf_vm_engine *e)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = TAG_ENGINE };
+
+	pthread_mutex_lock(&a->engine_lock);
+	if (a->engine.results)
+		epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, a->engine.fd, NULL);
+	a->engine = e ? *e : (struct gf_vm_engine){ .fd = -1 };
+	if (e)
+		epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, e->fd, &ev);
+	pthread_mutex_unlock(&a->engine_lock);
 }
 
 static void *actuator_main(void *arg)
@@ -462,17 +524,21 @@ static void *actuator_main(void *arg)
 		int wait = give_up(a);
 		flush_reports(a);
 		int n = epoll_wait(a->epoll_fd, e, ROUND, wait);
-		bool verdicts = false;
+		bool verdicts = false, results = false;
 		for (int i = 0; i < n; i++) {
 			if (e[i].data.u64 == TAG_VERDICT)
 				verdicts = true;
 			else if (e[i].data.u64 == TAG_STOP)
 				stop = true;
+			else if (e[i].data.u64 == TAG_ENGINE)
+				results = true;
 			else
 				exit_seen(a, e[i].data.u64);
 		}
 		if (verdicts)
 			take_verdicts(a);
+		if (results)
+			take_results(a);
 		flush_reports(a);
 	}
 	return NULL;
@@ -558,6 +624,8 @@ int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_v
 	pthread_mutex_init(&a->reaper.lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	pthread_cond_init(&a->reaper.cond, NULL);
+	pthread_mutex_init(&a->engine_lock, NULL);
+	a->engine.fd = -1;
 	a->sysrq = open(a->o.sysrq ? a->o.sysrq : "/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -607,6 +675,7 @@ void gf_actuator_destroy(struct gf_actuator *a)
 		close(a->stop_fd);
 	if (a->sysrq >= 0)
 		close(a->sysrq);
+	pthread_mutex_destroy(&a->engine_lock);
 	pthread_mutex_destroy(&a->reaper.lock);
 	pthread_cond_destroy(&a->reaper.cond);
 	free(a->victim);

@@ -43,6 +43,9 @@ int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_v
 		       void *source_arg, gf_event_sink sink, void *sink_arg,
 		       struct gf_actuator **ret, struct gf_err *err);
 void gf_actuator_destroy(struct gf_actuator *a);
+/* As gf_vm_actuator_engine (targets/vm.h): an engine that delivers by itself from now on; NULL: none does. Any thread. */
+struct gf_vm_engine;
+void gf_actuator_engine(struct gf_actuator *a, const struct gf_vm_engine *e);
 
 /* One verdict at once, on the caller's thread: checks that pid still has the
  * start time (to the clock tick that /proc shows), that it is not init of any

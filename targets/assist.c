@@ -192,8 +192,7 @@ static int take_answer(const struct gf_verdict *v, const struct gpufas_answer *a
 	bool observed = v->flags & GF_VERDICT_OBSERVE;
 
 	if (a->state == GPUFAS_REFUSED) {
-		if (a->why == GPUFAS_WHY_DISARMED || a->why == GPUFAS_WHY_DEADLINE || a->why == GPUFAS_WHY_NO_ROAD || a->why == GPUFAS_WHY_BUDGET ||
-		    a->why == GPUFAS_WHY_BAD)
+		if (gf_mail_elsewhere(a->why))
 			return -ENODEV;
 		gf_delivery_refuse(d, gf_kmod_refused(a->why));
 		return 0;

@@ -413,6 +413,16 @@ struct gf_kmod *gf_host_kmod(struct gf_target *t)
 	return t->target_kind == GF_TARGET_HOST ? ((struct gf_host *)(void *)t)->mod.k : NULL;
 }
 
+size_t gf_host_self(const struct gf_target *t, int32_t *buf, size_t n)
+{
+	const struct gf_host *h = (const struct gf_host *)(const void *)t;
+
+	n = GF_MIN(n, h->self_count);
+	if (n)
+		memcpy(buf, h->self, n * sizeof *buf);
+	return n;
+}
+
 const char *gf_host_delivers(struct gf_target *t)
 {
 	struct gf_host *h = (struct gf_host *)(void *)t;

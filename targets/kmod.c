@@ -19,6 +19,7 @@
 
 #define LOOK_MS 1000        /* how often a module that is not there is looked for, and one that is looked at */
 #define REAP_MS 5           /* while the engine still looks at a region that is to be unmapped */
+#define HELD_MS 5000        /* for a device to let go of it */
 #define FIRST_MS 3000       /* for the first table */
 #define POLL_NS 5000000ull  /* the module's own look into its mailbox: we kick it, so that it is for the case that we cannot */
 #define DEADLINE_NS 200000000ull
@@ -35,6 +36,7 @@ struct gf_kmod {
 	_Atomic(const char *) why_suspect; /* of text that stays */
 	_Atomic(struct gf_region *) region;   /* the current one, or NULL */
 	_Atomic(struct gf_region *) looking;  /* the engine's thread looks at it */
+	_Atomic(struct gf_region *) held;     /* a device looks at it by itself */
 	_Atomic uint32_t want, arm, armed;
 	_Atomic uint64_t beat;
 	pthread_mutex_t lock;  /* what is below */
@@ -224,6 +226,14 @@ static void go_down(struct gf_kmod *k, const char *why)
 	/* Nobody finds it any more; the engine's look is over within a tick. */
 	while (atomic_load(&k->looking) == r)
 		poll(NULL, 0, REAP_MS);
+	/* A device lets go of it within some of its host's looks. One that does not has failed: then it stays mapped for good. */
+	for (int ms = 0; atomic_load(&k->held) == r; ms += REAP_MS) {
+		if (ms >= HELD_MS) {
+			say(k, LOG_WARNING, "the kernel module's memory stays mapped: a GPU that was given up may still look at it");
+			return;
+		}
+		poll(NULL, 0, REAP_MS);
+	}
 	k->dev.close(k->dev.arg, fd, k->map, k->len);
 	free(r);
 	if (why)
@@ -361,6 +371,36 @@ void gf_kmod_leave(struct gf_kmod *k)
 	atomic_store(&k->looking, NULL);
 }
 
+const struct gf_region *gf_kmod_hold(struct gf_kmod *k)
+{
+	if (pthread_mutex_trylock(&k->lock))
+		return NULL;
+	struct gf_region *r = atomic_load(&k->region);
+	/* Nothing is under way: who delivers holds the lock until it is answered, or void. */
+	if (r && r->slots > 1 && !atomic_load(&k->held)) {
+		atomic_store(&k->held, r);
+		gf_mail_half(&k->mail, 0);
+	} else {
+		r = NULL;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return r;
+}
+
+bool gf_kmod_holds(struct gf_kmod *k, const struct gf_region *r)
+{
+	return atomic_load(&k->region) == r;
+}
+
+void gf_kmod_let_go(struct gf_kmod *k, const struct gf_region *r)
+{
+	pthread_mutex_lock(&k->lock);
+	if (atomic_load(&k->region) == r)
+		gf_mail_init(&k->mail, r); /* numbers of the second half went on elsewhere */
+	atomic_store(&k->held, NULL);
+	pthread_mutex_unlock(&k->lock);
+}
+
 void gf_kmod_suspect(struct gf_kmod *k, const char *why)
 {
 	atomic_store(&k->why_suspect, why);
@@ -391,33 +431,17 @@ bool gf_kmod_delivers(struct gf_kmod *k)
 
 bool gf_kmod_can(const struct gf_verdict *v)
 {
-	if (v->action == GF_ACT_PANIC || v->action == GF_ACT_RESTART)
-		return true;
-	return v->action == GF_ACT_SIGNAL && v->pid > 0 && v->arg > 0 && v->arg < 32; /* real-time signals are queued: not in hard interrupts */
+	return gf_mail_can(v);
 }
 
 void gf_kmod_verdict(const struct gf_verdict *v, uint64_t deadline_ns, struct gpufas_verdict *ret)
 {
-	bool last = v->action != GF_ACT_SIGNAL;
-
-	*ret = (struct gpufas_verdict){
-		.start_ns = last ? 0 : v->start_ns, .deadline_ns = deadline_ns, .cookie = v->event, .pid = last ? 0 : v->pid, .arg = last ? 0 : v->arg,
-		.action = v->action == GF_ACT_PANIC ? GPUFAS_PANIC : v->action == GF_ACT_RESTART ? GPUFAS_RESTART : GPUFAS_SIGNAL,
-		.flags = v->flags & GF_VERDICT_OBSERVE ? GPUFAS_OBSERVE : 0,
-	};
+	gf_mail_verdict(v, deadline_ns, ret);
 }
 
 uint8_t gf_kmod_refused(uint16_t why)
 {
-	static const uint8_t map[GPUFAS_WHY_COUNT] = {
-		[GPUFAS_WHY_DISARMED] = GF_REF_NO_ROAD, [GPUFAS_WHY_BAD] = GF_REF_NO_ROAD, [GPUFAS_WHY_DEADLINE] = GF_REF_LATE,
-		[GPUFAS_WHY_BUDGET] = GF_REF_BUDGET, [GPUFAS_WHY_GONE] = GF_REF_GONE, [GPUFAS_WHY_IDENTITY] = GF_REF_IDENTITY,
-		[GPUFAS_WHY_INIT] = GF_REF_INIT, [GPUFAS_WHY_KTHREAD] = GF_REF_KTHREAD, [GPUFAS_WHY_SELF] = GF_REF_SELF,
-		[GPUFAS_WHY_EXITING] = GF_REF_EXITING, [GPUFAS_WHY_FORBIDDEN] = GF_REF_NOT_ALLOWED, [GPUFAS_WHY_NO_ROAD] = GF_REF_NO_ROAD,
-		[GPUFAS_WHY_FAILED] = GF_REF_NO_ROAD,
-	};
-
-	return why && why < GPUFAS_WHY_COUNT ? map[why] : (uint8_t)GF_REF_NO_ROAD;
+	return gf_mail_refused(why);
 }
 
 static void result(const struct gpufas_answer *a, struct gf_kmod_result *ret)
@@ -426,8 +450,7 @@ static void result(const struct gpufas_answer *a, struct gf_kmod_result *ret)
 	if (a->state != GPUFAS_REFUSED)
 		return;
 	/* The module was not asked in time, or is disarmed: nothing was done, and another road may be taken. */
-	ret->done = a->why != GPUFAS_WHY_DISARMED && a->why != GPUFAS_WHY_DEADLINE && a->why != GPUFAS_WHY_NO_ROAD && a->why != GPUFAS_WHY_BUDGET &&
-		    a->why != GPUFAS_WHY_BAD;
+	ret->done = !gf_mail_elsewhere(a->why);
 	ret->why = gf_kmod_refused(a->why);
 	ret->error = a->why == GPUFAS_WHY_FAILED && a->error < 0 && a->error > -4096 ? a->error : 0;
 }

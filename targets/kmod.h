@@ -54,6 +54,11 @@ const char *gf_kmod_why(struct gf_kmod *k, char *buf, size_t n);
 /* The region as it is now, or NULL; it stays mapped until leave. One thread only. */
 const struct gf_region *gf_kmod_enter(struct gf_kmod *k);
 void gf_kmod_leave(struct gf_kmod *k);
+/* The region for a device that looks at it, and writes into the second half of its mailbox, by itself; NULL: there is none, it is held, or just in use (to be asked again).
+ * It stays mapped until it is let go of, which is due as soon as gf_kmod_holds() says false. */
+const struct gf_region *gf_kmod_hold(struct gf_kmod *k);
+bool gf_kmod_holds(struct gf_kmod *k, const struct gf_region *r);
+void gf_kmod_let_go(struct gf_kmod *k, const struct gf_region *r);
 /* What was read cannot be, or the table stands: the keeper closes it and opens it anew. The thread of enter. */
 void gf_kmod_suspect(struct gf_kmod *k, const char *why);
 void gf_kmod_want(struct gf_kmod *k, uint32_t want); /* enum gf_rec_have. Any thread */

@@ -93,6 +93,8 @@ struct gf_host_opts {
 };
 /* The kernel module of a host target, NULL where it is not to be used. */
 struct gf_kmod *gf_host_kmod(struct gf_target *t);
+/* Up to n processes that are never to be touched, beside this one and its children; how many. */
+size_t gf_host_self(const struct gf_target *t, int32_t *buf, size_t n);
 /* Of a host target, for status: "kmod", "pidfd", "none"; and what is to be said of the module. Any thread. */
 const char *gf_host_delivers(struct gf_target *t);
 const char *gf_host_module(struct gf_target *t, char *buf, size_t n);

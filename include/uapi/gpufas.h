@@ -313,8 +313,14 @@ struct gpufas_answer {
 	__u64 reserved[2];
 };
 
+#ifdef __CUDACC__
+#define GPUFAS_FN static inline __host__ __device__
+#else
+#define GPUFAS_FN static inline
+#endif
+
 /* Over all words but check itself, and over the instance: what is left of another region is no verdict. */
-static inline __u64 gpufas_check(__u64 instance, const struct gpufas_verdict *v)
+GPUFAS_FN __u64 gpufas_check(__u64 instance, const struct gpufas_verdict *v)
 {
 	__u64 word[8], h = instance;
 	int i;

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Verdicts that a device has carried out by the kernel module: put into the module's mailbox by plain stores, looked after in later ticks,
+ * told to the host as what gpu/deliver.h does by itself. What the mailbox does not take is the host's at once; of what it took and did not do
+ * the host is told, and does it if it can.
+ */
+#ifndef GPUFAS_DELIVER_MAIL_H
+#define GPUFAS_DELIVER_MAIL_H
+
+#include "gpu/deliver.h"
+#include "gpu/mail.h"
+
+#define GF_DM_VALID_NS 500000000ull  /* of the module's clock */
+#define GF_DM_ANSWER_NS 600000000ull /* of ours: it is void then, and looked at once more */
+
+GF_INLINE uint64_t gf_dm_now(const struct gf_mail *m)
+{
+	return gf_region_word(m->r, GF_REGION_HEAD(now_ns));
+}
+
+/* Whether the module would carry it out now. */
+GF_INLINE int gf_dm_may(const struct gf_mail *m, const struct gf_verdict *v)
+{
+	uint32_t armed = gf_region_half(m->r, GF_REGION_HEAD(armed));
+	uint32_t need = v->action == GF_ACT_PANIC ? GPUFAS_ARM_PANIC : v->action == GF_ACT_RESTART ? GPUFAS_ARM_RESTART : GPUFAS_ARM_ACT;
+
+	return gf_mail_can(v) && gf_region_alive(m->r) && (v->flags & GF_VERDICT_OBSERVE || (armed & need && armed & GPUFAS_ARM_ACT));
+}
+
+/* 1: it is in the mailbox; 0: it is the host's. */
+GF_APART int gf_dm_begin(struct gf_deliverer *v, struct gf_mail *m, const struct gf_verdict *verdict, uint64_t now_ns)
+{
+	const struct gf_delivery none = { 0 };
+	struct gf_deliver_entry *e = NULL;
+	struct gpufas_verdict out;
+	uint64_t boot = gf_dm_now(m);
+	int slot;
+
+	if (!gf_dm_may(m, verdict) || v->used == GF_DELIVER_MAX || v->results + 4 > GF_DELIVER_RESULTS)
+		return 0;
+	for (uint32_t i = 0; i < GF_DELIVER_MAX && !e; i++)
+		if (!v->entry[i].used)
+			e = &v->entry[i];
+	if (!e)
+		return 0;
+	gf_mail_verdict(verdict, boot + GF_DM_VALID_NS, &out);
+	slot = gf_mail_post(m, &out, boot);
+	if (slot < 0)
+		return 0;
+	e->v = *verdict;
+	e->d = none;
+	e->d.how = GF_HOW_MODULE;
+	e->d.phase = GF_PHASE_STORED;
+	e->d.exit_us = e->d.taken_us = GF_NONE;
+	e->d.observe = (verdict->flags & GF_VERDICT_OBSERVE) != 0;
+	e->used = 1;
+	e->told = e->offered = e->alone = 0;
+	e->begun_ns = e->looked_ns = now_ns;
+	e->ticket = (uint32_t)slot;
+	e->boot = out.seq;
+	v->used++;
+	v->top = GF_MAX(v->top, (uint32_t)(e - v->entry) + 1);
+	return 1;
+}
+
+/* What the answer says: 1, the host is to do it. */
+GF_INLINE int gf_dm_answered(struct gf_deliver_entry *e, const struct gpufas_answer *a, uint64_t age)
+{
+	struct gf_delivery *d = &e->d;
+
+	if (a->state == GPUFAS_REFUSED) {
+		if (gf_mail_elsewhere(a->why))
+			return 1;
+		gf_delivery_refuse(d, gf_mail_refused(a->why));
+		return 0;
+	}
+	d->tries = !d->observe;
+	d->became = d->observe ? GF_BECAME_UNSEEN : GF_BECAME_DELIVERED;
+	d->phase = GF_PHASE_TAKEN;
+	if (a->state == GPUFAS_EXITED)
+		d->exit_us = (uint32_t)GF_MIN(age / 1000, (uint64_t)GF_NONE - 1);
+	if (a->state == GPUFAS_EXITED || d->observe || !gf_verdict_is_lethal(&e->v))
+		d->phase = GF_PHASE_OVER;
+	return 0;
+}
+
+GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, struct gf_deliver_entry *e, uint64_t now_ns)
+{
+	uint64_t age = now_ns - e->begun_ns;
+	struct gpufas_answer a;
+	int elsewhere = 0;
+
+	if (gf_mail_answer(m, e->ticket, e->boot, &a)) {
+		elsewhere = gf_dm_answered(e, &a, age);
+	} else if (e->d.phase == GF_PHASE_STORED && age > GF_DM_ANSWER_NS) {
+		/* Void from now on; what has been taken before is answered by the next look. */
+		elsewhere = e->alone;
+		if (!e->alone)
+			gf_mail_void(m, e->ticket, e->boot);
+		e->alone = 1;
+	}
+	if (elsewhere) {
+		gf_mail_free(m, e->ticket, e->boot);
+		gf_deliver_put(v, e, GF_DELIVER_OFFER_GONE, now_ns);
+		gf_deliver_forget(v, e);
+	} else if (gf_delivery_over(&e->d) || age >= v->follow_ns) {
+		gf_mail_free(m, e->ticket, e->boot);
+		gf_deliver_last(v, e, now_ns);
+	} else if (age >= v->tell_ns && !e->told) {
+		gf_deliver_put(v, e, GF_DELIVER_TOLD, now_ns);
+		e->told = 1;
+	}
+}
+
+/* Every tick. */
+GF_APART void gf_dm_follow(struct gf_deliverer *v, struct gf_mail *m, uint64_t now_ns)
+{
+	for (uint32_t i = 0, left = v->used; left && i < v->top && gf_deliver_room(v); i++) {
+		struct gf_deliver_entry *e = &v->entry[i];
+		if (!e->used)
+			continue;
+		left--;
+		if (now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns))
+			continue;
+		e->looked_ns = now_ns;
+		gf_dm_follow_one(v, m, e, now_ns);
+	}
+}
+
+/* The mailbox is no more: what was under way has come to nothing that could be seen. */
+GF_APART void gf_dm_lost(struct gf_deliverer *v, uint64_t now_ns)
+{
+	for (uint32_t i = 0; v->used && i < GF_DELIVER_MAX && gf_deliver_room(v); i++) {
+		struct gf_deliver_entry *e = &v->entry[i];
+		if (!e->used)
+			continue;
+		e->d.became = GF_BECAME_LOST;
+		e->d.phase = GF_PHASE_OVER;
+		gf_deliver_last(v, e, now_ns);
+	}
+}
+
+#endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The GPU engine over the kernel module's region, with the (emulated) device at it by itself: a region made up in memory, in which a thread
+ * of the test plays the module. What is decided while the host's thread stands still, what is refused, what goes away.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "compiler/compiler.h"
+#include "gpu/dev_emu.h"
+#include "gpu/engine.h"
+#include "targets/actuator.h"
+#include "targets/kmod.h"
+#include "targets/target.h"
+#include "tests/helpers/fakeregion.h"
+
+#define MS 1000000ull
+#define HOG "rule hog if comm == \"hog\" for 20ms then SIGKILL it\n"
+#define PANICS "rule ends if mem.free < 1MiB then panic\n"
+
+struct rig {
+	struct fake_region f;
+	struct gf_target *t;
+	struct gf_engine *e;
+	struct gf_actuator *a;
+	struct gf_image_header *img;
+	pthread_t module, reader;
+	bool end, hog, passes;       /* what the module's next tables hold; whether it makes some */
+	bool absent, wild;
+	uint16_t refuse;             /* enum gpufas_why */
+	uint64_t mem_free;
+	struct gpufas_verdict got[16];
+	uint32_t slot[16], gots, garbled;
+	pthread_mutex_t lock;        /* what is below */
+	struct gf_event_member result[16];
+	uint32_t results;
+	char how[16];
+};
+
+/* The host's thread comes by here (--wrap), and can be kept. */
+const struct gf_region *__real_gf_kmod_enter(struct gf_kmod *k);
+const struct gf_region *__wrap_gf_kmod_enter(struct gf_kmod *k);
+static bool stop_host, host_stopped;
+
+const struct gf_region *__wrap_gf_kmod_enter(struct gf_kmod *k)
+{
+	while (__atomic_load_n(&stop_host, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&host_stopped, true, __ATOMIC_SEQ_CST);
+		usleep(500);
+	}
+	__atomic_store_n(&host_stopped, false, __ATOMIC_SEQ_CST);
+	return __real_gf_kmod_enter(k);
+}
+
+static bool get(const bool *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static void set(bool *p, bool v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+
+static void halt_host(bool halt)
+{
+	set(&stop_host, halt);
+	for (int i = 0; i < 20000 && get(&host_stopped) != halt; i++)
+		usleep(1000);
+	assert_int_equal(get(&host_stopped), halt);
+}
+
+/* ---- the module ---- */
+
+static void look(struct rig *r, uint32_t i)
+{
+	struct gpufas_verdict v = r->f.verdict[i];
+	uint32_t n = __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST);
+
+	if (!v.seq || v.seq == r->f.answer[i].seq || v.seq != __atomic_load_n(&r->f.verdict[i].seq, __ATOMIC_SEQ_CST))
+		return;
+	if (v.check != gpufas_check(r->f.h->instance, &v)) {
+		r->garbled++;
+		return;
+	}
+	if (n < 16) {
+		r->got[n] = v;
+		r->slot[n] = i;
+		__atomic_store_n(&r->gots, n + 1, __ATOMIC_SEQ_CST);
+	}
+	if (r->refuse) {
+		fake_answer(&r->f, i, GPUFAS_REFUSED, r->refuse);
+		return;
+	}
+	if (v.action == GPUFAS_SIGNAL)
+		set(&r->hog, false);
+	fake_answer(&r->f, i, GPUFAS_SENT, 0);
+	usleep(3000);
+	__atomic_store_n(&r->f.answer[i].state, GPUFAS_EXITED, __ATOMIC_SEQ_CST);
+}
+
+static void *module(void *arg)
+{
+	struct rig *r = arg;
+	struct gf_task_rec rec[3] = { fake_rec(1, 1000, "init"), fake_rec(700, 5000000, "other"), fake_rec(500, 6000000, "hog") };
+
+	rec[0].ppid = 0;
+	while (!get(&r->end)) {
+		if (get(&r->wild)) /* a record that cannot be */
+			rec[1].pid = -5;
+		r->f.host->have = GF_BIT(GPUFAS_H_MEM_FREE) | GF_BIT(GPUFAS_H_MEM_TOTAL);
+		r->f.host->v[GPUFAS_H_MEM_TOTAL] = 1u << 30;
+		r->f.host->v[GPUFAS_H_MEM_FREE] = __atomic_load_n(&r->mem_free, __ATOMIC_SEQ_CST);
+		if (get(&r->passes))
+			fake_pass(&r->f, rec, get(&r->hog) ? 3 : 2);
+		for (uint32_t i = 0; i < FAKE_SLOTS; i++)
+			look(r, i);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+static int m_open(void *arg, uint32_t rows, uint32_t want, uint64_t period_ns, int *ret_fd, uint8_t **ret_map, uint64_t *ret_len, struct gf_err *err)
+{
+	struct rig *r = arg;
+
+	(void)rows, (void)want, (void)period_ns;
+	if (get(&r->absent))
+		return gf_err_set(err, ENOENT, "no /dev/gpufas: the kernel module is not loaded");
+	*ret_fd = 1000;
+	*ret_map = r->f.p;
+	*ret_len = r->f.len;
+	return 0;
+}
+
+static int m_arm(void *arg, int fd, uint32_t flags)
+{
+	struct rig *r = arg;
+
+	(void)fd;
+	__atomic_store_n(&r->f.h->armed, flags, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int m_kick(void *arg, int fd)
+{
+	(void)arg, (void)fd;
+	return 0;
+}
+
+static void m_close(void *arg, int fd, uint8_t *map, uint64_t len)
+{
+	(void)arg, (void)fd, (void)map, (void)len;
+}
+
+/* ---- the engine ---- */
+
+static size_t source(void *arg, struct gf_verdict *buf, size_t n)
+{
+	struct rig *r = arg;
+
+	return gf_engine_verdicts(r->e, buf, n);
+}
+
+static void sink(void *arg, const struct gf_event *ev)
+{
+	struct rig *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	for (uint32_t i = 0; i < ev->members && r->results < 16; i++)
+		r->result[r->results++] = ev->u.member[i];
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void begin(struct rig *r, const char *policy)
+{
+	static struct gf_kmod_dev dev;
+	const struct gf_compile_opts co = { .target = GF_TARGET_HOST, .period_ns = MS };
+	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
+	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = GF_ENGINE_GPU };
+	const struct gf_actuator_opts ao = { .tell_ns = 10000 * MS };
+	struct gf_diags diags = { .limit = 20 };
+	struct gf_err err = { "" };
+	size_t size;
+
+	gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
+	fake_make(&r->f, 77);
+	pthread_mutex_init(&r->lock, NULL);
+	set(&r->passes, true);
+	r->mem_free = 1u << 28;
+	dev = (struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, r };
+	struct gf_host_opts h = { .sampler = GF_SAMPLER_KMOD, .max_tasks = 256, .module = true, .kmod = &dev, .period_ns = 2 * MS };
+	assert_int_equal(pthread_create(&r->module, NULL, module, r), 0);
+	if (gf_compile(&src, 1, &co, &diags, &r->img, &size))
+		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
+	gf_diags_deinit(&diags);
+	if (gf_host_create(&h, &r->t, &err) || gf_engine_create(r->t, r->img, &o, &r->e, &err))
+		fail_msg("%s", err.text);
+	gf_kmod_arm(gf_host_kmod(r->t), GPUFAS_ARM_ACT | GPUFAS_ARM_PANIC);
+	assert_int_equal(gf_actuator_create(&ao, gf_engine_verdict_fd(r->e), source, r, sink, r, &r->a, &err), 0);
+	gf_engine_host_actuator(r->e, r->a);
+	assert_int_equal(gf_engine_start(r->e, NULL), 0);
+}
+
+static void end(struct rig *r)
+{
+	gf_engine_stop(r->e);
+	gf_actuator_destroy(r->a);
+	gf_engine_destroy(r->e);
+	gf_target_destroy(r->t);
+	set(&r->end, true);
+	pthread_join(r->module, NULL);
+	free(r->f.p);
+	free(r->img);
+	assert_int_equal(gf_emu.used, 0);
+	assert_int_equal(gf_emu.enrolled, 0);
+	gf_emu = (struct gf_emu){ .devices = 1, .memory = 1ull << 40 };
+}
+
+static struct gf_engine_stats stats(struct rig *r)
+{
+	struct gf_engine_stats st;
+
+	gf_engine_stats(r->e, &st);
+	return st;
+}
+
+static bool until(bool (*what)(struct rig *r, uint64_t a), struct rig *r, uint64_t a)
+{
+	struct gf_event ev[64];
+
+	for (int i = 0; i < 20000; i++) {
+		gf_engine_events(r->e, ev, 64);
+		if (what(r, a))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static bool alone(struct rig *r, uint64_t a) { return stats(r).alone == a; }
+static bool ticked(struct rig *r, uint64_t n) { return stats(r).ticks >= n; }
+static bool lives(struct rig *r, uint64_t n) { return stats(r).live == n; }
+static bool got(struct rig *r, uint64_t n) { return __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST) >= n; }
+static bool stale(struct rig *r, uint64_t n) { return stats(r).stale == n; }
+
+static bool told(struct rig *r, uint64_t n)
+{
+	pthread_mutex_lock(&r->lock);
+	bool is = r->results >= n;
+	pthread_mutex_unlock(&r->lock);
+	return is;
+}
+
+/* ---- tests ---- */
+
+/* The host's thread stands: the device samples, decides, and has it done. Afterwards the host tells what has been. */
+static void host_stands(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	assert_true(until(lives, &r, 2));
+	halt_host(true);
+	set(&r.hog, true);
+	assert_true(until(got, &r, 1));
+	assert_true(get(&host_stopped));
+	assert_int_equal(r.got[0].pid, 500);
+	assert_int_equal(r.got[0].start_ns, 6000000);
+	assert_int_equal(r.got[0].action, GPUFAS_SIGNAL);
+	assert_int_equal(r.got[0].arg, SIGKILL);
+	assert_int_equal(r.got[0].flags, 0);
+	assert_true(r.got[0].deadline_ns > r.f.h->now_ns - 400 * MS && r.got[0].deadline_ns < r.f.h->now_ns + 1000 * MS);
+	assert_true(r.slot[0] >= FAKE_SLOTS / 2); /* the first half is the host's */
+	assert_false(told(&r, 1));
+	/* once: the victim is gone, and nobody else is touched */
+	usleep(100000);
+	assert_int_equal(r.gots, 1);
+	halt_host(false);
+	assert_true(until(told, &r, 1));
+	assert_int_equal(r.result[0].pid, 500);
+	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.result[0].became, GF_BECAME_DELIVERED);
+	assert_int_equal(r.result[0].error, 0);
+	assert_true(r.result[0].exit_us != GF_NONE);
+	assert_int_equal(r.garbled, 0);
+	assert_int_equal(stats(&r).takeovers, 0);
+	end(&r);
+}
+
+static void module_refuses(void **state)
+{
+	struct rig r = { .refuse = GPUFAS_WHY_IDENTITY };
+
+	(void)state;
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	set(&r.hog, true);
+	assert_true(until(told, &r, 1));
+	assert_int_equal(r.result[0].became, GF_BECAME_REFUSED);
+	assert_int_equal(r.result[0].why, GF_REF_IDENTITY);
+	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.result[0].error, -ESTALE);
+	end(&r);
+}
+
+/* What the mailbox does not take the host is left with: here it finds that there is no such process. */
+static void not_armed(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	gf_kmod_arm(gf_host_kmod(r.t), 0);
+	set(&r.hog, true);
+	assert_true(until(told, &r, 1));
+	assert_int_equal(r.result[0].how, GF_HOW_CALL);
+	assert_int_equal(r.gots, 0);
+	end(&r);
+}
+
+/* Registering is refused: the host hands tables over, as it does without a module. */
+static void not_registered(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	gf_emu.no_enroll = 1;
+	begin(&r, HOG);
+	assert_true(until(ticked, &r, 20));
+	assert_true(until(lives, &r, 2));
+	assert_false(stats(&r).alone);
+	assert_non_null(strstr(stats(&r).ring_why, "cannot reach the kernel module's memory"));
+	assert_int_equal(stats(&r).kind, GF_ENGINE_GPU);
+	set(&r.hog, true);
+	assert_true(until(told, &r, 1));
+	assert_int_equal(stats(&r).takeovers, 0);
+	end(&r);
+}
+
+/* The region is given up, and another one comes. */
+static void module_goes(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	set(&r.absent, true);
+	__atomic_store_n(&r.f.h->state, GPUFAS_DEAD, __ATOMIC_SEQ_CST);
+	assert_true(until(alone, &r, 0));
+	assert_int_equal(stats(&r).kind, GF_ENGINE_GPU);
+	r.f.h->instance = 78;
+	__atomic_store_n(&r.f.h->state, GPUFAS_SAMPLING, __ATOMIC_SEQ_CST);
+	set(&r.absent, false);
+	assert_true(until(alone, &r, 1));
+	assert_true(until(lives, &r, 2));
+	set(&r.hog, true);
+	assert_true(until(got, &r, 1));
+	assert_int_equal(stats(&r).takeovers, 0);
+	end(&r);
+}
+
+/* A table that stands is no sample; one with a record that cannot be is not acted on. */
+static void module_lies(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	assert_true(until(lives, &r, 2));
+	halt_host(true); /* which would go another way */
+	set(&r.wild, true);
+	set(&r.hog, true);
+	usleep(200000);
+	assert_int_equal(r.gots, 0);
+	halt_host(false);
+	end(&r);
+
+	r = (struct rig){ .end = false };
+	begin(&r, HOG);
+	assert_true(until(alone, &r, 1));
+	set(&r.passes, false);
+	assert_true(until(stale, &r, 1));
+	assert_int_equal(r.gots, 0);
+	end(&r);
+}
+
+/* The policy's last resort. The host asks whether it is allowed (here nobody allows it); only where it does not even take it, it is asked for. */
+static void last_resort(void **state)
+{
+	struct rig r = { .end = false };
+
+	(void)state;
+	begin(&r, PANICS);
+	assert_true(until(alone, &r, 1));
+	assert_true(until(lives, &r, 2));
+	halt_host(true);
+	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
+	assert_true(until(got, &r, 1));
+	assert_int_equal(r.got[0].action, GPUFAS_PANIC);
+	assert_int_equal(r.got[0].pid, 0);
+	halt_host(false);
+	end(&r);
+
+	r = (struct rig){ .end = false };
+	begin(&r, PANICS);
+	assert_true(until(alone, &r, 1));
+	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
+	assert_true(until(told, &r, 1));
+	assert_int_equal(r.result[0].why, GF_REF_NOT_ALLOWED);
+	usleep(3500000);
+	assert_int_equal(r.gots, 0);
+	end(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(host_stands),
+		cmocka_unit_test(module_refuses),
+		cmocka_unit_test(not_armed),
+		cmocka_unit_test(not_registered),
+		cmocka_unit_test(module_goes),
+		cmocka_unit_test(module_lies),
+		cmocka_unit_test(last_resort),
+	};
+
+	gf_dev_backend = &gf_dev_emu;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
