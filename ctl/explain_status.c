@@ -133,6 +133,11 @@ static void add_target(const json_t *t, bool many, bool same_engine, struct gf_l
 		     gf_js_int(t, "tasks"));
 	if (*module && strcmp(module, "samples") && strcmp(module, "not to be used"))
 		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9skernel module: %s", "", module);
+	if (json_is_true(json_object_get(t, "alone")))
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9sthe GPU samples, decides%s by the kernel module: also while this machine runs no user space", "",
+			     !strcmp(delivery, "kmod") ? " and delivers" : "");
+	if (*gf_js_str(t, "not_alone_why"))
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9s%s", "", gf_js_str(t, "not_alone_why"));
 	if (many) {
 		gf_lines_add(out, observe ? GF_LOOK_WARN : GF_LOOK_PLAIN, "  %-9s%s mode, a tick every %s", "",
 			     gf_js_str(t, "mode"), gf_show_span(gf_js_num(t, "period_ns") / 1e9, a, sizeof a));

@@ -154,6 +154,9 @@ static void target_json(const struct gf_watch *w, const struct gf_engine_stats *
 	if (w->config->kind == GF_TARGET_HOST) {
 		gf_jbuf_kstr(b, "delivery", gf_host_delivers(w->target));
 		gf_jbuf_kstr(b, "module", gf_host_module(w->target, road, sizeof road));
+		/* Whether the GPU needs no thread of ours for that. */
+		gf_jbuf_kbool(b, "alone", st->alone);
+		gf_jbuf_kstr(b, "not_alone_why", st->ring_why);
 	}
 	policy_json(w->policy, NULL, b);
 	budget_json(w->daemon, st, b);

@@ -20,6 +20,7 @@ static void emu_pulse(void);
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct gf_emu gf_emu = { .devices = 1, .memory = 1ull << 40, .life_ns = 5000000000ull };
@@ -199,6 +200,7 @@ static void *emu_lane(void *arg)
 	struct lane *l = arg;
 	struct gf_dev_run *r = l->run;
 
+	prctl(PR_SET_NAME, "emulated-lane");
 	gf_gpu_main(r->g, l->number, r->lanes, r->ticks);
 	__atomic_sub_fetch(&r->left, 1, __ATOMIC_RELEASE);
 	return NULL;

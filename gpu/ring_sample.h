@@ -134,13 +134,12 @@ GF_OUTLINE void gf_mr_fill(struct gf_sampler *v, const struct gf_mr *g, uint32_t
 
 GF_INLINE void gf_mr_host_fields(struct gf_sampler *v, const struct gf_mr *g, struct gf_mr_state *st, uint64_t now, int bad)
 {
-	uint64_t want = v->fields.host, stalled = gf_region_stalled(&g->r, &st->clock, now), known;
+	uint64_t want = v->fields.host, stalled = gf_region_stalled(&g->r, &st->clock, now);
 	struct gf_sample *s = v->s;
 
 	for (uint32_t i = 0; i < GF_HF_COUNT; i++)
 		s->host[i] = st->side_ns && now - st->side_told_ns < GF_MR_SIDE_NS ? st->side[i] : gf_unknown();
-	known = gf_region_host(&g->r, want, s->host);
-	(void)known;
+	gf_region_host(&g->r, want, s->host);
 	if (want & GF_BIT(GF_HF_OS_STALLED))
 		s->host[GF_HF_OS_STALLED] = (double)stalled;
 	if (want & GF_BIT(GF_HF_UPTIME))

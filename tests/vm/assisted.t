@@ -16,7 +16,9 @@ vm_meta "$k" || exit 1
 vm_root
 rm -rf "$d/root/tests"
 kmod_build "$k" "$meta" || { echo "1..$n"; exit 0; }
-vm_run "$k" "$meta" 2 256 "${VM_LIMIT:-120}" module
+put /bin "$B/tests/gpufasd-emu" "$B/tests/helpers/holdthreads"
+vm_run "$k" "$meta" 2 256 "${VM_LIMIT:-150}" "${VM_DO:-module,modulegpu}"
+[ -z "${VM_DO:-}" ] || { echo "1..$n"; exit 0; }
 
 # vm_ends WHAT: boots, and expects the guest to end itself; its console is in $d/lines.
 vm_ends() {
