@@ -17,7 +17,9 @@
 #include "gpufas/sample.h"
 
 #define GFT_VERSION 2u            /* 1: without the guesses `cpu` and `rss`; is read */
+#ifndef GFT_MAX_ROWS
 #define GFT_MAX_ROWS (1u << 18)   /* processes at one time */
+#endif
 #define GFT_MAX_RAW (64u << 20)   /* bytes of one sample, unpacked */
 #define GFT_KEY_EVERY 300u        /* samples from one key block to the next */
 
