@@ -366,7 +366,8 @@ static void test_kill_many(void **state)
 	size_t failed;
 
 	(void)state;
-	rig_up(&r, 0, 0);
+	/* (nobody is told of twice, as one is who is still there after a while) */
+	rig_up_telling(&r, 0, 60000000000u, 60000000000u);
 	for (int i = 0; i < 40; i++)
 		v[i] = verdict(sleeper(), SIGKILL);
 	v[40] = v[0];
@@ -385,7 +386,7 @@ static void test_more_than_followed(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_up(&r, 4, 0);
+	rig_up_telling(&r, 4, 60000000000u, 60000000000u);
 	for (int i = 0; i < 30; i++)
 		v[i] = verdict(sleeper(), SIGKILL);
 	send_all(&r, v, 30);
