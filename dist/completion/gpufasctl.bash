@@ -39,7 +39,7 @@ _gpufasctl()
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--engine|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -95,6 +95,7 @@ _gpufasctl()
 	--sweep)
 		words=$(gpufasctl simulate --numbers "${COMP_WORDS[@]:2:COMP_CWORD-3}" 2>/dev/null | awk '{ print $1 "=" }')
 		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
+	--engine) COMPREPLY=($(compgen -W 'cpu gpu emu auto' -- "$cur")); return ;;
 	--to|--speed|--pressure|--budget|--chart) return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
@@ -112,7 +113,7 @@ _gpufasctl()
 		fields) words="$common $daemon --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
 		dry-run) words="$common --json --ram --layout --for --period" ;;
-		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep"
+		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep --engine --apart"
 			words+=" --numbers --pressure --budget --explain --html --svg --chart --target" ;;
 		test) words="$common --json --run --junit --coverage --minimum" ;;
 		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;

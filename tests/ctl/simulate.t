@@ -8,7 +8,8 @@ trace leak
 trace calm 10 30
 trace hostile 5 200
 # Where the recording is, and how long it took, are other each time.
-sim() { $ctl simulate "$@" 2>&1 | sed -e "s|$work/||g" -e '/^simulated in /d'; return "${PIPESTATUS[0]}"; }
+# Progress is shown where a machine is slow.
+sim() { $ctl simulate "$@" 2>&1 | sed -e "s|$work/||g" -e '/^simulated in /d' -e '/^s[a-z]*: [0-9]* of [0-9]* /d'; return "${PIPESTATUS[0]}"; }
 
 golden sim-text sim $low "$work/leak.gft"
 golden sim-explain sim -e --assume term=never --assume children=stay $low "$work/leak.gft"
@@ -49,6 +50,15 @@ says "a recording that is not there" 'No such file' $low --trace "$work/none.gft
 says "a sweep of an unknown number" 'did you mean low-memory.threshold?' $low "$work/leak.gft" --sweep low-memory.treshold=1%,2%
 says "a value of another kind" 'with low-memory.for at 5%' $low "$work/leak.gft" --sweep low-memory.for=5%
 says "what if an unknown field" 'did you mean mem.total?' $low "$work/leak.gft" --what-if mem.totl=1GiB
+for more in "" "--json" "--json --as-recorded" "--apart $work/calm.gft" "--json --apart $work/calm.gft"; do
+	# shellcheck disable=SC2086
+	is "a sweep by the emulated GPU is that by CPUs $more" "$($ctl simulate $early "$work/leak.gft" $more --sweep low-memory.threshold=5%..20%/5% --engine emu 2>"$work/emu" | md5sum)" \
+		"$($ctl simulate $early "$work/leak.gft" $more --sweep low-memory.threshold=5%..20%/5% --engine cpu 2>/dev/null | md5sum)"
+done
+has "where it ran" "$(cat "$work/emu")" "runs on Emulated GPU: "
+has "--apart says of which recording a row is" "$(sim $early "$work/leak.gft" "$work/calm.gft" --apart --sweep low-memory.threshold=5%,6% 2>/dev/null)" "calm.gft"
+says "an engine that is none" 'did you mean gpu?' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --engine gpx
+says "an engine without a sweep" 'is for --sweep' $low "$work/leak.gft" --engine cpu
 says "an unknown assumption" 'did you mean children?' $low "$work/leak.gft" --assume childrn=stay
 says "a time that is none" '--from is a time into the recording' $low "$work/leak.gft" --from noon
 says "--to before --from" 'is before --from' $low "$work/leak.gft" --from 60s --to 30s

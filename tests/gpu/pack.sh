@@ -38,7 +38,7 @@ wrap() { # wrap FILE DEST [LINE]: FILE as DEST, started with the libraries
 need() { [ -e "$1" ] || { echo "pack.sh: there is no $1 (make gpu-bundle builds it)" >&2; exit 1; }; }
 
 # gpufas, its tests, its benchmarks
-for f in gpufasd gpufasctl bench/bench_fault bench/bench_vm tests/helpers/{pseudo,ramsample,spoil}; do
+for f in gpufasd gpufasctl bench/bench_fault bench/bench_vm tests/helpers/{pseudo,ramsample,spoil,simtrace}; do
 	need "$BUILD/$f"
 	wrap "$BUILD/$f" "build/$f"
 done

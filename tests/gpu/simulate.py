@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Sweeps on the GPU: simulate.py [--engine gpu|emu|cpu] [--short]. First the GPU against the CPU, over random policies and recordings
+(tests/unit/test_sweep.c, built for the GPU), then gpufasctl simulate --sweep as a user has it, the same sweep by the GPU and by all CPUs of this
+machine: whether the tables are the same, and runs x samples a second. Figures go to OUT/results.jsonl and OUT/table.txt, as show.py's do.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import show  # noqa: E402
+
+BUILD = os.environ.get("BUILD", "build")
+POLICY = """rule low-memory "memory is nearly gone"
+  if mem.available < 10% for 2s until mem.available > 20%
+  then SIGTERM largest where not comm ~ "data*"
+  then after 5s SIGKILL
+  cooldown 30s
+rule grows if rate(rss, 10s) > 15MiB/s for 3s then log largest
+rule hog if tree(rss) > 40% and age > 1min then SIGTERM largest where comm != "database" then after 5s SIGKILL
+rule many if count(where cpu > 50%) > 20 then renice +5 largest by cpu
+"""
+
+
+def equal(engine, short, seconds):
+    """The GPU against the CPU, as many random cases as fit into the time."""
+    test = BUILD + ("/tests/gpu/test_sweep" if engine == "gpu" else "/tests/unit/test_sweep")
+    if not os.path.exists(test):
+        return show.skipped("simulate", "there is no " + test)
+    end, cases, runs, ticks, n = time.time() + seconds, 0, 0, 0, 4 if short else 20
+    while time.time() < end:
+        r = subprocess.run([test], capture_output=True, text=True, timeout=60, env=dict(os.environ, GF_CASES=str(n), CMOCKA_MESSAGE_OUTPUT="TAP"))
+        seed = re.search(r"GF_SEED=(\d+)", r.stdout + r.stderr)
+        m = re.search(r"# (\d+) runs, (\d+) ticks", r.stdout)
+        if r.returncode or not m:
+            print(r.stdout[-1500:], r.stderr[-1500:])
+            print("FAILED: seed %s" % (seed.group(1) if seed else "?"))
+            show.emit("simulate", "random sweeps that are not the same (seed %s)" % (seed.group(1) if seed else "?"), 1, "", 0)
+            return 1
+        cases, runs, ticks = cases + n, runs + int(m.group(1)), ticks + int(m.group(2))
+        if short:
+            break
+        n *= 2 if time.time() + 3 * seconds / 4 < end else 1
+        time.sleep(1)  # the seed is the time
+    show.emit("simulate", "random policies x recordings, by %s and CPU the same to the last bit" % engine, runs, "", ticks=ticks, recordings=cases)
+    return 0
+
+
+def sweep(engine, trace, runs, threads=None):
+    """The figures that --engine prints, and the table."""
+    side = int(round(runs ** 0.5))
+    cmd = [BUILD + "/gpufasctl", "simulate", "--json", "--engine", engine, show.dir + "/sweep.policy", "--trace", trace,
+           "--sweep", "low-memory.threshold=%s" % ",".join("%g%%" % (1 + 30.0 * i / side) for i in range(side)),
+           "--sweep", "low-memory.cooldown=%s" % ",".join("%ds" % (5 + i) for i in range(side))]
+    r = subprocess.run((["taskset", "-c", "0"] if threads == 1 else []) + cmd, capture_output=True, text=True, timeout=50)
+    m = re.search(r"^(\d+) runs on (.*): ([0-9.e+]+) runs x samples a second \(([0-9.]+) s; the recording was read in ([0-9.]+) s", r.stderr, re.M)
+    if r.returncode or not m:
+        raise OSError("gpufasctl simulate --engine %s: %s" % (engine, r.stderr[-400:]))
+    odd = [x for x in r.stderr.splitlines() if x.startswith("gpufasctl:")]
+    return dict(table=r.stdout, on=m.group(2), rate=float(m.group(3)), seconds=float(m.group(4)), read=float(m.group(5)), odd=odd)
+
+
+def figure(engine, tasks, seconds, runs):
+    trace = "%s/%d.gft" % (show.dir, tasks)
+    subprocess.run([BUILD + "/tests/helpers/simtrace", trace, "leak", str(tasks), str(seconds)], check=True, timeout=60)
+    a, b = sweep(engine, trace, runs), sweep("cpu", trace, runs)
+    what = "%d runs, %d tasks, %d samples: " % (runs, tasks, seconds)
+    show.emit("simulate", what + "by %s" % engine, a["rate"] / 1e6, "M/s", on=a["on"], seconds=a["seconds"], read=a["read"], odd=a["odd"])
+    show.emit("simulate", what + "by " + b["on"], b["rate"] / 1e6, "M/s", seconds=b["seconds"])
+    show.emit("simulate", what + "times as fast", a["rate"] / b["rate"], "")
+    show.emit("simulate", what + "tables that differ", int(a["table"] != b["table"]), "", 0)
+    for x in a["odd"]:
+        print(x)
+    return a["table"] != b["table"]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--engine", default="gpu", choices=("gpu", "emu", "cpu"))
+    p.add_argument("--short", action="store_true")
+    args = p.parse_args()
+    show.out = os.environ["OUT"] = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
+    os.makedirs(show.out, exist_ok=True)
+    if args.engine == "cpu":
+        return show.skipped("simulate", "--engine cpu: there is nothing to compare")
+    if args.engine == "gpu" and not os.path.exists(BUILD + "/tests/gpu/test_sweep"):
+        return show.skipped("simulate", "built without nvcc")
+    if args.engine == "gpu":
+        r = subprocess.run([BUILD + "/tests/gpu/test_sweep"], capture_output=True, text=True, timeout=60, env=dict(os.environ, GF_CASES="1", CMOCKA_MESSAGE_OUTPUT="TAP"))
+        m = re.search(r"1\.\.0 # SKIP (.*)", r.stdout)
+        if m:
+            return show.skipped("simulate", m.group(1))
+    with tempfile.TemporaryDirectory(prefix="gpufas.") as show.dir:
+        with open(show.dir + "/sweep.policy", "w") as f:
+            f.write(POLICY)
+        bad = equal(args.engine, args.short, 3 if args.short else 20)
+        for tasks, seconds, runs in ((40, 60, 16),) if args.short else ((100, 300, 4096), (1000, 120, 1024)):
+            try:
+                bad |= figure(args.engine, tasks, seconds, runs)
+            except (OSError, subprocess.SubprocessError) as e:
+                bad = 1
+                print("FAILED: %s" % str(e)[-600:])
+                show.emit("simulate", "a sweep of %d tasks that failed" % tasks, 1, "", 0)
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main() or 0)
