@@ -141,7 +141,7 @@ void gft_state_begin(struct gft_state *st)
 
 void gft_sum_begin(struct gft_state *st, const struct gft_col *c, const double *col)
 {
-	if (c->role)
+	if (c->role && st->rows)
 		memcpy(st->old, col, st->rows * sizeof *col);
 }
 
