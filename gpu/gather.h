@@ -232,10 +232,11 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 
 /* ---- addresses -------------------------------------------------------------- */
 
-/* Where an object that is fetched is mapped: aligned, in the direct map, whole. */
+/* Where an object that is fetched is mapped: aligned, whole, in the direct map or the kernel's image (the first task of all, whose children are init and
+ * kthreadd): neither needs page tables, which might change. */
 GF_INLINE uint64_t gf_kept_at(const struct gf_kmem *k, uint64_t va, uint32_t span)
 {
-	if (!k->page_offset || va - k->page_offset >= k->direct_size)
+	if ((!k->page_offset || va - k->page_offset >= k->direct_size) && (!k->image_end || va < k->image || va >= k->image_end))
 		return 0;
 	return (uint64_t)(uintptr_t)gf_obj(k, va, span);
 }
@@ -267,6 +268,7 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 		va[GF_GO_PGRP] = gf_load(sp + l->signal.pgid, 8);
 		va[GF_GO_SESSION] = gf_load(sp + l->signal.sid, 8);
 	}
+	GF_ROLLED
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
 		uint32_t span = GF_MAX(g->span[i], i == GF_GO_TASK || i == GF_GO_PARENT ? l->task.span : i == GF_GO_SIGNAL ? l->signal.span :
 					i == GF_GO_MM ? l->mm.span : i == GF_GO_CRED ? 8u : l->pid.span);

@@ -35,10 +35,14 @@ enum gf_host_part { GF_HP_MEMORY, GF_HP_AVAILABLE, GF_HP_CACHED, GF_HP_COUNTS, G
  */
 #define GF_HOST_WORDS 64u /* of a part */
 
+struct gf_host_said {
+	uint64_t va, v;
+	uint64_t size;  /* bytes */
+	uint64_t there; /* v is of this pass */
+};
+
 struct gf_host_words {
-	uint64_t va[GF_HP_PARTS][GF_HOST_WORDS], v[GF_HP_PARTS][GF_HOST_WORDS];
-	uint8_t size[GF_HP_PARTS][GF_HOST_WORDS]; /* bytes */
-	uint8_t there[GF_HP_PARTS][GF_HOST_WORDS]; /* v is of this pass */
+	struct gf_host_said word[GF_HP_PARTS][GF_HOST_WORDS];
 	uint32_t n[GF_HP_PARTS];
 	uint32_t reserved;
 };
@@ -57,7 +61,7 @@ GF_OUTLINE void gf_host_words_load(struct gf_host_words *w, const struct gf_kmem
 		uint32_t part = i / GF_HOST_WORDS, at = i % GF_HOST_WORDS;
 
 		if (at < w->n[part])
-			w->there[part][at] = !gf_kmem_load(k, w->va[part][at], w->size[part][at], &w->v[part][at]);
+			w->word[part][at].there = !gf_kmem_load(k, w->word[part][at].va, (uint32_t)w->word[part][at].size, &w->word[part][at].v);
 	}
 }
 
@@ -66,16 +70,20 @@ GF_OUTLINE int gf_host_load(struct gf_host_mem *m, uint64_t va, uint32_t size, u
 {
 	struct gf_host_words *w = m->words;
 	uint32_t i = m->at++;
+	struct gf_host_said *to, x;
 
 	if (!w || i >= GF_HOST_WORDS)
 		return gf_kmem_load(m->mem, va, size, ret);
-	if (i < w->n[m->part] && w->va[m->part][i] == va && w->size[m->part][i] == size && w->there[m->part][i]) {
-		*ret = w->v[m->part][i];
+	to = &w->word[m->part][i];
+	x = *to;
+	/* Not &&: all of it is loaded at once. */
+	if ((i < w->n[m->part]) & (x.va == va) & (x.size == size) & (x.there != 0)) {
+		*ret = x.v;
 		return 0;
 	}
-	w->va[m->part][i] = va;
-	w->size[m->part][i] = (uint8_t)size;
-	w->there[m->part][i] = 0;
+	to->va = va;
+	to->size = size;
+	to->there = 0;
 	return gf_kmem_load(m->mem, va, size, ret);
 }
 

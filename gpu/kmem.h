@@ -80,7 +80,7 @@ GF_INLINE int gf_kva_gpa(const struct gf_kmem *k, struct gf_gva va, struct gf_gp
 
 /* Where len bytes at va are mapped here, or NULL: also when they cross a page behind which
  * memory is not contiguous. */
-GF_INLINE uint8_t *gf_kmem_at(const struct gf_kmem *k, struct gf_gva va, uint64_t len)
+GF_CALLED uint8_t *gf_kmem_at(const struct gf_kmem *k, struct gf_gva va, uint64_t len)
 {
 	struct gf_gpa gpa;
 	uint64_t left;
@@ -91,7 +91,7 @@ GF_INLINE uint8_t *gf_kmem_at(const struct gf_kmem *k, struct gf_gva va, uint64_
 }
 
 /* One number of 1, 2, 4 or 8 bytes: 0 or -1. An unaligned one is refused: no kernel variable that is read is. */
-GF_OUTLINE int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
+GF_CALLED int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
 {
 	struct gf_gva a = { va };
 	const uint8_t *p = va & (size - 1) ? NULL : gf_kmem_at(k, a, size);

@@ -97,7 +97,7 @@ GF_INLINE uint32_t gf_pages_home(uint64_t va)
 }
 
 /* As gf_tlb_at. */
-GF_INLINE const uint8_t *gf_pages_at(struct gf_pages *t, const struct gf_kmem *k, uint32_t pass, uint64_t va, uint32_t len)
+GF_CALLED const uint8_t *gf_pages_at(struct gf_pages *t, const struct gf_kmem *k, uint32_t pass, uint64_t va, uint32_t len)
 {
 	uint64_t page = va & ~4095ull, at;
 	uint32_t home = gf_pages_home(va);

@@ -33,6 +33,7 @@ GF_STATIC_ASSERT(sizeof(struct gf_ram) == 8 + 24 * GF_RAM_SEGS, "gf_ram");
 /* Where len bytes at gpa are, or NULL. */
 GF_INLINE uint8_t *gf_ram_at(const struct gf_ram *r, struct gf_gpa gpa, uint64_t len)
 {
+	GF_ROLLED
 	for (uint32_t i = 0; i < r->n && i < GF_RAM_SEGS; i++) {
 		const struct gf_ram_seg *s = &r->seg[i];
 

@@ -334,7 +334,7 @@ GF_INLINE void gf_sampler_bind(struct gf_sampler *v, struct gf_sample *s)
 
 /* ---- strings ---------------------------------------------------------------- */
 
-GF_INLINE void gf_string_forget(struct gf_sampler *v, uint32_t row, uint32_t field)
+GF_CALLED void gf_string_forget(struct gf_sampler *v, uint32_t row, uint32_t field)
 {
 	const struct gf_strref none = { NULL, 0, 0 };
 	struct gf_strref *ref = v->s->str[field] ? &v->s->str[field][row] : NULL;

@@ -84,7 +84,7 @@ GF_INLINE void gf_table_unhash(struct gf_table *t, uint32_t hole)
 }
 
 /* What a row shows, but not whose it is. A row's own lane. */
-GF_INLINE void gf_row_clear(struct gf_sample *s, uint32_t row)
+GF_CALLED void gf_row_clear(struct gf_sample *s, uint32_t row)
 {
 	const struct gf_strref none = { NULL, 0, 0 };
 

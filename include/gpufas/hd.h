@@ -20,6 +20,8 @@
 #define GF_HD __host__ __device__
 #define GF_INLINE static __host__ __device__ __forceinline__
 #define GF_SELDOM static __host__ __device__ __attribute__((noinline, unused))
+/* Small, and wanted in many places: a device's code must fit into its instruction caches, so it is there once. */
+#define GF_CALLED GF_SELDOM
 #define GF_RESTRICT __restrict__
 /* Too large to be put in wherever it is called from. */
 #define GF_OUTLINE static __host__ __device__ __noinline__ __attribute__((unused))
@@ -32,6 +34,7 @@
 #define GF_INLINE static inline __attribute__((always_inline, unused))
 #endif
 #define GF_SELDOM GF_INLINE
+#define GF_CALLED GF_INLINE
 #define GF_RESTRICT restrict
 #define GF_OUTLINE static __attribute__((unused))
 #endif
@@ -41,6 +44,13 @@
 #define GF_UNROLL _Pragma("unroll")
 #else
 #define GF_UNROLL
+#endif
+
+/* Before a loop that most often goes round once. */
+#if defined(__CUDACC__)
+#define GF_ROLLED _Pragma("unroll 1")
+#else
+#define GF_ROLLED
 #endif
 
 /* The number of the lowest bit; w is not 0. */

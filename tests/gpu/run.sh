@@ -9,7 +9,7 @@
 #   tick       100, 1,000, 10,000 tasks, 10, 100 rules   sixteen    sixteen guests at a period of 1 ms
 #   latency    fault to store, store to exit             cost       the daemon's CPU time
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
-#   hostile    guests' memory with lies in it, the GPU's table against the CPU's
+#   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
 #
 # Results: $OUT/results.jsonl, $OUT/table.txt and logs; tick leaves $OUT/profile.txt, where each tick's time goes; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
