@@ -10,26 +10,27 @@
 #   latency    fault to store, store to exit             cost       the daemon's CPU time
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
+#   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast
 #
 # Results: $OUT/results.jsonl, $OUT/table.txt and logs; tick leaves $OUT/profile.txt, where each tick's time goes; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=60)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--engine) engine=$2; shift ;;
 	--short) short=--short ;;
-	-h | --help) sed -n '4,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-h | --help) sed -n '4,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) [ -n "${limit[$1]:-}" ] || { echo "run.sh: there is no part \"$1\" (--help lists them)" >&2; exit 2; }
 	   parts+=("$1") ;;
 	esac
 	shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(tests hostile rescue tick sixteen latency cost neighbour)
+[ ${#parts[@]} -gt 0 ] || parts=(tests simulate hostile rescue tick sixteen latency cost neighbour)
 
 # In the bundle, or in the repository after `make gpu-check`.
 if [ -e "$here/kit.tar.xz" ]; then
@@ -126,7 +127,9 @@ for p in "${parts[@]}"; do
 	case $p in
 	tests) run_tests ;;
 	sanitize) sanitize ;;
-	*) timeout -k 30 "${limit[$p]}" python3 tests/gpu/show.py --engine "$engine" $short "$p" >"$OUT/.part" 2>&1
+	*) show=(tests/gpu/show.py --engine "$engine" ${short:+"$short"} "$p")
+	   [ "$p" != simulate ] || show=(tests/gpu/simulate.py --engine "$engine" ${short:+"$short"})
+	   timeout -k 30 "${limit[$p]}" python3 "${show[@]}" >"$OUT/.part" 2>&1
 	   rc=$?
 	   cat "$OUT/.part" >>"$OUT/parts.txt"
 	   # only what went wrong: the figures are in the table
