@@ -233,14 +233,15 @@ GF_INLINE int gf_pseudo_can_store(const struct gf_pseudo_plain *p)
 	return gf_ps_has(p, PART_STORE) && (p->atomics || p->tif_resched != GF_RESCHED_UNKNOWN);
 }
 
-/* Which road a signal takes to a group in this state. A CONT works when it is generated: stored it would be nothing. */
+/* Which road a signal takes to a group in this state. A CONT works when it is generated: stored it would be nothing. A thread on its way to stop itself
+ * looks at its signals once more in schedule(), and dies with JOBCTL_STOPPED still set, of which the kernel complains: only its own sender clears that. */
 GF_APART enum gf_pseudo_road gf_delivery_road(const struct gf_pseudo_plain *p, const struct gf_delivery *d,
 							  const struct gf_pseudo_choice *c)
 {
 	int store = gf_pseudo_can_store(p) && d->sig != GF_SIG_CONT, send = gf_ps_has(p, PART_SEND);
 	int wake = store && gf_ps_has(p, PART_WAKE) && c->rank >= GF_RANK_ASLEEP;
 
-	store = store && c->rank >= GF_RANK_READY;
+	store = store && c->rank >= GF_RANK_READY && !(c->best.stopping && send);
 	switch (d->road) {
 	case GF_ROAD_STORE: return store ? GF_ROAD_STORE : GF_ROAD_AUTO;
 	case GF_ROAD_IRQ_WORK: return send ? GF_ROAD_IRQ_WORK : GF_ROAD_AUTO;

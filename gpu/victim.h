@@ -25,11 +25,15 @@ struct gf_pseudo_victim {
 	uint32_t reserved;
 };
 
+/* include/linux/sched/jobctl.h: STOP_DEQUEUED, STOP_PENDING, STOP_CONSUME, STOPPED (since 5.19). */
+#define GF_JOBCTL_STOPPING (1ull << 16 | 1ull << 17 | 1ull << 18 | 1ull << 26)
+
 struct gf_pseudo_thread {
 	uint64_t task;
 	uint64_t state;
 	uint32_t flags, exit_state;
 	uint8_t on_cpu, runnable, blocked, traced;
+	uint32_t stopping, reserved; /* it has taken a stop signal, and is about to stop itself, or has been stopped so before */
 };
 
 /* Looks an index up in an idr: entry or 0. An xarray: an entry whose low bits are 10 is a node, unless it is small. */
@@ -76,13 +80,16 @@ GF_APART uint64_t gf_ps_leader(const struct gf_pseudo_plain *p, uint64_t pid_str
 
 GF_APART int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, int sig, struct gf_pseudo_thread *ret)
 {
-	uint64_t flags, exit_state, on_rq, on_cpu = 0, blocked, trace;
+	uint64_t flags, exit_state, on_rq, on_cpu = 0, blocked, trace, jobctl = 0;
 
 	if (!gf_ps_member(p, task, M_TASK_FLAGS, &flags) || !gf_ps_member(p, task, M_TASK_EXIT_STATE, &exit_state)
 	    || !gf_ps_member(p, task, M_TASK_STATE, &ret->state) || !gf_ps_member(p, task, M_TASK_ON_RQ, &on_rq)
 	    || !gf_ps_member(p, task, M_TASK_BLOCKED, &blocked) || !gf_ps_member(p, task, M_TASK_PTRACE, &trace))
 		return 0;
 	gf_ps_member(p, task, M_TASK_ON_CPU, &on_cpu); /* none without SMP */
+	if (gf_ps_has(p, PART_FREEZE))
+		gf_ps_member(p, task, M_TASK_JOBCTL, &jobctl);
+	ret->stopping = (jobctl & GF_JOBCTL_STOPPING) != 0;
 	ret->task = task;
 	ret->traced = trace != 0;
 	ret->flags = (uint32_t)flags;

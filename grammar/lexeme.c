@@ -172,6 +172,15 @@ static void bad_escape(struct gf_parser *p, struct gf_span at, size_t off, size_
 			"a string knows the escapes \\\" \\\\ \\n \\r \\t and \\xHH, not this");
 }
 
+/* Byte i behind the first quote. A NUL has been told of. */
+static void no_control(struct gf_parser *p, char c, struct gf_span at, size_t i, const char *hint, const char *what)
+{
+	struct gf_span where = { at.src, at.start + 1 + (uint32_t)i, at.start + 2 + (uint32_t)i };
+
+	if (((unsigned char)c < 0x20 && c && c != '\t') || c == 0x7f)
+		gf_parser_error(p, "E007", where, hint, "%s", what);
+}
+
 struct gf_lexeme gf_lex_string(struct gf_parser *p, const char *s, size_t n, struct gf_span at)
 {
 	char *out = gf_parser_alloc(p, n + 1);
@@ -179,10 +188,7 @@ struct gf_lexeme gf_lex_string(struct gf_parser *p, const char *s, size_t n, str
 	if (!out)
 		return (struct gf_lexeme){ 0 };
 	for (size_t i = 0; i < n; i++) {
-		if (((unsigned char)s[i] < 0x20 && s[i] && s[i] != '\t') || s[i] == 0x7f) {
-			struct gf_span where = { at.src, at.start + 1 + (uint32_t)i, at.start + 2 + (uint32_t)i };
-			gf_parser_error(p, "E007", where, "write it as \\xHH", "a control character inside a string");
-		}
+		no_control(p, s[i], at, i, "write it as \\xHH", "a control character inside a string");
 		if (s[i] != '\\') {
 			if (s[i]) /* a NUL has been told of */
 				out[o++] = s[i];
@@ -206,7 +212,7 @@ struct gf_lexeme gf_lex_string(struct gf_parser *p, const char *s, size_t n, str
 	return (struct gf_lexeme){ out, (uint32_t)o };
 }
 
-struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n)
+struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n, struct gf_span at)
 {
 	char *out = gf_parser_alloc(p, n + 1);
 	size_t o = 0;
@@ -218,6 +224,7 @@ struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n)
 				out[o++] = '\\';
 			i++;
 		}
+		no_control(p, s[i], at, i, "a dot stands for any character", "a control character inside a regular expression");
 		if (s[i])
 			out[o++] = s[i];
 	}

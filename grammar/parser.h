@@ -54,7 +54,7 @@ struct gf_diag *gf_parser_error(struct gf_parser *p, const char *code, struct gf
 /* Token texts to values; what is wrong is reported, and a usable value given anyway. */
 struct gf_expr *gf_lex_number(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
 struct gf_lexeme gf_lex_string(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
-struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n);
+struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
 /* Says of the whole text what no token can: bad UTF-8, NULs. */
 void gf_lex_check_bytes(struct gf_parser *p);
 bool gf_lex_is_unit(const char *s);

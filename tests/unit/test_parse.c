@@ -377,6 +377,8 @@ static void test_bytes(void **state)
 	done(&p);
 	expect_codes("let a = 1 é", "E002");
 	expect_codes("let a = \"\x01\"", "E007");
+	expect_codes("rule a if comm ~ /a\x01/ then log it", "E007");
+	expect_codes("rule a if comm ~ /a\\\x7f/ then log it", "E007");
 	expect_codes("\x01\x02 let a = 1", "E007");
 	p = parse_bytes("", 0);
 	assert_int_equal(p.diags.errors, 0);
