@@ -704,7 +704,9 @@ def neighbour():
         if r.returncode:
             return skipped("neighbour", "MPS does not start: " + (r.stdout + r.stderr)[-300:])
         try:
-            under(env, seconds, g, " under MPS", [("persistent", "gpu mode=persistent", "1ms", 2), ("one launch a period, 10 ms", "gpu mode=launch", "10ms", None)])
+            under(env, seconds, g, " under MPS", [
+                ("persistent", "gpu mode=persistent", "1ms", 2), ("persistent, 1 block", "gpu mode=persistent blocks=1", "1ms", 2),
+                ("persistent, 1 block, 10 ms", "gpu mode=persistent blocks=1", "10ms", 2), ("one launch a period, 10 ms", "gpu mode=launch", "10ms", None)])
         finally:
             subprocess.run([control], input="quit\n", env=dict(os.environ, **env), capture_output=True, text=True, timeout=60)
             for f in glob.glob(env["CUDA_MPS_LOG_DIRECTORY"] + "/*.log"):
