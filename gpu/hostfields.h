@@ -145,6 +145,7 @@ GF_OUTLINE int gf_hf_wmark_low(struct gf_host_mem *k, const struct gf_layout *l,
 	const struct gf_layout_host *o = &l->host;
 	int64_t sum = 0;
 	uint64_t w = 0, pgdat;
+	uint32_t nodes = GF_MIN(o->max_nodes, 4096u);
 
 	if (!o->zones)
 		return -1;
@@ -154,13 +155,18 @@ GF_OUTLINE int gf_hf_wmark_low(struct gf_host_mem *k, const struct gf_layout *l,
 		*ret = sum;
 		return 0;
 	}
-	for (uint32_t n = 0; n < GF_MIN(o->max_nodes, 4096u); n++) {
-		if (n % 64 == 0 && gf_host_load(k, o->node_online + n / 8, 8, &w))
+	for (uint32_t first = 0; first < nodes; first += 64) {
+		if (gf_host_load(k, o->node_online + first / 8, 8, &w))
 			return -1;
-		if (!(w >> n % 64 & 1))
-			continue;
-		if (gf_host_load(k, o->node_data + 8ull * n, 8, &pgdat) || !pgdat || gf_hf_zones(k, l, pgdat, &sum))
-			return -1;
+		/* Room for a thousand nodes, and one is there: not all bits are looked at. */
+		for (; w; w &= w - 1) {
+			uint32_t n = first + gf_ctz64(w);
+
+			if (n >= nodes)
+				break;
+			if (gf_host_load(k, o->node_data + 8ull * n, 8, &pgdat) || !pgdat || gf_hf_zones(k, l, pgdat, &sum))
+				return -1;
+		}
 	}
 	*ret = sum;
 	return 0;
