@@ -21,7 +21,7 @@ struct maker {
 	int32_t good;           /* in the frame at hand */
 };
 
-/* Room in the frame; its offset, never 0. */
+/* Room in the frame; its offset, 0 only for what a frame begins with. */
 static int take(struct gf_reel_frame *f, size_t n, uint64_t *ret)
 {
 	size_t at = (f->size + ALIGN - 1) / ALIGN * ALIGN, want = at + n;
@@ -181,6 +181,7 @@ static int new_frame(struct maker *m)
 	struct gf_reel *r = m->r;
 	struct gf_reel_frame *f;
 	uint32_t ticks = m->o->frame_ticks ? m->o->frame_ticks : FRAME_TICKS;
+	uint64_t begins;
 
 	if (r->frames == r->frames_cap) {
 		size_t cap = r->frames_cap ? 2 * r->frames_cap : 16;
@@ -197,7 +198,10 @@ static int new_frame(struct maker *m)
 		return -ENOMEM;
 	r->frames++;
 	m->f = f;
-	f->size = ALIGN;
+	/* It is there also where no tick comes into it, or none that is good: who copies frames need not ask. */
+	if (take(f, ALIGN, &begins))
+		return -ENOMEM;
+	memset(f->base, 0, ALIGN);
 	return 0;
 }
 
@@ -294,11 +298,13 @@ static int read_all(struct maker *m, struct gf_err *err)
 			return r;
 		rc = take_tick(m, r);
 	}
+	if (rc) /* of frames there may be none */
+		return gf_err_set(err, ENOMEM, "out of memory for the recording");
 	finish(m->f);
 	m->r->size += m->f->size;
-	if (!rc && o->most && m->r->size > o->most)
+	if (o->most && m->r->size > o->most)
 		return gf_err_set(err, EFBIG, "the recording is too large to be held in memory");
-	return rc ? gf_err_set(err, ENOMEM, "out of memory for the recording") : 0;
+	return 0;
 }
 
 int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err)

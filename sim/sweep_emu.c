@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device without a device: lanes are threads, its memory is the host's. What a GPU would run, for tests and for who has none.
+ * A device without a device: lanes are threads. What a GPU would run, for tests and for who has none. Its memory is mapped, and is open
+ * only while it copies or runs: who looks at it otherwise faults here, as on a GPU.
  */
 #define GF_TEAM 1
 #define GF_WIDTH 1
@@ -11,16 +12,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BLOCKS 16u
 
 struct gf_sweep_emu_opts gf_sweep_emu_opts;
 
-struct gf_sweep_dev {
-	uint64_t used;
-	bool failed;
+/* Its end is the end of `room` bytes of pages, behind which there is one that is never open. */
+struct block {
+	uint8_t *map, *p;
+	size_t room, size;
 };
 
-struct head {
-	uint64_t size, pad[7];
+struct gf_sweep_dev {
+	struct block block[BLOCKS];
+	uint64_t used;
+	size_t page;
+	bool failed;
 };
 
 struct job {
@@ -46,6 +55,7 @@ static int emu_open(uint32_t number, struct gf_sweep_dev **ret, struct gf_sweep_
 	d = calloc(1, sizeof *d);
 	if (!d)
 		return gf_err_set(err, ENOMEM, "out of memory");
+	d->page = (size_t)sysconf(_SC_PAGESIZE);
 	snprintf(info->name, sizeof info->name, "Emulated GPU");
 	info->lanes = 128;
 	info->memory = gf_sweep_emu_opts.memory ? gf_sweep_emu_opts.memory : 1ull << 30;
@@ -53,43 +63,90 @@ static int emu_open(uint32_t number, struct gf_sweep_dev **ret, struct gf_sweep_
 	return 0;
 }
 
+static void block_drop(struct gf_sweep_dev *d, struct block *b)
+{
+	if (!b->map)
+		return;
+	munmap(b->map, b->room + d->page);
+	d->used -= b->size;
+	memset(b, 0, sizeof *b);
+}
+
 static void emu_close(struct gf_sweep_dev *d)
 {
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		block_drop(d, &d->block[i]);
 	free(d);
 }
 
 static void *emu_alloc(struct gf_sweep_dev *d, size_t size)
 {
 	uint64_t most = gf_sweep_emu_opts.memory ? gf_sweep_emu_opts.memory : UINT64_MAX;
-	struct head *h;
+	struct block *b = d->block;
 
-	if (d->used + size > most || size > SIZE_MAX / 2)
+	while (b < d->block + BLOCKS && b->map)
+		b++;
+	if (b == d->block + BLOCKS || d->used + size > most || size > SIZE_MAX / 2)
 		return NULL;
-	h = aligned_alloc(64, (sizeof *h + size + 63) / 64 * 64);
-	if (!h)
+	b->room = (size + d->page - 1) / d->page * d->page;
+	b->map = mmap(NULL, b->room + d->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b->map == MAP_FAILED) {
+		b->map = NULL;
 		return NULL;
-	memset(h, 0, sizeof *h + size);
-	h->size = size;
+	}
+	b->size = size;
+	b->p = b->map + b->room - (size + 63) / 64 * 64;
 	d->used += size;
-	return h + 1;
+	return b->p;
 }
 
 static void emu_free(struct gf_sweep_dev *d, void *p)
 {
-	struct head *h = p;
-
-	if (!p)
-		return;
-	d->used -= h[-1].size;
-	free(h - 1);
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		if (d->block[i].map && d->block[i].p == p)
+			block_drop(d, &d->block[i]);
 }
 
-static int emu_copy(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+static int access_to(struct gf_sweep_dev *d, int prot, struct gf_err *err)
 {
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		if (d->block[i].room && mprotect(d->block[i].map, d->block[i].room, prot))
+			return gf_err_set(err, EIO, "the device's memory cannot be reached: %s", strerror(errno));
+	return 0;
+}
+
+static int copy(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	int rc;
+
 	if (d->failed)
 		return gf_err_set(err, EIO, "the device has failed");
+	rc = access_to(d, PROT_READ | PROT_WRITE, err);
+	if (rc)
+		return rc;
 	memcpy(to, from, size);
-	return 0;
+	return access_to(d, PROT_NONE, err);
+}
+
+/* All of [p, p + size) in one of its blocks. */
+static bool is_its(const struct gf_sweep_dev *d, const void *p, size_t size)
+{
+	for (uint32_t i = 0; i < BLOCKS; i++) {
+		const struct block *b = &d->block[i];
+		if (b->map && (const uint8_t *)p >= b->p && (const uint8_t *)p <= b->p + b->size && size <= (size_t)(b->p + b->size - (const uint8_t *)p))
+			return true;
+	}
+	return false;
+}
+
+static int emu_copy_in(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	return is_its(d, to, size) ? copy(d, to, from, size, err) : gf_err_set(err, EIO, "copying: that is not the device's memory");
+}
+
+static int emu_copy_out(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	return is_its(d, from, size) ? copy(d, to, from, size, err) : gf_err_set(err, EIO, "copying: that is not the device's memory");
 }
 
 /* One team goes from policy to policy. */
@@ -117,11 +174,15 @@ static int emu_start(struct gf_sweep_dev *d, struct gf_swept *v, size_t stride, 
 	struct job j = { .v = v, .stride = stride, .n = n, .first = first, .ticks = ticks, .frame = frame, .tick = tick };
 	struct lane lane[16];
 	pthread_t thread[16];
+	int rc;
 
 	if (gf_sweep_emu_opts.fails_after && ++gf_sweep_emu_opts.starts > gf_sweep_emu_opts.fails_after)
 		d->failed = true;
 	if (d->failed)
 		return gf_err_set(err, EIO, "the device has failed");
+	rc = access_to(d, PROT_READ | PROT_WRITE, err);
+	if (rc)
+		return rc;
 	j.lanes = GF_MIN(GF_MIN(want, lanes), 16u);
 	pthread_barrier_init(&j.barrier, NULL, j.lanes);
 	for (uint32_t i = 0; i < j.lanes; i++) {
@@ -133,7 +194,7 @@ static int emu_start(struct gf_sweep_dev *d, struct gf_swept *v, size_t stride, 
 	for (uint32_t i = 1; i < j.lanes; i++)
 		pthread_join(thread[i], NULL);
 	pthread_barrier_destroy(&j.barrier);
-	return 0;
+	return access_to(d, PROT_NONE, err);
 }
 
 static int emu_wait(struct gf_sweep_dev *d, struct gf_err *err)
@@ -142,6 +203,6 @@ static int emu_wait(struct gf_sweep_dev *d, struct gf_err *err)
 }
 
 const struct gf_sweep_dev_ops gf_sweep_emu = {
-	.name = "emu", .open = emu_open, .close = emu_close, .alloc = emu_alloc, .free = emu_free, .copy_in = emu_copy, .copy_out = emu_copy,
-	.start = emu_start, .wait = emu_wait,
+	.name = "emu", .open = emu_open, .close = emu_close, .alloc = emu_alloc, .free = emu_free, .copy_in = emu_copy_in,
+	.copy_out = emu_copy_out, .start = emu_start, .wait = emu_wait,
 };

@@ -545,6 +545,38 @@ static void compare(const struct gf_outcome *a, struct gf_outcome *b)
 	}
 }
 
+/* Nothing at all is in the range that is asked for; there are samples, but none that is good. */
+static void recordings_without_samples(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 3; k++) {
+		struct gf_many_opts o = { .kind = KIND, .events = 100, .frame = k == 2 ? 1 : 0, .outcome.model.acts = true };
+		struct gf_outcome_opts oo;
+		struct gf_outcome dev[1], cpu;
+		struct gf_many_did did;
+		struct gf_err err = { "" };
+		struct machine m;
+		const struct gf_image_header *img = compile("rule low if mem.available < 90% then SIGKILL largest cooldown 5s", true);
+		rng = 4711;
+		machine_make(&m, 7);
+		m.odd = k ? 100 : 0;
+		o.outcome.run.to_ns = k ? 0 : 1000 * SEC;
+		oo = o.outcome;
+		oo.table = true;
+		oo.table_events = 100;
+		if (gf_many_run(&m.f, &img, 1, &o, dev, &did, &err))
+			fail_msg("%d: %s", k, err.text);
+		assert_true(did.gpu && !did.again);
+		assert_int_equal(gf_outcome_run(&m.f, img, &oo, &cpu, &err), 0);
+		assert_true(k ? cpu.stale && cpu.stale == cpu.ticks : !cpu.ticks);
+		same(&cpu, &dev[0], 7, (size_t)k);
+		gf_outcome_deinit(&cpu);
+		gf_outcome_deinit(&dev[0]);
+		free((void *)(uintptr_t)img);
+		machine_unmake(&m);
+	}
+}
+
 static void threads_are_the_same(void **state)
 {
 	struct gf_many_opts o = { .kind = GF_MANY_CPU, .threads = 1, .events = 100, .outcome.model.acts = true };
@@ -676,7 +708,7 @@ static void too_much_is_done_by_the_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_as_cpu), cmocka_unit_test(threads_are_the_same),
+		cmocka_unit_test(same_as_cpu), cmocka_unit_test(recordings_without_samples), cmocka_unit_test(threads_are_the_same),
 #if EMULATED
 		cmocka_unit_test(little_memory_makes_batches), cmocka_unit_test(a_device_that_fails_is_left), cmocka_unit_test(no_gpu),
 		cmocka_unit_test(too_much_is_done_by_the_cpu),
