@@ -439,6 +439,9 @@ GF_INLINE void gf_strings_read(struct gf_sampler *v, const uint8_t *task, uint32
 			if (f == GF_SF_EXE ? gf_exe_path(&g->mem, &g->layout, mm, text, GF_STR_MAX, &len) :
 					     gf_cmdline(&g->mem, &g->layout, mm, text, GF_STR_MAX, &len))
 				len = GF_ABSENT;
+			/* Between the new memory and its arguments an exec has none: it is looked at again, as often as one that cannot be read. */
+			if (f == GF_SF_CMDLINE && !len && n->tries <= GF_STR_RETRIES)
+				len = GF_ABSENT;
 		}
 		gf_string_set(v, row, f, text, len);
 	}

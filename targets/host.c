@@ -208,6 +208,13 @@ static void take_strings(struct gf_host *h)
 		struct gf_strref *ref = s->str[a->field] ? &s->str[a->field][a->row] : NULL;
 		bool ours = ref && s->flags[a->row] && s->gen[a->row] == a->gen && n->ask_id == a->id;
 
+		/* Between the new memory and its arguments an exec leaves the kernel with nothing to show. Who has none at all is asked as often as who fails. */
+		if (ours && !a->error && !a->len && a->field == GF_SF_CMDLINE && n->tries < STR_RETRIES) {
+			n->failed |= (uint8_t)(1u << a->field);
+			n->retry_ns = s->now_ns + STR_RETRY_NS;
+			gf_strings_drop(h->strings, a);
+			continue;
+		}
 		if (ours && !a->error) {
 			forget_string(h, a->row, a->field);
 			*ref = (struct gf_strref){ a->text, a->len, gf_table_ver(&h->table) };
