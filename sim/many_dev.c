@@ -199,6 +199,9 @@ static size_t state_put(const struct gf_image_header *img, const struct gf_image
 	return up(n);
 }
 
+/* An address where only sizes are asked for: nothing is there, and nobody looks. */
+#define NOWHERE ((uint8_t *)(uintptr_t)4096)
+
 /* Makes one at swept (of which the device's address is dev), its state's head and image at `at` in the head; or, head NULL, finds
  * out how large it is. -ENOMEM. */
 static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swept *dev, size_t at, size_t rules_at, size_t what_at, struct bump *t, struct sizes *z)
@@ -206,7 +209,7 @@ static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swe
 	const struct gf_image_header *img = b->img[b->of[k]], *press = b->opts->outcome.pressure, *base = b->img[b->of[0]];
 	const struct gf_outcome_opts *o = &b->opts->outcome;
 	struct gf_fieldset f = shown_fields(b, img);
-	uint8_t *h = b->head, *d = b->head_dev;
+	uint8_t *h = b->head, *d = b->head_dev ? b->head_dev : NOWHERE;
 	size_t image_at, state_at = at, pstate_at, begun = t->at;
 	uint32_t pcap = press && !host_only(press) ? b->reel->cap : GF_ROW_BLOCK;
 
@@ -283,7 +286,7 @@ static int measure(struct batch *b, size_t m, size_t *ret_rules)
 
 	b->head = b->head_dev = NULL;
 	for (size_t k = b->done; k < b->done + m && !rc; k++) {
-		rc = make_one(b, k, scratch, NULL, 0, 0, 0, &t, &z);
+		rc = make_one(b, k, scratch, (void *)NOWHERE, 0, 0, 0, &t, &z);
 		rest += z.image + z.state + z.pstate;
 		rules += up(rules_of(b, k) * sizeof(struct gf_swept_rule));
 	}
