@@ -111,10 +111,17 @@ static void add_shadow(const json_t *s, struct gf_lines *out)
 	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%lld rules from %s%s: %lld actions as the policy in force, %lld alone, %lld not", "shadow", gf_js_int(s, "rules"),
 		     json_string_value(json_array_get(files, 0)) ? json_string_value(json_array_get(files, 0)) : "?",
 		     json_array_size(files) > 1 ? ", ..." : "", gf_js_int(s, "agreed"), gf_js_int(s, "only_shadow"), gf_js_int(s, "only_active"));
+	gf_lines_add(out, GF_LOOK_PLAIN, "  %-9s%s", "", gf_js_str(s, "how"));
+	if (gf_js_bool(s, "stale") && strcmp(gf_js_str(s, "samples"), "same"))
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe shadow is STALE: %s", "", gf_js_str(s, "sample_error"));
+	if (gf_js_int(s, "unseen") > 0)
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9sof %lld of those not done the process had gone before the shadow looked again", "", gf_js_int(s, "unseen"));
+	if (gf_js_int(s, "lost") > 0)
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9s%lld actions of the policy in force came too fast to be compared", "", gf_js_int(s, "lost"));
 	for (size_t i = n > 5 ? n - 5 : 0; i < n; i++) {
 		const json_t *d = json_array_get(list, i);
-		gf_lines_add(out, GF_LOOK_WARN, "  %-9s%s: %s", "", strcmp(gf_js_str(d, "only"), "shadow") ? "only in force" : "only shadow  ",
-			     gf_js_str(d, "sentence"));
+		gf_lines_add(out, GF_LOOK_WARN, "  %-9s%s: %s%s", "", strcmp(gf_js_str(d, "only"), "shadow") ? "only in force" : "only shadow  ",
+			     gf_js_str(d, "sentence"), gf_js_bool(d, "unseen") ? " (gone before the shadow looked)" : "");
 	}
 }
 

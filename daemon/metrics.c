@@ -224,6 +224,7 @@ static void shadows(struct gf_daemon *d, struct gf_jbuf *b)
 		{ "gpufas_shadow_agreed_total", "Actions that both policies came to within 10 s of each other, since the last reload." },
 		{ "gpufas_shadow_only_shadow_total", "Actions of the shadow policy alone, since the last reload." },
 		{ "gpufas_shadow_only_active_total", "Actions of the policy in force alone, since the last reload." },
+		{ "gpufas_shadow_unseen_total", "Of those, on processes that had gone before the shadow, which samples by itself, looked again." },
 	};
 	struct gf_shadow_stats *st = calloc(d->watches + 1, sizeof *st);
 	bool *is = calloc(d->watches + 1, sizeof *is), any = false;
@@ -233,7 +234,7 @@ static void shadows(struct gf_daemon *d, struct gf_jbuf *b)
 	for (size_t k = 0; any && k < sizeof what / sizeof *what; k++) {
 		head(b, what[k].name, "counter", what[k].help);
 		for (size_t i = 0; i < d->watches; i++) {
-			const uint64_t v[] = { st[i].ticks, st[i].actions, st[i].agreed, st[i].only_shadow, st[i].only_active };
+			const uint64_t v[] = { st[i].ticks, st[i].actions, st[i].agreed, st[i].only_shadow, st[i].only_active, st[i].unseen };
 			if (!is[i])
 				continue;
 			put(b, "%s", what[k].name);

@@ -1,44 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/shadow.h"
+#include "daemon/shadow_int.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/daemon.h"
-#include "daemon/eventjson.h"
 #include "targets/vm.h"
-
-#define PENDING 64u
-
-/* Something that one of the two did and the other has not done, or not yet. */
-struct deed {
-	bool shadow;
-	uint8_t action;
-	int32_t arg;
-	struct gf_event ev;
-};
-
-struct gf_shadow {
-	struct gf_target mirror;  /* shows what the watch's target has sampled */
-	struct gf_watch *watch;
-	bool stale;
-	/* Of the ticking thread, which only tries it, or of who exchanges the policy. */
-	pthread_mutex_t turn;
-	struct gf_engine *engine; /* NULL: there is none */
-	struct gf_policy *policy, *active;
-	uint64_t seq;             /* its events are numbered by themselves */
-	struct deed *pending;     /* [PENDING] */
-	size_t pendings;
-	struct gf_shadow_stats now;
-	uint64_t skipped;         /* ticks that found the turn taken: the ticking thread's own */
-	/* What others see; the ticking thread only tries it. */
-	pthread_mutex_t lock;
-	struct gf_shadow_stats shown;
-	struct gf_policy *shown_policy;
-	char why[256];            /* why there is none though one is configured */
-};
 
 /* ---- the mirror ------------------------------------------------------------------- */
 
@@ -76,6 +43,14 @@ static void mirror_destroy(struct gf_target *t)
 	(void)t;
 }
 
+static void unmake(struct gf_shadow *s)
+{
+	gf_engine_destroy(s->engine);
+	gf_target_destroy(s->own);
+	s->engine = NULL;
+	s->own = NULL;
+}
+
 int gf_shadow_create(struct gf_watch *w, struct gf_shadow **ret)
 {
 	static const struct gf_target_ops ops = {
@@ -85,7 +60,7 @@ int gf_shadow_create(struct gf_watch *w, struct gf_shadow **ret)
 
 	if (!s)
 		return -ENOMEM;
-	s->pending = calloc(PENDING, sizeof *s->pending);
+	s->pending = calloc(GF_SHADOW_PENDING, sizeof *s->pending);
 	if (!s->pending) {
 		free(s);
 		return -ENOMEM;
@@ -96,6 +71,7 @@ int gf_shadow_create(struct gf_watch *w, struct gf_shadow **ret)
 	s->watch = w;
 	s->seq = 1;
 	pthread_mutex_init(&s->turn, NULL);
+	pthread_mutex_init(&s->saw_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
 	return 0;
@@ -105,111 +81,37 @@ void gf_shadow_destroy(struct gf_shadow *s)
 {
 	if (!s)
 		return;
-	gf_engine_destroy(s->engine);
+	unmake(s);
 	gf_policy_put(s->policy);
 	gf_policy_put(s->active);
 	gf_policy_put(s->shown_policy);
 	pthread_mutex_destroy(&s->turn);
+	pthread_mutex_destroy(&s->saw_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s->pending);
+	free(s->saw);
 	free(s);
 }
 
-/* ---- comparing -------------------------------------------------------------------- */
+/* ---- its engine ------------------------------------------------------------------- */
 
-static void differ(struct gf_shadow *s, const struct deed *d)
+/* The turn is the caller's: a tick of the shadow's engine has ended. */
+static void evaluated(struct gf_shadow *s, const struct gf_sample *sample, const struct gf_event *active, uint32_t n)
 {
-	struct gf_shadow_difference *to = &s->now.last[(s->now.only_shadow + s->now.only_active) % GF_SHADOW_KEPT];
-
-	to->shadow = d->shadow;
-	to->ev = d->ev;
-	s->now.kept = GF_MIN(s->now.kept + 1, GF_SHADOW_KEPT);
-	if (d->shadow)
-		s->now.only_shadow++;
-	else
-		s->now.only_active++;
-}
-
-static void drop(struct gf_shadow *s, size_t i)
-{
-	memmove(&s->pending[i], &s->pending[i + 1], (s->pendings - i - 1) * sizeof *s->pending);
-	s->pendings--;
-}
-
-/* What waited for the other long enough is a difference. */
-static void expire(struct gf_shadow *s, uint64_t now_ns)
-{
-	for (size_t i = 0; i < s->pendings;) {
-		uint64_t then = s->pending[i].ev.now_ns;
-		if (now_ns >= then && now_ns - then <= GF_SHADOW_WITHIN_NS) {
-			i++;
-			continue;
-		}
-		differ(s, &s->pending[i]);
-		drop(s, i);
-	}
-}
-
-static void done(struct gf_shadow *s, bool shadow, const struct gf_event *ev, const struct gf_image_header *img)
-{
-	const struct gf_step *step = gf_event_step(ev, img);
-	struct deed d = { .shadow = shadow, .ev = *ev };
-
-	if (ev->kind != GF_EV_ACTION || !step)
-		return;
-	d.action = step->action;
-	d.arg = step->arg;
-	if (shadow)
-		s->now.actions++;
-	else
-		s->now.active_actions++;
-	for (size_t i = 0; i < s->pendings; i++) {
-		const struct deed *p = &s->pending[i];
-		if (p->shadow == shadow || p->action != d.action || p->arg != d.arg || p->ev.pid != ev->pid || p->ev.start_ns != ev->start_ns)
-			continue;
-		s->now.agreed++;
-		drop(s, i);
-		return;
-	}
-	if (s->pendings == PENDING) {
-		differ(s, &s->pending[0]);
-		drop(s, 0);
-	}
-	s->pending[s->pendings++] = d;
-}
-
-static void publish(struct gf_shadow *s)
-{
-	if (pthread_mutex_trylock(&s->lock))
-		return; /* the next tick will */
-	s->shown = s->now;
-	pthread_mutex_unlock(&s->lock);
-}
-
-static void tick(struct gf_shadow *s, int rc, const struct gf_event *ev, uint32_t n)
-{
-	const struct gf_image_header *active = s->active->img;
 	struct gf_engine_stats st;
 	struct gf_verdict v[64];
-	struct gf_event own[8];
-	size_t got;
 
-	s->stale = rc != 0;
-	gf_engine_tick(s->engine, NULL);
 	while (gf_engine_verdicts(s->engine, v, 64) == 64)
 		; /* nobody carries them out */
-	for (uint32_t i = 0; i < n; i++)
-		if (ev[i].image_fp == active->fp) /* else an exchange is under way */
-			done(s, false, &ev[i], active);
-	while ((got = gf_engine_events(s->engine, own, 8)) > 0)
-		for (size_t i = 0; i < got; i++)
-			done(s, true, &own[i], s->policy->img);
-	expire(s, s->mirror.sample.now_ns);
+	gf_shadow_compare(s, sample, active, n);
 	gf_engine_stats(s->engine, &st);
 	s->now.ticks++;
-	s->now.missed = s->skipped;
+	s->now.missed = s->skipped + st.missed;
 	s->now.eval_avg_ns = st.eval_avg_ns;
-	publish(s);
+	s->now.total_avg_ns = st.total_avg_ns;
+	s->now.stale = st.stale;
+	memcpy(s->now.sample_error, st.sample_error, sizeof s->now.sample_error);
+	gf_shadow_publish(s);
 }
 
 void gf_shadow_tick(void *shadow, int rc, const struct gf_event *ev, uint32_t n)
@@ -220,9 +122,70 @@ void gf_shadow_tick(void *shadow, int rc, const struct gf_event *ev, uint32_t n)
 		s->skipped++;
 		return;
 	}
-	if (s->engine)
-		tick(s, rc, ev, n);
+	if (s->engine && !s->own) {
+		s->stale = rc != 0;
+		gf_engine_tick(s->engine, NULL);
+		evaluated(s, &s->mirror.sample, ev, n);
+	}
 	pthread_mutex_unlock(&s->turn);
+}
+
+/* On the own engine's thread. */
+static void own_ticked(void *arg, int rc, const struct gf_event *ev, uint32_t n)
+{
+	struct gf_shadow *s = arg;
+
+	(void)rc;
+	(void)ev;
+	(void)n;
+	if (pthread_mutex_trylock(&s->turn))
+		return; /* it is about to be another; what was said waits in the engine's rings */
+	evaluated(s, &s->own->sample, NULL, 0);
+	pthread_mutex_unlock(&s->turn);
+}
+
+/* A device that samples a guest by itself has no table for others. The CPU's sampler, in a view of its own on a thread of its own, reads the same
+ * memory; nothing is asked of the device. */
+static bool apart(const struct gf_shadow *s)
+{
+	struct gf_engine_stats st;
+
+	if (s->watch->config->kind != GF_TARGET_VM)
+		return false;
+	gf_engine_stats(s->watch->engine, &st);
+	return st.kind == GF_ENGINE_GPU;
+}
+
+static int make(struct gf_shadow *s, const struct gf_image_header *img, bool own, struct gf_err *err)
+{
+	const struct gf_config *c = s->watch->daemon->config;
+	struct gf_engine_opts o = {
+		.kind = GF_ENGINE_CPU, .period_ns = s->watch->period_ns, .observe = true, .budget_n = c->budget_n,
+		.budget_window_ns = c->budget_window_ns, .target_index = s->watch->index, .event_seq = &s->seq,
+		.max_tasks = s->watch->target->sample.cap, .after = own ? own_ticked : NULL, .after_arg = s,
+	};
+	int rc = own ? gf_vm_create_view(s->watch->target, o.max_tasks, &s->own, err) : 0;
+
+	s->mirror.sample = s->watch->target->sample;
+	if (!rc)
+		rc = gf_engine_create(own ? s->own : &s->mirror, img, &o, &s->engine, err);
+	if (!rc && own && s->started)
+		rc = gf_engine_start(s->engine, err);
+	if (rc)
+		unmake(s);
+	return rc;
+}
+
+int gf_shadow_start(struct gf_shadow *s, struct gf_err *err)
+{
+	s->started = true;
+	return s->own ? gf_engine_start(s->engine, err) : 0;
+}
+
+void gf_shadow_stop(struct gf_shadow *s)
+{
+	if (s && s->own && s->engine)
+		gf_engine_stop(s->engine);
 }
 
 /* ---- exchanging ------------------------------------------------------------------- */
@@ -240,43 +203,41 @@ static int same_paths(const struct gf_image_header *active, const struct gf_imag
 	return 0;
 }
 
-static int make_engine(struct gf_shadow *s, const struct gf_image_header *img, struct gf_engine **ret, struct gf_err *err)
+/* The engine is not in a tick, or it is one of its own: the turn is ours. */
+static int exchange(struct gf_shadow *s, struct gf_policy *active, struct gf_policy *p, bool own, struct gf_err *err)
 {
-	const struct gf_config *c = s->watch->daemon->config;
-	struct gf_engine_opts o = {
-		.kind = GF_ENGINE_CPU, .period_ns = s->watch->period_ns, .observe = true, .budget_n = c->budget_n,
-		.budget_window_ns = c->budget_window_ns, .target_index = s->watch->index, .event_seq = &s->seq,
-	};
-
-	s->mirror.sample = s->watch->target->sample;
-	o.max_tasks = s->mirror.sample.cap;
-	return gf_engine_create(&s->mirror, img, &o, ret, err);
-}
-
-/* The engine is not in a tick: the turn is ours. */
-static int exchange(struct gf_shadow *s, struct gf_policy *active, struct gf_policy *p, struct gf_err *err)
-{
-	struct gf_engine *e = NULL;
 	int rc = 0;
 
+	if (s->engine && (!p || own != (s->own != NULL)))
+		unmake(s);
 	if (p && s->engine)
 		rc = gf_engine_swap(s->engine, p->img, err);
 	else if (p)
-		rc = make_engine(s, p->img, &e, err);
-	if (rc || !p) {
-		gf_engine_destroy(s->engine);
-		s->engine = NULL;
-	} else if (e) {
-		s->engine = e;
-	}
+		rc = make(s, p->img, own, err);
+	if (rc)
+		unmake(s);
 	gf_policy_put(s->policy);
 	s->policy = s->engine ? gf_policy_get(p) : NULL;
 	gf_policy_put(s->active);
 	s->active = gf_policy_get(active);
 	/* what was found is of the policy that was */
 	memset(&s->now, 0, sizeof s->now);
+	s->now.apart = s->own != NULL;
 	s->pendings = 0;
 	return rc;
+}
+
+/* What the reporter puts in. */
+static int wants(struct gf_shadow *s, bool on, struct gf_err *err)
+{
+	pthread_mutex_lock(&s->saw_lock);
+	if (on && !s->saw)
+		s->saw = calloc(GF_SHADOW_SEEN, sizeof *s->saw);
+	s->saws = 0;
+	s->saw_lost = 0;
+	__atomic_store_n(&s->wants, on && s->saw, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&s->saw_lock);
+	return on && !s->saw ? gf_err_set(err, ENOMEM, "out of memory") : 0;
 }
 
 static void show(struct gf_shadow *s, int rc, const struct gf_err *err)
@@ -285,12 +246,14 @@ static void show(struct gf_shadow *s, int rc, const struct gf_err *err)
 	gf_policy_put(s->shown_policy);
 	s->shown_policy = s->policy ? gf_policy_get(s->policy) : NULL;
 	memset(&s->shown, 0, sizeof s->shown);
+	s->shown.apart = s->own != NULL;
 	snprintf(s->why, sizeof s->why, "%.250s", !rc ? "" : err->text[0] ? err->text : strerror(-rc));
 	pthread_mutex_unlock(&s->lock);
 }
 
 int gf_shadow_set(struct gf_shadow *s, struct gf_policy *active, struct gf_policy *p, struct gf_err *err)
 {
+	bool own = p && apart(s);
 	struct gf_err e = { "" };
 	int rc = 0;
 
@@ -298,17 +261,19 @@ int gf_shadow_set(struct gf_shadow *s, struct gf_policy *active, struct gf_polic
 		show(s, 0, &e);
 		return 0;
 	}
-	if (p)
+	if (p && !own)
 		rc = same_paths(active->img, p->img, &e);
 	if (!rc) {
-		s->watch->also_shadow = p ? p->img->fields : (struct gf_fieldset){ 0 };
+		s->watch->also_shadow = p && !own ? p->img->fields : (struct gf_fieldset){ 0 };
 		rc = gf_watch_also(s->watch, &e);
 	}
+	if (!rc)
+		rc = wants(s, p != NULL, &e);
 	pthread_mutex_lock(&s->turn);
 	if (rc)
-		exchange(s, active, NULL, NULL);
+		exchange(s, active, NULL, false, NULL);
 	else
-		rc = exchange(s, active, p, &e);
+		rc = exchange(s, active, p, own, &e);
 	pthread_mutex_unlock(&s->turn);
 	show(s, rc, &e);
 	if (rc && err)
@@ -361,86 +326,3 @@ int gf_shadow_load(const struct gf_config *c, const struct gf_config_target *t, 
 	return rc;
 }
 
-/* ---- telling ---------------------------------------------------------------------- */
-
-bool gf_shadow_stats(struct gf_shadow *s, struct gf_shadow_stats *ret)
-{
-	bool is = false;
-
-	memset(ret, 0, sizeof *ret);
-	if (!s)
-		return false;
-	pthread_mutex_lock(&s->lock);
-	is = s->shown_policy != NULL;
-	if (is)
-		*ret = s->shown;
-	pthread_mutex_unlock(&s->lock);
-	return is;
-}
-
-static void differences_json(const struct gf_shadow *s, const struct gf_shadow_stats *st, const struct gf_policy *p, struct gf_jbuf *b)
-{
-	uint64_t all = st->only_shadow + st->only_active;
-
-	gf_jbuf_key(b, "differences");
-	gf_jbuf_open(b, '[');
-	for (uint64_t i = all - st->kept; i < all; i++) {
-		const struct gf_shadow_difference *d = &st->last[i % GF_SHADOW_KEPT];
-		struct gf_policy *of = d->shadow ? gf_policy_get((struct gf_policy *)(uintptr_t)p) : gf_policies_find(s->watch->policies, d->ev.image_fp);
-		char text[1024];
-		gf_jbuf_open(b, '{');
-		gf_jbuf_kstr(b, "only", d->shadow ? "shadow" : "active");
-		gf_jbuf_knum(b, "boot_s", (double)d->ev.now_ns / 1e9);
-		gf_jbuf_kstr(b, "sentence", gf_event_sentence(&d->ev, of ? of->img : NULL, text, sizeof text));
-		gf_jbuf_kstr(b, "rule", gf_event_rule(&d->ev, of ? of->img : NULL));
-		gf_jbuf_kint(b, "pid", d->ev.pid);
-		gf_jbuf_close(b, '}');
-		gf_policy_put(of);
-	}
-	gf_jbuf_close(b, ']');
-}
-
-void gf_shadow_json(struct gf_shadow *s, struct gf_jbuf *b)
-{
-	struct gf_shadow_stats *st = calloc(1, sizeof *st);
-	struct gf_engine_stats engine;
-	struct gf_policy *p = NULL;
-	char why[256] = "";
-
-	gf_jbuf_key(b, "shadow");
-	if (s && st) {
-		pthread_mutex_lock(&s->lock);
-		p = s->shown_policy ? gf_policy_get(s->shown_policy) : NULL;
-		*st = s->shown;
-		memcpy(why, s->why, sizeof why);
-		pthread_mutex_unlock(&s->lock);
-	}
-	if (!p && !*why) {
-		gf_jbuf_null(b);
-		free(st);
-		return;
-	}
-	gf_engine_stats(s->watch->engine, &engine);
-	if (p && !st->ticks && engine.kind == GF_ENGINE_GPU && s->watch->config->kind == GF_TARGET_VM)
-		snprintf(why, sizeof why, "a GPU samples this target by itself: nothing is evaluated beside it");
-	gf_jbuf_open(b, '{');
-	gf_jbuf_key(b, "files");
-	gf_jbuf_open(b, '[');
-	for (size_t i = 0; p && i < p->files.n; i++)
-		gf_jbuf_str(b, p->files.v[i]);
-	gf_jbuf_close(b, ']');
-	gf_jbuf_kuint(b, "rules", p ? p->rules : 0);
-	gf_jbuf_kstr(b, "why_not", why);
-	gf_jbuf_kuint(b, "ticks", st->ticks);
-	gf_jbuf_kuint(b, "missed", st->missed);
-	gf_jbuf_kuint(b, "actions", st->actions);
-	gf_jbuf_kuint(b, "active_actions", st->active_actions);
-	gf_jbuf_kuint(b, "agreed", st->agreed);
-	gf_jbuf_kuint(b, "only_shadow", st->only_shadow);
-	gf_jbuf_kuint(b, "only_active", st->only_active);
-	gf_jbuf_knum(b, "eval_us", (double)st->eval_avg_ns / 1e3);
-	differences_json(s, st, p, b);
-	gf_jbuf_close(b, '}');
-	gf_policy_put(p);
-	free(st);
-}

@@ -36,7 +36,9 @@ static size_t events(void *arg, struct gf_event *buf, size_t n)
 	if (w->config->kind == GF_TARGET_IMAGE)
 		while (gf_engine_verdicts(w->engine, v, 64) == 64)
 			;
-	return gf_engine_events(w->engine, buf, n);
+	n = gf_engine_events(w->engine, buf, n);
+	gf_shadow_saw(w->shadow, buf, n);
+	return n;
 }
 
 struct gf_reporter_source gf_watch_source(struct gf_watch *w)
@@ -248,6 +250,8 @@ int gf_watches_start(struct gf_daemon *d, struct gf_err *err)
 		r = name_target(&d->watch[i], start_actuator(&d->watch[i], err), err);
 	for (size_t i = 0; i < d->watches && !r; i++)
 		r = name_target(&d->watch[i], gf_engine_start(d->watch[i].engine, err), err);
+	for (size_t i = 0; i < d->watches && !r; i++)
+		r = name_target(&d->watch[i], gf_shadow_start(d->watch[i].shadow, err), err);
 	return r;
 }
 
@@ -258,6 +262,8 @@ void gf_watches_stop(struct gf_daemon *d)
 	for (size_t i = 0; i < d->watches; i++)
 		if (d->watch[i].engine)
 			gf_engine_stop(d->watch[i].engine);
+	for (size_t i = 0; i < d->watches; i++)
+		gf_shadow_stop(d->watch[i].shadow);
 	for (size_t i = 0; i < d->watches; i++) {
 		gf_actuator_destroy(d->watch[i].actuator); /* its last verdicts are still in the engine */
 		gf_vm_actuator_destroy(d->watch[i].vm_actuator);

@@ -21,6 +21,8 @@ field() { $ctl status --json | python3 -c 'import json,sys; s=json.load(sys.stdi
 comes "both came to the same on that one" 1 field agreed
 comes "the shadow alone would have ended the other" 'only shadow  : end-b: would send SIGKILL to' $ctl status
 gone "$b"; is "and it is alive" $? 1
+has "status: on which samples" "$($ctl status)" 'on the samples of the policy in force, behind its ticks'
+has "metrics: nothing unseen" "$($ctl metrics)" 'gpufas_shadow_unseen_total{target="this-machine"} 0'
 has "metrics" "$($ctl metrics)" 'gpufas_shadow_only_shadow_total{target="this-machine"} '
 has "metrics: what both did" "$($ctl metrics)" 'gpufas_shadow_agreed_total{target="this-machine"} 1'
 hasnt "the audit knows nothing of it" "$(cat "$d/audit.jsonl")" end-b
