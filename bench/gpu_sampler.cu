@@ -12,26 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/now.h"
+
 #define JOBS 32
 #define ROUNDS 200
 static __device__ uint64_t job_ns[JOBS], job_from;
 static __device__ uint32_t job_calls[JOBS];
-static __device__ __forceinline__ uint64_t now_ns(void)
-{
-	uint64_t t;
-
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-	return t;
-}
 #if defined(__CUDA_ARCH__)
 #define GF_SAMPLER_TIMED(job, ended) timed(job, ended)
 static __device__ __noinline__ void timed(uint32_t job, int ended)
 {
 	if (!ended) {
-		job_from = now_ns();
+		job_from = gf_now_ns();
 		return;
 	}
-	job_ns[(job - 64) % JOBS] += now_ns() - job_from;
+	job_ns[(job - 64) % JOBS] += gf_now_ns() - job_from;
 	job_calls[(job - 64) % JOBS]++;
 }
 #endif
@@ -59,10 +54,10 @@ __global__ void __launch_bounds__(THREADS) sample(struct gf_team_mem *mem, struc
 	gf_sampler_init(v, &t);
 	v->plain = plain;
 	for (uint32_t i = 0; i < ROUNDS; i++) {
-		uint64_t from = now_ns();
+		uint64_t from = gf_now_ns();
 		int r = gf_sampler_run(v, &t, g, 1000000000ull + i * 1000000ull);
 
-		took[i] = now_ns() - from;
+		took[i] = gf_now_ns() - from;
 		if (i == 1)
 			for (uint32_t k = 0; k < JOBS; k++)
 				job_ns[k] = job_calls[k] = 0;

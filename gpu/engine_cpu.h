@@ -87,7 +87,7 @@ int gf_gpu_prepare(struct gf_engine *e, const struct gf_image_header *img, const
 		   struct gf_err *err);
 int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next);
 /* Guests are sampled by the device itself. Then there is no tick here: what was said is gathered, at a pace of its own (paces), or one
- * tick is launched and waited for. Not 0: the GPU is given up. engine_guest.c */
+ * tick is launched and waited for. Not 0: the GPU is given up. engine_told.c */
 bool gf_gpu_own(const struct gf_engine *e);
 bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */

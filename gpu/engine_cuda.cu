@@ -10,11 +10,10 @@
 #define GF_TEAM 1
 #include "gpu/kernel.h"
 
+#include "gpu/cuda.h"
 #include "gpu/dev.h"
 
-#include <cuda_runtime.h>
 #include <ctype.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,41 +38,6 @@ static __global__ void __launch_bounds__(1024) gpufas_main(struct gf_gpu *g, uin
 	gf_gpu_main(g, warp * 32 + threadIdx.x % 32, gridDim.x * blockDim.x, ticks);
 }
 
-/* 0, or an errno with CUDA's own words. */
-static int said(cudaError_t rc, const char *what, struct gf_err *err)
-{
-	int e = EIO;
-
-	if (rc == cudaSuccess)
-		return 0;
-	switch (rc) {
-	case cudaErrorMemoryAllocation:
-		e = ENOMEM;
-		break;
-	case cudaErrorNoDevice:
-	case cudaErrorInvalidDevice:
-		e = ENODEV;
-		break;
-	case cudaErrorDevicesUnavailable:
-		e = EBUSY;
-		break;
-	case cudaErrorInvalidValue:
-	case cudaErrorHostMemoryAlreadyRegistered:
-		e = EINVAL;
-		break;
-	case cudaErrorInsufficientDriver:
-	case cudaErrorNoKernelImageForDevice:
-	case cudaErrorUnsupportedPtxVersion:
-	case cudaErrorNotSupported:
-		e = ENOTSUP;
-		break;
-	default:
-		break;
-	}
-	cudaGetLastError(); /* what does not stick is not to be found by the next call */
-	return gf_err_set(err, e, "%s: %s", what, cudaGetErrorString(rc));
-}
-
 static int cuda_count(struct gf_err *err)
 {
 	int n = 0, driver = 0;
@@ -90,9 +54,9 @@ static int cuda_count(struct gf_err *err)
 		gf_err_set(err, ENOTSUP, "the NVIDIA driver is for CUDA %d.%d, gpufasd was built with %d.%d: a newer driver is needed",
 			   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 	else if (rc == cudaErrorNoDevice || rc == cudaSuccess)
-		gf_err_set(err, ENODEV, "there is no GPU that CUDA can use (CUDA_VISIBLE_DEVICES, permissions of /dev/nvidia*)");
+		gf_err_set(err, ENODEV, GF_CUDA_NONE);
 	else
-		said(rc, "CUDA does not start", err);
+		gf_cuda_said(rc, "CUDA does not start", err);
 	return 0;
 }
 
@@ -139,7 +103,7 @@ static bool host_atomics(int device)
 static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 {
 	struct cudaDeviceProp p;
-	int driver = 0, runtime = 0, rc = said(cudaGetDeviceProperties(&p, device), "the GPU does not say what it is", err);
+	int driver = 0, runtime = 0, rc = gf_cuda_said(cudaGetDeviceProperties(&p, device), "the GPU does not say what it is", err);
 
 	memset(ret, 0, sizeof *ret);
 	if (rc)
@@ -177,19 +141,19 @@ static int cuda_open(int device, struct gf_dev **ret, struct gf_err *err)
 	if (!d)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	d->number = device;
-	rc = said(cudaSetDevice(device), "the GPU cannot be opened", err);
+	rc = gf_cuda_said(cudaSetDevice(device), "the GPU cannot be opened", err);
 	if (!rc)
-		rc = said(cudaFuncGetAttributes(&a, (const void *)gpufas_main), "there is no code for this GPU in gpufasd", err);
+		rc = gf_cuda_said(cudaFuncGetAttributes(&a, (const void *)gpufas_main), "there is no code for this GPU in gpufasd", err);
 	if (!rc)
-		rc = said(cudaStreamCreateWithFlags(&d->copies, cudaStreamNonBlocking), "the GPU cannot be opened", err);
+		rc = gf_cuda_said(cudaStreamCreateWithFlags(&d->copies, cudaStreamNonBlocking), "the GPU cannot be opened", err);
 	d->clusters = attribute(cudaDevAttrClusterLaunch, device) != 0;
 	if (!rc && !attribute(cudaDevAttrMemoryPoolsSupported, device))
 		rc = gf_err_set(err, ENOTSUP, "it has no memory pools");
 	/* Memory given back stays in the pool: handing it to the system waits for kernels. */
 	if (!rc)
-		rc = said(cudaDeviceGetDefaultMemPool(&pool, device), "the GPU has no memory pool", err);
+		rc = gf_cuda_said(cudaDeviceGetDefaultMemPool(&pool, device), "the GPU has no memory pool", err);
 	if (!rc)
-		rc = said(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the GPU has no memory pool", err);
+		rc = gf_cuda_said(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the GPU has no memory pool", err);
 	if (rc)
 		free(d);
 	else
@@ -288,10 +252,10 @@ static int cuda_enroll(struct gf_dev *d, void *p, size_t size, void **ret_device
 	int rc;
 
 	cudaSetDevice(d->number);
-	rc = said(cudaHostRegister(p, size, cudaHostRegisterMapped | cudaHostRegisterPortable), "the memory cannot be registered", err);
+	rc = gf_cuda_said(cudaHostRegister(p, size, cudaHostRegisterMapped | cudaHostRegisterPortable), "the memory cannot be registered", err);
 	if (rc)
 		return rc;
-	rc = said(cudaHostGetDevicePointer(ret_device, p, 0), "the memory has no address for the GPU", err);
+	rc = gf_cuda_said(cudaHostGetDevicePointer(ret_device, p, 0), "the memory has no address for the GPU", err);
 	if (rc)
 		cudaHostUnregister(p);
 	return rc;
@@ -300,26 +264,17 @@ static int cuda_enroll(struct gf_dev *d, void *p, size_t size, void **ret_device
 static int cuda_release(struct gf_dev *d, void *p, struct gf_err *err)
 {
 	cudaSetDevice(d->number);
-	return said(cudaHostUnregister(p), "the memory cannot be given back", err);
-}
-
-static int copy(struct gf_dev *d, void *to, const void *from, size_t size, cudaMemcpyKind kind, struct gf_err *err)
-{
-	int rc;
-
-	cudaSetDevice(d->number);
-	rc = said(cudaMemcpyAsync(to, from, size, kind, d->copies), "copying", err);
-	return rc ? rc : said(cudaStreamSynchronize(d->copies), "copying", err);
+	return gf_cuda_said(cudaHostUnregister(p), "the memory cannot be given back", err);
 }
 
 static int cuda_copy_in(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
 {
-	return copy(d, to, from, size, cudaMemcpyHostToDevice, err);
+	return gf_cuda_copy(d->number, d->copies, to, from, size, cudaMemcpyHostToDevice, err);
 }
 
 static int cuda_copy_out(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
 {
-	return copy(d, to, from, size, cudaMemcpyDeviceToHost, err);
+	return gf_cuda_copy(d->number, d->copies, to, from, size, cudaMemcpyDeviceToHost, err);
 }
 
 /* Blocks that meet: as one cluster where there are such, else all at once. */
@@ -355,9 +310,9 @@ static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint
 		return gf_err_set(err, ENOMEM, "out of memory");
 	r->dev = d;
 	cudaSetDevice(d->number);
-	rc = said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
+	rc = gf_cuda_said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
 	if (!rc)
-		rc = said(start(d, r, args, blocks, threads), "its kernel cannot be started", err);
+		rc = gf_cuda_said(start(d, r, args, blocks, threads), "its kernel cannot be started", err);
 	if (rc)
 		free(r);
 	else
@@ -375,7 +330,7 @@ static int cuda_poll(struct gf_dev_run *r, struct gf_err *err)
 		return 0;
 	if (rc == cudaSuccess)
 		return 1;
-	return said(rc, "the GPU has failed", err);
+	return gf_cuda_said(rc, "the GPU has failed", err);
 }
 
 static void cuda_forget(struct gf_dev_run *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inside the GPU engine's host side: engine_gpu.c (policies, ticks, life) and engine_guest.c (guests that the device samples itself).
+ * Inside the GPU engine's host side: what its files share. Who does what is said at the top of engine_gpu.c.
  */
 #ifndef GPUFAS_ENGINE_GPU_H
 #define GPUFAS_ENGINE_GPU_H
@@ -9,6 +9,11 @@
 #include "gpu/engine_cpu.h"
 #include "gpu/gpu.h"
 #include "targets/target.h"
+
+#define GF_GPU_STRINGS (8u << 20) /* bytes of strings of all rows */
+#define GF_GPU_PAST 16384u        /* events whose numbers are remembered */
+#define GF_GPU_LIFE_NS SEC_NS     /* a device that has not answered for so long, or for 10 periods, is given up */
+#define GF_GPU_START_NS (10 * SEC_NS)
 
 struct gf_guest;
 struct gf_kmod;
@@ -69,7 +74,7 @@ struct gf_gpu_host {
 	struct gf_gpu_sent *sent[GF_SF_COUNT];
 	uint32_t strings_used;
 	/* numbers */
-	uint64_t (*past)[2];       /* [PAST]: the device's, ours */
+	uint64_t (*past)[2];       /* [GF_GPU_PAST]: the device's, ours */
 	uint64_t tables, adoptions, actions;
 	uint32_t up;
 	uint32_t budget_used;
@@ -100,6 +105,7 @@ struct gf_gpu_host {
 	pthread_mutex_t lock;      /* whether its kernel runs */
 };
 
+/* A policy that the device is to take on. */
 struct gf_gpu_next {
 	struct gf_gpu_host *host;
 	struct gf_state *mirror;
@@ -113,26 +119,43 @@ struct gf_gpu_next {
 };
 
 /* engine_gpu.c */
+void *gf_gpu_take(void *host, size_t size); /* device memory */
+void gf_gpu_host_free(struct gf_gpu_host *h);
+
+/* engine_device.c */
+int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
+void gf_gpu_spread(int device, int n); /* so many engines more are on it */
+
+/* engine_wait.c */
 uint64_t gf_gpu_patience(const struct gf_engine *e);
 bool gf_gpu_beats(struct gf_gpu_host *h, uint64_t now); /* whether it has shown since the last call that it lives */
 int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err);
 int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err);
 int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err);
-void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why);
-bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there is more */
-uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
 void gf_gpu_tell(uint64_t *p, uint64_t v);
 uint64_t gf_gpu_read(const uint64_t *p);
 
-/* What the device's own ticks need of the host, by whatever they are. engine_guest.c */
-int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err);
-int gf_gpu_publish_guest(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err);
-void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views); /* engine_gpu.c */
+/* engine_policy.c */
+int gf_gpu_next_make(struct gf_gpu_host *h, const struct gf_image_header *img, uint32_t cap, const struct gf_adoption *plan,
+		     struct gf_gpu_next **ret, struct gf_err *err);
+int gf_gpu_next_adopt(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_next *n, struct gf_err *err);
+void gf_gpu_next_drop(struct gf_gpu_next *n);
+void gf_gpu_mirror_drop(struct gf_state *mirror);
+
+/* engine_table.c */
+void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views);
+bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there is more */
+uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
+
+/* engine_takeover.c */
+void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why);
+void gf_gpu_import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept, uint32_t which);
+void gf_gpu_import_last(struct gf_engine *e, struct gf_gpu_host *h);
 
 /* engine_ring.c */
 int gf_gpu_ring_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
 void gf_gpu_ring_side(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now);
-int gf_gpu_ring_block(struct gf_gpu_host *h, void **ret, struct gf_err *err);
+void gf_gpu_ring_fill(struct gf_gpu_host *h, struct gf_mr *ret);
 
 /* engine_profile.c */
 void gf_gpu_profile_make(struct gf_gpu_host *h, struct gf_gpu *g);
@@ -142,11 +165,16 @@ void gf_gpu_profile_free(struct gf_gpu_host *h);
 /* engine_guest.c */
 void gf_gpu_fleet_join(struct gf_gpu_host *h);
 void gf_gpu_fleet_leave(struct gf_gpu_host *h);
+int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err);
+int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
+void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost); /* lost: the device may still store */
+/* What is in the seat, a guest as a policy's kernel paths need it, or the module's region: a new block. */
+int gf_gpu_seat_block(struct gf_gpu_host *h, const struct gf_image_header *img, void **ret, struct gf_err *err);
+int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err);
+int gf_gpu_publish_guest(struct gf_engine *e, struct gf_gpu_host *h, void *block, struct gf_err *err);
+
+/* engine_told.c */
 void gf_gpu_connect(struct gf_gpu_host *h, bool on); /* the actuator, if there is one */
 void gf_gpu_pass_results(struct gf_gpu_host *h);
-int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err);
-void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost); /* lost: the device may still store */
-/* The guest as a policy's kernel paths need it: a new block, or NULL (there is no guest). */
-int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const struct gf_image_header *img, void **ret, struct gf_err *err);
 
 #endif

@@ -9,24 +9,17 @@
  */
 #include "gpu/engine_gpu.h"
 
+#include "targets/kmod.h"
 #include "targets/pseudo_do.h"
 #include "targets/ramfile.h"
-#include "targets/actuator.h"
-#include "targets/kmod.h"
 #include "targets/vm_int.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
-#define IDLE_NS 40000000ull   /* between two looks while nothing is said */
-#define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
-#define BUSY_FOR_NS 100000000ull
-#define LOOK_NS 50000000ull   /* between two looks at who the guest is */
 #define FILL_NS 100000000ull  /* for so long a look goes on registering pieces */
-#define VIEWS_EVERY_NS (SEC_NS / 2)
 
 static pthread_mutex_t fleet_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gf_gpu_host *fleet;
@@ -172,30 +165,38 @@ int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struc
 	return s->seg == ram->n;
 }
 
-int gf_gpu_guest_block(struct gf_gpu_host *h, const struct gf_guest *g, const struct gf_image_header *img, void **ret, struct gf_err *err)
+static void fill_guest(struct gf_gpu_host *h, const struct gf_image_header *img, struct gf_gpu_guest *x, struct gf_gpu_guest *to)
 {
 	const struct gf_path *path = GF_SEC(struct gf_path, img, GF_SEC_PATH);
-	struct gf_gpu_guest *x = calloc(1, sizeof *x);
-	struct gf_gpu_guest *to = x ? h->ops->alloc(h->dev, sizeof *x) : NULL;
-	int rc = to ? 0 : gf_err_set(err, ENOMEM, "the GPU has no memory for a guest");
+	const struct gf_guest *g = h->seat->guest;
+
+	x->s.mem = g->kernel->mem;
+	x->s.layout = g->layout;
+	x->s.boot = g->boot;
+	x->s.paths = GF_MIN(img->fields.paths, GF_MAX_PATHS);
+	for (uint32_t i = 0; i < x->s.paths; i++)
+		if (gf_btf_path(g->kernel->btf, gf_image_str(img, path[i].text), &x->s.kpath[i], NULL, NULL, NULL))
+			memset(&x->s.kpath[i], 0, sizeof x->s.kpath[i]);
+	if (g->pseudo) {
+		gf_pseudo_plain(g->pseudo, &x->plain);
+		x->plain.mem = &to->s.mem;
+		x->plain.atomics = h->atomics;
+		x->plain.pulse = h->pulse_device;
+		x->acts = 1;
+	}
+	x->pool = h->seat->pool;
+}
+
+int gf_gpu_seat_block(struct gf_gpu_host *h, const struct gf_image_header *img, void **ret, struct gf_err *err)
+{
+	struct gf_gpu_guest *x = calloc(1, sizeof *x), *to = x ? h->ops->alloc(h->dev, sizeof *x) : NULL;
+	int rc = to ? 0 : gf_err_set(err, ENOMEM, "the GPU has no memory for what it has to know of %s", h->seat->guest ? "a guest" : "the kernel module");
 
 	if (!rc) {
-		x->s.mem = g->kernel->mem;
-		x->s.layout = g->layout;
-		x->s.boot = g->boot;
-		x->s.paths = GF_MIN(img->fields.paths, GF_MAX_PATHS);
-		for (uint32_t i = 0; i < x->s.paths; i++)
-			if (gf_btf_path(g->kernel->btf, gf_image_str(img, path[i].text), &x->s.kpath[i], NULL, NULL, NULL))
-				memset(&x->s.kpath[i], 0, sizeof x->s.kpath[i]);
-		if (g->pseudo) {
-			gf_pseudo_plain(g->pseudo, &x->plain);
-			x->plain.mem = &to->s.mem;
-			x->plain.atomics = h->atomics;
-			x->plain.pulse = h->pulse_device;
-			x->acts = 1;
-		}
-		if (h->seat)
-			x->pool = h->seat->pool;
+		if (h->seat->guest)
+			fill_guest(h, img, x, to);
+		else
+			gf_gpu_ring_fill(h, &x->ring);
 		rc = h->ops->copy_in(h->dev, to, x, sizeof *x, err);
 	}
 	free(x);
@@ -270,7 +271,7 @@ static int fill(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	if (s->guest->pseudo && !h->atomics)
 		gf_pseudo_set_aside(s->guest->pseudo, &s->pool);
 	if (!rc)
-		rc = gf_gpu_guest_block(h, s->guest, e->st->img, &s->block, err);
+		rc = gf_gpu_seat_block(h, e->st->img, &s->block, err);
 	if (!rc)
 		rc = gf_gpu_publish_guest(e, h, s->block, err);
 	s->ready = !rc;
@@ -291,7 +292,7 @@ static int whole(struct gf_gpu_seat *s, struct gf_err *err)
 }
 
 /* Another guest, or none: what was there before is let go of first. */
-static int look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 {
 	struct gf_guest *g = gf_vm_guest(e->target, NULL);
 	struct gf_vm *vm = (struct gf_vm *)(void *)e->target;
@@ -314,232 +315,5 @@ static int look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 		rc = fill(e, h, err);
 	if (!rc && h->seat && h->seat->ready)
 		rc = whole(h->seat, err);
-	return rc;
-}
-
-/* ---- what it says ---------------------------------------------------------------------- */
-
-static size_t results(void *arg, struct gf_deliver_result *buf, size_t n)
-{
-	struct gf_gpu_host *h = arg;
-
-	return gf_ring_take(&h->told, buf, n);
-}
-
-void gf_gpu_connect(struct gf_gpu_host *h, bool on)
-{
-	struct gf_vm_engine v = { .fd = h->told.fd, .results = results, .arg = h, .hand = h->hand };
-
-	if (h->actuator)
-		gf_vm_actuator_engine(h->actuator, on ? &v : NULL);
-	if (h->host_actuator)
-		gf_actuator_engine(h->host_actuator, on ? &v : NULL);
-}
-
-void gf_engine_host_actuator(struct gf_engine *e, struct gf_actuator *a)
-{
-	struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
-
-	if (!h || !h->module)
-		return;
-	h->host_actuator = a;
-	gf_gpu_connect(h, true);
-}
-
-void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a)
-{
-	struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
-
-	if (!h || !h->own)
-		return;
-	h->actuator = a;
-	gf_gpu_connect(h, true);
-}
-
-void gf_gpu_pass_results(struct gf_gpu_host *h)
-{
-	uint64_t head = gf_gpu_read(&h->out->results_head), at = h->in->results_tail, was = at;
-
-	for (; at != head && gf_ring_room(&h->told); at++) {
-		struct gf_deliver_result *r = &h->results[at % GF_GPU_RESULTS];
-		r->event = gf_gpu_our_number(h, r->event);
-		r->verdict.event = r->event;
-		gf_ring_put(&h->told, r);
-	}
-	gf_gpu_tell(&h->in->results_tail, at);
-	if (at != was)
-		gf_ring_wake(&h->told);
-}
-
-static void figures(struct gf_engine *e, struct gf_gpu_host *h)
-{
-	static const char *const why[] = {
-		[GF_SW_CPUS] = "the guest's list of CPUs makes no sense any more",
-		[GF_SW_TASKS] = "the guest's memory does not hold the processes of a running Linux any more",
-		[GF_SW_TORN] = "the guest's list of processes kept changing while it was read",
-	};
-	const struct gf_gpu_out *o = h->out;
-	struct gf_engine_stats *n = &e->now;
-	uint64_t ticks = gf_gpu_read(&o->ticks);
-
-	if (ticks == h->device_ticks)
-		return;
-	n->ticks += ticks - h->device_ticks;
-	n->missed += o->missed - h->device_missed;
-	h->device_ticks = ticks;
-	h->device_missed = o->missed;
-	n->late = o->late;
-	n->overruns = o->overruns;
-	n->last_tick_ns = gf_engine_clock(CLOCK_MONOTONIC);
-	n->now_ns = o->now_ns;
-	n->sample_ns = o->sample_ns;
-	n->total_ns = o->total_ns;
-	n->eval_ns = o->total_ns - o->sample_ns;
-	n->sample_avg_ns = n->sample_avg_ns ? n->sample_avg_ns - n->sample_avg_ns / 16 + n->sample_ns / 16 : n->sample_ns;
-	n->eval_avg_ns = n->eval_avg_ns ? n->eval_avg_ns - n->eval_avg_ns / 16 + n->eval_ns / 16 : n->eval_ns;
-	n->total_avg_ns = n->total_avg_ns ? n->total_avg_ns - n->total_avg_ns / 16 + n->total_ns / 16 : n->total_ns;
-	n->total_max_ns = o->total_max_ns;
-	n->sample_errors = o->sample_errors;
-	n->rows = (uint32_t)o->rows;
-	n->live = (uint32_t)o->live;
-	n->dropped = (uint32_t)o->dropped;
-	n->stale = o->stale;
-	memcpy(n->host, o->host, sizeof n->host);
-	if (!o->error)
-		return;
-	if (h->seat && o->why && o->why < sizeof why / sizeof *why && o->error != ENOLINK)
-		snprintf(n->sample_error, sizeof n->sample_error, "%s", why[o->why]);
-	else
-		gf_target_describe(e->target, n->sample_error, sizeof n->sample_error);
-	if (o->error == EBADMSG && h->seat && h->seat->guest)
-		gf_vm_suspect(e->target, h->seat->guest);
-}
-
-static void clocks(struct gf_gpu_host *h, uint64_t now)
-{
-	uint64_t heart = h->heart, offset, theirs;
-
-	/* In the middle of something long the clock is not told anew. */
-	if (!gf_gpu_beats(h, now) || h->heart == heart)
-		return;
-	/* Its clock was read before ours: the least difference is the nearest. It is made larger by and by, for clocks drift. */
-	theirs = gf_gpu_read(&h->out->clock_ns);
-	offset = gf_engine_clock(CLOCK_MONOTONIC) - theirs;
-	if (!h->in->clock_offset || (int64_t)(offset - h->in->clock_offset) < 0 || offset - h->in->clock_offset > SEC_NS)
-		h->in->clock_offset = offset;
-	else
-		h->in->clock_offset += GF_MIN(offset - h->in->clock_offset, 1000u);
-}
-
-static void views(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now)
-{
-	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
-
-	if (h->views != h->views_done && gf_gpu_read(&h->out->views) == h->views) {
-		gf_seq_publish(&e->views.seq, e->views.shown, h->views_at, e->views.n * sizeof *h->views_at);
-		h->views_done = h->views;
-	}
-	if (!asked || now - asked > 5 * SEC_NS || (e->views_at && now - e->views_at < VIEWS_EVERY_NS) || h->views != h->views_done)
-		return;
-	e->views_at = now;
-	gf_gpu_tell(&h->in->views, ++h->views);
-}
-
-static int alive(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now, struct gf_err *err)
-{
-	uint64_t beaten;
-	int rc = 0;
-
-	/* The driver is asked only when there is no other sign of life. Who holds the lock is launching it, or makes all rest for a
-	 * moment. */
-	if (!h->persistent || h->heart_ns == now || pthread_mutex_trylock(&h->lock))
-		return 0;
-	rc = h->run ? h->ops->poll(h->run, err) : 1;
-	now = gf_engine_clock(CLOCK_MONOTONIC);
-	gf_gpu_beats(h, now);
-	beaten = h->heart_ns; /* a launch moves it, under the lock */
-	pthread_mutex_unlock(&h->lock);
-	if (rc < 0)
-		return rc;
-	if (rc)
-		return gf_err_set(err, EIO, "its kernel has ended by itself");
-	if (now - beaten > gf_gpu_patience(e))
-		return gf_err_set(err, ETIMEDOUT, "its heart has not beaten for %.1f s", (double)(now - beaten) / 1e9);
-	return 0;
-}
-
-bool gf_gpu_own(const struct gf_engine *e)
-{
-	const struct gf_gpu_host *h = e->gpu;
-
-	return h && (h->own || (h->module && h->seat && h->seat->ready));
-}
-
-bool gf_gpu_paces(const struct gf_engine *e)
-{
-	return gf_gpu_own(e) && e->gpu->persistent;
-}
-
-uint64_t gf_gpu_pace(const struct gf_engine *e)
-{
-	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC);
-
-	if (e->gpu && e->gpu->seat && !e->gpu->seat->ready)
-		return BUSY_NS;
-	return e->gpu && now - e->gpu->busy_ns > BUSY_FOR_NS ? IDLE_NS : BUSY_NS;
-}
-
-int gf_gpu_gather(struct gf_engine *e)
-{
-	struct gf_gpu_host *h = e->gpu;
-	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took;
-	struct gf_err err = { "" };
-	int rc = 0;
-
-	h->in->observe = e->in.observe;
-	/* Stopped, or another one: nothing is stored until look() has sorted it out. */
-	const struct gf_vm *vm = h->own ? (const struct gf_vm *)(const void *)e->target : NULL;
-	h->in->paused = vm && (atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest));
-	if (e->in.gap)
-		gf_gpu_tell(&h->in->gap, ++h->gap);
-	e->in.gap = 0;
-	if (!h->persistent) {
-		pthread_mutex_lock(&h->lock);
-		h->in->now_ns = now;
-		rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
-		if (!rc)
-			rc = gf_gpu_launch(h, e, 1, &err);
-		if (!rc)
-			rc = gf_gpu_ended(h, gf_gpu_patience(e), &err);
-		pthread_mutex_unlock(&h->lock);
-	} else {
-		h->in->now_ns = 0;
-	}
-	clocks(h, now);
-	said = h->in->verdicts_tail + h->in->results_tail;
-	while (!gf_gpu_collect(e, h))
-		gf_engine_flush(e);
-	gf_engine_flush(e);
-	gf_gpu_pass_results(h);
-	if (said != h->in->verdicts_tail + h->in->results_tail)
-		h->busy_ns = now;
-	figures(e, h);
-	views(e, h, now);
-	if (!h->own)
-		gf_gpu_ring_side(e, h, now);
-	if (!rc)
-		rc = alive(e, h, now, &err);
-	if (!rc && (now - h->looked_ns > LOOK_NS || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
-		h->looked_ns = now;
-		now = gf_engine_clock(CLOCK_MONOTONIC);
-		rc = h->own ? look(e, h, &err) : gf_gpu_ring_look(e, h, &err);
-		/* Registering takes long, and nobody listened; a launch meanwhile has set it already. */
-		took = gf_engine_clock(CLOCK_MONOTONIC) - now;
-		h->heart_ns = GF_MIN(h->heart_ns + took, now + took);
-	}
-	if (!rc)
-		return 0;
-	gf_gpu_take_over(e, &err);
-	gf_engine_flush(e);
 	return rc;
 }

@@ -26,29 +26,17 @@ static void say(struct gf_engine *e, const char *why)
 	snprintf(e->now.ring_why, sizeof e->now.ring_why, "%s", why);
 }
 
-/* The region as the device is to know it: a new block. */
-int gf_gpu_ring_block(struct gf_gpu_host *h, void **ret, struct gf_err *err)
+/* The region as the device is to know it. */
+void gf_gpu_ring_fill(struct gf_gpu_host *h, struct gf_mr *ret)
 {
-	struct gf_gpu_guest *x = calloc(1, sizeof *x), *to = x ? h->ops->alloc(h->dev, sizeof *x) : NULL;
-	int rc = to ? 0 : gf_err_set(err, ENOMEM, "the GPU has no memory for what it has to know of the kernel module");
 	struct sysinfo si;
 
-	if (!rc) {
-		struct gf_mr *g = &x->ring;
-		g->r = *h->seat->region;
-		g->limit_ns = GF_MAX(5 * h->engine->opts.period_ns, OLD_NS);
-		g->me = getpid();
-		g->selfs = (uint32_t)gf_host_self(h->engine->target, g->self, GF_MR_SELF);
-		if (!sysinfo(&si))
-			g->total_pages = (uint64_t)si.totalram * si.mem_unit / GF_REGION_PAGE + (uint64_t)si.totalswap * si.mem_unit / GF_REGION_PAGE;
-		rc = h->ops->copy_in(h->dev, to, x, sizeof *x, err);
-	}
-	free(x);
-	if (rc && to)
-		h->ops->free(h->dev, to);
-	else
-		*ret = to;
-	return rc;
+	ret->r = *h->seat->region;
+	ret->limit_ns = GF_MAX(5 * h->engine->opts.period_ns, OLD_NS);
+	ret->me = getpid();
+	ret->selfs = (uint32_t)gf_host_self(h->engine->target, ret->self, GF_MR_SELF);
+	if (!sysinfo(&si))
+		ret->total_pages = (uint64_t)si.totalram * si.mem_unit / GF_REGION_PAGE + (uint64_t)si.totalswap * si.mem_unit / GF_REGION_PAGE;
 }
 
 static int sit(struct gf_gpu_host *h)
@@ -87,7 +75,7 @@ static int fill(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 		say(e, text);
 		return 0;
 	}
-	rc = gf_gpu_ring_block(h, &s->block, err);
+	rc = gf_gpu_seat_block(h, e->st->img, &s->block, err);
 	if (!rc)
 		rc = gf_gpu_publish_guest(e, h, s->block, err);
 	s->ready = !rc;

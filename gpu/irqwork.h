@@ -27,6 +27,7 @@
 #ifndef GPUFAS_IRQWORK_H
 #define GPUFAS_IRQWORK_H
 
+#include "gpu/now.h"
 #include "gpu/victim.h"
 
 #define PSEUDO_CLAIM 0x67667073ull /* high half of a claimed block's first word */
@@ -239,30 +240,11 @@ GF_APART void gf_ps_drop_ref(const struct gf_pseudo_plain *p, uint64_t va)
 	}
 }
 
-/* Nanoseconds of a clock that goes on within a tick; on the host only differences of it matter. */
-#if !defined(__CUDA_ARCH__)
-#include <time.h>
-#endif
-GF_APART uint64_t gf_ps_clock(void)
-{
-#if defined(__CUDA_ARCH__)
-	uint64_t t;
-
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-	return t;
-#else
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-#endif
-}
-
 /* Keeps the victim's struct pid from being freed for good, without atomic operations: see above. */
 GF_APART int gf_ps_pin(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v)
 {
 	uint8_t *c = gf_ps_at(p, v->pid_struct + p->m[M_PID_COUNT], 4);
-	uint64_t start = gf_ps_clock();
+	uint64_t start = gf_now_ns();
 	uint32_t was;
 
 	if (!c || gf_ps_find_pid(p, v->pid) != v->pid_struct)
@@ -270,7 +252,7 @@ GF_APART int gf_ps_pin(const struct gf_pseudo_plain *p, const struct gf_pseudo_v
 	was = (uint32_t)gf_load(c, 4);
 	if (was >= PSEUDO_PIN)
 		return was <= 0x3fffffff;
-	if (!was || gf_ps_clock() - start > PSEUDO_PIN_NS)
+	if (!was || gf_now_ns() - start > PSEUDO_PIN_NS)
 		return 0;
 	gf_ps_put(c, 4, was + PSEUDO_PIN);
 	return 1;

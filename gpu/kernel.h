@@ -8,6 +8,7 @@
 
 #include "gpu/adopt.h"
 #include "gpu/gpu.h"
+#include "gpu/now.h"
 #include "gpu/tick.h"
 
 #if !defined(__CUDA_ARCH__)
@@ -64,19 +65,6 @@ GF_INLINE void gf_gpu_answer(uint64_t *p, uint64_t v)
 {
 	gf_gpu_fence();
 	gf_gpu_set_word(p, v);
-}
-
-GF_INLINE uint64_t gf_gpu_clock(void)
-{
-#if defined(__CUDA_ARCH__)
-	uint64_t t;
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-	return t;
-#else
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-#endif
 }
 
 GF_INLINE void gf_gpu_nap(void)
@@ -357,7 +345,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_table(struct gf_gpu *g, 
 {
 	struct gf_sample *s = &g->sample;
 	struct gf_gpu_table tb;
-	uint64_t begun = gf_gpu_clock();
+	uint64_t begun = gf_now_ns();
 	uint32_t up;
 
 	gf_gpu_get(&tb, g->table, sizeof tb, 0, 1);
@@ -394,7 +382,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_table(struct gf_gpu *g, 
 	gf_gpu_set_word(&g->out->actions, g->actions);
 	gf_gpu_set_word(&g->out->events_lost, g->events_lost);
 	gf_gpu_set_word(&g->out->verdicts_lost, g->verdicts_lost);
-	gf_gpu_set_word(&g->out->took_ns, gf_gpu_clock() - begun);
+	gf_gpu_set_word(&g->out->took_ns, gf_now_ns() - begun);
 	gf_gpu_set_word((uint64_t *)(void *)&g->out->stale,
 			(uint64_t)(GF_MIN(g->tick_in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&g->tick)) << 32 |
 			(uint32_t)(tb.failed || g->st->stale_told));
@@ -436,7 +424,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g,
 {
 	g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
 	if (g->by_ring) {
-		gf_gpu_other_ring(g, gf_gpu_clock());
+		gf_gpu_other_ring(g, gf_now_ns());
 	} else if (g->guest) {
 		g->deliverer->pool = g->guest->pool;
 		g->deliverer->next_block = 0;
@@ -490,7 +478,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tell_tick(struct gf_gpu *g, u
 {
 	struct gf_gpu_out *o = g->out;
 	const struct gf_sample *s = &g->sample;
-	uint64_t now = gf_gpu_clock();
+	uint64_t now = gf_now_ns();
 
 	g->total_max_ns = GF_MAX(g->total_max_ns, now - begun);
 	g->overruns += now - begun > g->period_ns;
@@ -543,7 +531,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 		rc = gf_sampler_run(v, team, &g->guest->s, host_ns);
 	else
 		gf_sampler_stale(v, team, g->guest != NULL);
-	sampled = gf_gpu_clock();
+	sampled = gf_now_ns();
 	gf_profile_mark(team->profile, &team->last, GF_MARK_SAMPLED);
 	gf_pulse(&g->out->pulse);
 	g->sample_errors += rc != 0;
@@ -583,7 +571,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	gf_gpu_tell_tick(g, begun, sampled, rc, stale);
 	gf_profile_mark(team->profile, &team->last, GF_MARK_TOLD);
 	if (team->profile) {
-		team->profile->ns = gf_profile_ns() - team->profile->ns_first;
+		team->profile->ns = gf_now_ns() - team->profile->ns_first;
 		team->profile->clocks = team->last - team->profile->clocks_first;
 	}
 }
@@ -591,7 +579,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 /* When it is time: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
 static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, const struct gf_gpu_seen *in, int at_once)
 {
-	uint64_t now = gf_gpu_clock(), period = g->period_ns, took;
+	uint64_t now = gf_now_ns(), period = g->period_ns, took;
 
 	if (at_once || !g->next_ns)
 		g->next_ns = g->wake_ns = now;
@@ -603,7 +591,7 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	}
 	g->late += now - g->next_ns > period / 10;
 	gf_gpu_tick_guest(g, team, in, now);
-	took = gf_gpu_clock() - now;
+	took = gf_now_ns() - now;
 	g->next_ns += period;
 	g->wake_ns = GF_MAX(g->next_ns, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
 	return 1;
@@ -624,7 +612,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 			gf_gpu_nap();
 			continue;
 		}
-		gf_gpu_set_word(&g->out->clock_ns, gf_gpu_clock());
+		gf_gpu_set_word(&g->out->clock_ns, gf_now_ns());
 		gf_gpu_answer(&g->out->heart, ++g->heart);
 		gf_gpu_see(g->in, &in);
 		if (in.stop >= launch)

@@ -8,11 +8,7 @@
 #ifndef GPUFAS_PROFILE_H
 #define GPUFAS_PROFILE_H
 
-#include "gpufas/hd.h"
-
-#if !defined(__CUDACC__)
-#include <time.h>
-#endif
+#include "gpu/now.h"
 
 /* Below 136 they are numbers of jobs (gpu/team.h). */
 #define GF_PROFILE_MARKS 160u
@@ -33,27 +29,12 @@ struct gf_profile {
 	uint64_t n[GF_PROFILE_MARKS], lead[GF_PROFILE_MARKS], own[GF_PROFILE_MARKS], all[GF_PROFILE_MARKS];
 };
 
-GF_INLINE uint64_t gf_profile_ns(void)
-{
-#if defined(__CUDA_ARCH__)
-	uint64_t t;
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-	return t;
-#elif defined(__CUDACC__)
-	return 0;
-#else
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-#endif
-}
-
 GF_INLINE uint64_t gf_profile_clock(void)
 {
 #if defined(__CUDA_ARCH__)
 	return (uint64_t)clock64();
 #else
-	return gf_profile_ns();
+	return gf_now_ns();
 #endif
 }
 
@@ -76,7 +57,7 @@ GF_INLINE void gf_profile_mark(struct gf_profile *f, uint64_t *last, uint32_t wh
 		return;
 	now = gf_profile_clock();
 	if (!*last) {
-		f->ns_first = gf_profile_ns();
+		f->ns_first = gf_now_ns();
 		f->clocks_first = now;
 	} else {
 		gf_profile_add(&f->lead[what], now - *last);

@@ -8,7 +8,7 @@
 #ifndef GPUFAS_PULSE_H
 #define GPUFAS_PULSE_H
 
-#include "gpufas/hd.h"
+#include "gpu/now.h"
 
 /* For tests: makes what is long longer. */
 #ifndef GF_PULSE_HOOK
@@ -21,9 +21,7 @@ GF_INLINE void gf_pulse(uint64_t *p)
 		return;
 	GF_PULSE_HOOK();
 #if defined(__CUDA_ARCH__)
-	uint64_t t;
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-	*(volatile uint64_t *)p = t;
+	*(volatile uint64_t *)p = gf_now_ns();
 #else
 	__atomic_fetch_add(p, 1, __ATOMIC_RELAXED);
 #endif

@@ -5,10 +5,9 @@
 #define GF_TEAM 1
 #include "sim/swept.h"
 
+#include "gpu/cuda.h"
 #include "sim/sweep_dev.h"
 
-#include <cuda_runtime.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +21,6 @@ static __global__ void __launch_bounds__(256) gpufas_sweep(struct gf_swept *v, s
 							   uint32_t first, uint32_t ticks)
 {
 	gf_swept_main((struct gf_swept *)(void *)((uint8_t *)v + blockIdx.x * stride), frame, tick, first, ticks, threadIdx.x, blockDim.x);
-}
-
-static int said(cudaError_t rc, const char *what, struct gf_err *err)
-{
-	if (rc == cudaSuccess)
-		return 0;
-	cudaGetLastError();
-	return gf_err_set(err, rc == cudaErrorMemoryAllocation ? ENOMEM : EIO, "%s: %s", what, cudaGetErrorString(rc));
 }
 
 static int cuda_open(uint32_t number, struct gf_sweep_dev **ret, struct gf_sweep_dev_info *info, struct gf_err *err)
@@ -47,18 +38,18 @@ static int cuda_open(uint32_t number, struct gf_sweep_dev **ret, struct gf_sweep
 		free(d);
 		if (got == cudaErrorInsufficientDriver)
 			return gf_err_set(err, ENODEV, "there is no NVIDIA driver, or one that is older than CUDA %d.%d", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-		return gf_err_set(err, ENODEV, "there is no GPU that CUDA can use (CUDA_VISIBLE_DEVICES, permissions of /dev/nvidia*)");
+		return gf_err_set(err, ENODEV, GF_CUDA_NONE);
 	}
 	d->number = (int)number;
-	rc = said(cudaSetDevice(d->number), "the GPU cannot be opened", err);
+	rc = gf_cuda_said(cudaSetDevice(d->number), "the GPU cannot be opened", err);
 	if (!rc)
-		rc = said(cudaGetDeviceProperties(&p, d->number), "the GPU does not say what it is", err);
+		rc = gf_cuda_said(cudaGetDeviceProperties(&p, d->number), "the GPU does not say what it is", err);
 	if (!rc && cudaFuncGetAttributes(&a, (const void *)gpufas_sweep) != cudaSuccess) {
 		cudaGetLastError();
 		rc = gf_err_set(err, ENOTSUP, "there is no code for this GPU in gpufasctl");
 	}
 	if (!rc)
-		rc = said(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), "the GPU cannot be opened", err);
+		rc = gf_cuda_said(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), "the GPU cannot be opened", err);
 	if (rc) {
 		free(d);
 		return rc;
@@ -103,23 +94,14 @@ static void cuda_free(struct gf_sweep_dev *d, void *p)
 	cudaGetLastError();
 }
 
-static int copy(struct gf_sweep_dev *d, void *to, const void *from, size_t size, cudaMemcpyKind kind, struct gf_err *err)
-{
-	int rc;
-
-	cudaSetDevice(d->number);
-	rc = said(cudaMemcpyAsync(to, from, size, kind, d->stream), "copying", err);
-	return rc ? rc : said(cudaStreamSynchronize(d->stream), "copying", err);
-}
-
 static int cuda_copy_in(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
 {
-	return copy(d, to, from, size, cudaMemcpyHostToDevice, err);
+	return gf_cuda_copy(d->number, d->stream, to, from, size, cudaMemcpyHostToDevice, err);
 }
 
 static int cuda_copy_out(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
 {
-	return copy(d, to, from, size, cudaMemcpyDeviceToHost, err);
+	return gf_cuda_copy(d->number, d->stream, to, from, size, cudaMemcpyDeviceToHost, err);
 }
 
 static int cuda_start(struct gf_sweep_dev *d, struct gf_swept *v, size_t stride, uint32_t n, uint32_t lanes, uint8_t *frame,
@@ -127,13 +109,13 @@ static int cuda_start(struct gf_sweep_dev *d, struct gf_swept *v, size_t stride,
 {
 	cudaSetDevice(d->number);
 	gpufas_sweep<<<n, lanes, 0, d->stream>>>(v, stride, frame, tick, first, ticks);
-	return said(cudaGetLastError(), "its kernel cannot be started", err);
+	return gf_cuda_said(cudaGetLastError(), "its kernel cannot be started", err);
 }
 
 static int cuda_wait(struct gf_sweep_dev *d, struct gf_err *err)
 {
 	cudaSetDevice(d->number);
-	return said(cudaStreamSynchronize(d->stream), "the GPU has failed", err);
+	return gf_cuda_said(cudaStreamSynchronize(d->stream), "the GPU has failed", err);
 }
 
 extern const struct gf_sweep_dev_ops gf_sweep_gpu = {

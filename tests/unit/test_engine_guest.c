@@ -20,6 +20,7 @@
 #include "targets/ramfile.h"
 #include "targets/vm_int.h"
 #include "tests/helpers/fakekernel.h"
+#include "tests/helpers/waits.h"
 
 #define MS 1000000ull
 #define RAM (16u << 20)
@@ -107,31 +108,17 @@ static void end(struct guest *g)
 	sample_us = 0;
 }
 
-static struct gf_engine_stats stats(struct guest *g)
+static struct gf_engine_stats stats(struct guest *g) { return engine_stats(g->e); }
+static bool until(bool (*what)(void *of, uint64_t a), struct guest *g, uint64_t a) { return wait_until(NULL, what, g, a); }
+
+static bool sampled(void *g, uint64_t live) { return stats(g).live == live; }
+static bool ticked(void *g, uint64_t n) { return stats(g).ticks >= n; }
+static bool on_cpu(void *g, uint64_t n) { return n == 0 && stats(g).kind == GF_ENGINE_CPU; }
+static bool registers(void *g, uint64_t n) { (void)g; return __atomic_load_n(&gf_emu.enrollments, __ATOMIC_RELAXED) >= n; }
+
+static bool verdict(void *of, uint64_t sig)
 {
-	struct gf_engine_stats st;
-
-	gf_engine_stats(g->e, &st);
-	return st;
-}
-
-static bool until(bool (*what)(struct guest *g, uint64_t a), struct guest *g, uint64_t a)
-{
-	for (int i = 0; i < 20000; i++) {
-		if (what(g, a))
-			return true;
-		usleep(1000);
-	}
-	return false;
-}
-
-static bool sampled(struct guest *g, uint64_t live) { return stats(g).live == live; }
-static bool ticked(struct guest *g, uint64_t n) { return stats(g).ticks >= n; }
-static bool on_cpu(struct guest *g, uint64_t n) { return n == 0 && stats(g).kind == GF_ENGINE_CPU; }
-static bool registers(struct guest *g, uint64_t n) { (void)g; return __atomic_load_n(&gf_emu.enrollments, __ATOMIC_RELAXED) >= n; }
-
-static bool verdict(struct guest *g, uint64_t sig)
-{
+	struct guest *g = of;
 	struct gf_event ev[64];
 	struct gf_verdict v[64];
 	size_t n;

@@ -20,6 +20,7 @@
 #include "targets/kmod.h"
 #include "targets/target.h"
 #include "tests/helpers/fakeregion.h"
+#include "tests/helpers/waits.h"
 
 #define MS 1000000ull
 #define HOG "rule hog if comm == \"hog\" for 20ms then SIGKILL it\n"
@@ -217,39 +218,36 @@ static void end(struct rig *r)
 	gf_emu = (struct gf_emu){ .devices = 1, .memory = 1ull << 40 };
 }
 
-static struct gf_engine_stats stats(struct rig *r)
-{
-	struct gf_engine_stats st;
+static struct gf_engine_stats stats(struct rig *r) { return engine_stats(r->e); }
+static bool until(bool (*what)(void *of, uint64_t a), struct rig *r, uint64_t a) { return wait_until(r->e, what, r, a); }
 
-	gf_engine_stats(r->e, &st);
-	return st;
+static bool alone(void *r, uint64_t a) { return stats(r).alone == a; }
+static bool ticked(void *r, uint64_t n) { return stats(r).ticks >= n; }
+static bool lives(void *r, uint64_t n) { return stats(r).live == n; }
+static bool got(void *of, uint64_t n)
+{
+	struct rig *r = of;
+
+	return __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST) >= n;
 }
+static bool stale(void *r, uint64_t n) { return stats(r).stale == n; }
 
-static bool until(bool (*what)(struct rig *r, uint64_t a), struct rig *r, uint64_t a)
+static bool told(void *of, uint64_t n)
 {
-	struct gf_event ev[64];
+	struct rig *r = of;
 
-	for (int i = 0; i < 20000; i++) {
-		gf_engine_events(r->e, ev, 64);
-		if (what(r, a))
-			return true;
-		usleep(1000);
-	}
-	return false;
-}
-
-static bool alone(struct rig *r, uint64_t a) { return stats(r).alone == a; }
-static bool ticked(struct rig *r, uint64_t n) { return stats(r).ticks >= n; }
-static bool lives(struct rig *r, uint64_t n) { return stats(r).live == n; }
-static bool got(struct rig *r, uint64_t n) { return __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST) >= n; }
-static bool stale(struct rig *r, uint64_t n) { return stats(r).stale == n; }
-
-static bool told(struct rig *r, uint64_t n)
-{
 	pthread_mutex_lock(&r->lock);
 	bool is = r->results >= n;
 	pthread_mutex_unlock(&r->lock);
 	return is;
+}
+
+/* The device has the region, and has seen who is there. */
+static void begin_alone(struct rig *r, const char *policy)
+{
+	begin(r, policy);
+	assert_true(until(alone, r, 1));
+	assert_true(until(lives, r, 2));
 }
 
 /* ---- tests ---- */
@@ -260,9 +258,7 @@ static void host_stands(void **state)
 	struct rig r = { .end = false };
 
 	(void)state;
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
-	assert_true(until(lives, &r, 2));
+	begin_alone(&r, HOG);
 	halt_host(true);
 	set(&r.hog, true);
 	assert_true(until(got, &r, 1));
@@ -295,8 +291,7 @@ static void module_refuses(void **state)
 	struct rig r = { .refuse = GPUFAS_WHY_IDENTITY };
 
 	(void)state;
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
+	begin_alone(&r, HOG);
 	set(&r.hog, true);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].became, GF_BECAME_REFUSED);
@@ -312,8 +307,7 @@ static void not_armed(void **state)
 	struct rig r = { .end = false };
 
 	(void)state;
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
+	begin_alone(&r, HOG);
 	gf_kmod_arm(gf_host_kmod(r.t), 0);
 	set(&r.hog, true);
 	assert_true(until(told, &r, 1));
@@ -347,8 +341,7 @@ static void module_goes(void **state)
 	struct rig r = { .end = false };
 
 	(void)state;
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
+	begin_alone(&r, HOG);
 	set(&r.absent, true);
 	__atomic_store_n(&r.f.h->state, GPUFAS_DEAD, __ATOMIC_SEQ_CST);
 	assert_true(until(alone, &r, 0));
@@ -370,9 +363,7 @@ static void module_lies(void **state)
 	struct rig r = { .end = false };
 
 	(void)state;
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
-	assert_true(until(lives, &r, 2));
+	begin_alone(&r, HOG);
 	halt_host(true); /* which would go another way */
 	set(&r.wild, true);
 	set(&r.hog, true);
@@ -382,8 +373,7 @@ static void module_lies(void **state)
 	end(&r);
 
 	r = (struct rig){ .end = false };
-	begin(&r, HOG);
-	assert_true(until(alone, &r, 1));
+	begin_alone(&r, HOG);
 	set(&r.passes, false);
 	assert_true(until(stale, &r, 1));
 	assert_int_equal(r.gots, 0);
@@ -396,9 +386,7 @@ static void last_resort(void **state)
 	struct rig r = { .end = false };
 
 	(void)state;
-	begin(&r, PANICS);
-	assert_true(until(alone, &r, 1));
-	assert_true(until(lives, &r, 2));
+	begin_alone(&r, PANICS);
 	halt_host(true);
 	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
 	assert_true(until(got, &r, 1));
@@ -408,8 +396,7 @@ static void last_resort(void **state)
 	end(&r);
 
 	r = (struct rig){ .end = false };
-	begin(&r, PANICS);
-	assert_true(until(alone, &r, 1));
+	begin_alone(&r, PANICS);
 	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].why, GF_REF_NOT_ALLOWED);
