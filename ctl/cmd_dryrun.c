@@ -30,19 +30,11 @@ struct dry {
 	size_t rules;
 };
 
-static int find_path(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
-{
-	const struct gf_guest *g = arg;
-	struct gf_kpath k;
-
-	return gf_btf_path(g->kernel->btf, path, &k, ret_at, ret_len, err);
-}
-
 static int compile(struct dry *d)
 {
 	struct gf_guest *g = gf_vm_guest(d->target, NULL);
 	struct gf_compile_opts opts = {
-		.target = GF_TARGET_IMAGE, .period_ns = d->period_ns, .path = g ? find_path : NULL, .path_arg = g,
+		.target = GF_TARGET_IMAGE, .period_ns = d->period_ns, .path = g ? gf_guest_path : NULL, .path_arg = g,
 	};
 	struct gf_diags diags = { .limit = 100 };
 	struct gf_files set = { 0 };

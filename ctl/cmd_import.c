@@ -31,6 +31,12 @@ static int put(void *arg, const struct gf_sample *s, int64_t wall_off_ns, struct
 {
 	struct import *im = arg;
 
+	int rc = gft_writer_paths(im->writer, gf_pathset_v(&im->res.paths), im->res.paths.n);
+
+	if (rc)
+		return gf_err_set(err, -rc, "out of memory");
+	if (im->res.paths.n) /* only guests have them */
+		gft_writer_kind(im->writer, GF_TARGET_VM);
 	gft_writer_keep(im->writer, &im->res.named);
 	gft_writer_hostname(im->writer, im->res.hostname);
 	return gft_writer_append_at(im->writer, s, wall_off_ns, err);
@@ -176,6 +182,7 @@ int gf_cmd_import(struct gf_ctl *ctl)
 		.replace = ctl->val[GF_O_FORCE] != NULL, .drop_unknown = true, .drop_columns = true,
 	};
 	rc = run(&im, kind, in);
+	gf_import_result_deinit(&im.res);
 	if (!standard)
 		fclose(in);
 	return rc;

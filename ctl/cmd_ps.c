@@ -4,6 +4,7 @@
  */
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "ctl/peer.h"
 #include "ctl/ram.h"
 #include "ctl/text.h"
+#include "ctl/trace.h"
 
 #define MAX_COLUMNS 64
 
@@ -77,6 +79,10 @@ static int choose_columns(struct gf_ctl *ctl, char *spec, struct column *col, si
 	int rc;
 
 	for (char *save, *w = strtok_r(spec, ", ", &save); w; w = strtok_r(NULL, ", ", &save)) {
+		if (gf_path_ok(w) && n < MAX_COLUMNS) {
+			col[n++] = (struct column){ .name = w, .right = true };
+			continue;
+		}
 		const struct gf_field_info *f = task_field(ctl, !strcmp(w, "user") ? "uid" : w, &rc);
 		if (!f)
 			return rc;
@@ -90,9 +96,10 @@ static int choose_columns(struct gf_ctl *ctl, char *spec, struct column *col, si
 	return 0;
 }
 
-/* Every task field that some row has, in the registry's order. */
-static void all_columns(const json_t *tasks, struct column *col, size_t *ret_n)
+/* Every task field that some row has, in the registry's order; then kernel paths. */
+static void all_columns(const json_t *data, struct column *col, size_t *ret_n)
 {
+	const json_t *tasks = json_object_get(data, "tasks"), *path;
 	size_t n, k = 0, i;
 	const struct gf_field_info *f = gf_fields(&n);
 	const json_t *row;
@@ -109,6 +116,9 @@ static void all_columns(const json_t *tasks, struct column *col, size_t *ret_n)
 		if (f[j].scope == GF_SCOPE_TASK && have)
 			col[k++] = (struct column){ .name = f[j].name, .info = &f[j], .right = !f[j].str && f[j].dim != GF_DIM_ENUM_STATE && f[j].dim != GF_DIM_UID };
 	}
+	json_array_foreach(json_object_get(data, "paths"), i, path)
+		if (json_is_string(path) && k < MAX_COLUMNS)
+			col[k++] = (struct column){ .name = json_string_value(path), .right = true };
 	*ret_n = k;
 }
 
@@ -138,10 +148,10 @@ static void print_table(struct gf_ctl *ctl, json_t **row, size_t rows, struct co
 	if (ctl->colour)
 		fputs("\033[1m", stdout);
 	for (size_t c = 0; c < cols; c++) {
-		char up[32];
+		char up[GF_PATH_TEXT];
 		size_t k;
 		for (k = 0; col[c].name[k] && k + 1 < sizeof up; k++)
-			up[k] = (char)(col[c].name[k] >= 'a' && col[c].name[k] <= 'z' ? col[c].name[k] - 32 : col[c].name[k]);
+			up[k] = (char)(col[c].info && col[c].name[k] >= 'a' && col[c].name[k] <= 'z' ? col[c].name[k] - 32 : col[c].name[k]);
 		up[k] = 0;
 		if (c + 1 == cols && !col[c].right)
 			fputs(up, stdout);
@@ -203,6 +213,9 @@ static int choose_sort(struct gf_ctl *ctl)
 
 	sort_by.reverse = *s == '-';
 	s += sort_by.reverse;
+	sort_by.field = s;
+	if (gf_path_ok(s))
+		return 0;
 	f = task_field(ctl, s, &rc);
 	if (!f)
 		return rc;
@@ -233,12 +246,34 @@ static int show(struct gf_ctl *ctl, json_t *data, struct column *col, size_t col
 			json_decref(row[i]);
 	} else {
 		if (!cols)
-			all_columns(tasks, col, &cols);
+			all_columns(data, col, &cols);
 		print_table(ctl, row, rows, col, cols);
 		note_unknown(row, rows, col, cols);
 	}
 	free(row);
 	return GF_EXIT_OK;
+}
+
+/* Kernel paths among what is shown and sorted by. */
+static int paths_of(struct gf_ctl *ctl, const struct column *col, size_t cols, struct gf_pathset *ret)
+{
+	int rc = sort_by.field && gf_path_ok(sort_by.field) ? gf_pathset_add(ret, sort_by.field) : 0;
+
+	for (size_t i = 0; i < cols && !rc; i++)
+		if (!col[i].info)
+			rc = gf_pathset_add(ret, col[i].name);
+	return !rc ? 0 : rc == -E2BIG ? gf_ctl_misuse(ctl, "more than %u kernel paths", GF_MAX_PATHS) : gf_ctl_fail(GF_EXIT_NO, "out of memory");
+}
+
+static json_t *request(const struct gf_ctl *ctl, const struct gf_pathset *paths)
+{
+	json_t *rq = json_object();
+
+	if (ctl->val[GF_O_TARGET])
+		json_object_set_new(rq, "target", json_string(ctl->val[GF_O_TARGET]));
+	if (paths->n)
+		json_object_set_new(rq, "paths", gf_ctl_paths_json(paths));
+	return rq;
 }
 
 int gf_cmd_ps(struct gf_ctl *ctl)
@@ -247,6 +282,7 @@ int gf_cmd_ps(struct gf_ctl *ctl)
 	/* JSON has every field unless columns were asked for. */
 	bool all = !strcmp(spec, "all") || (ctl->json && !ctl->val[GF_O_COLUMNS]);
 	struct column col[MAX_COLUMNS];
+	struct gf_pathset paths = { 0 };
 	char *copy = strdup(spec);
 	size_t cols = 0;
 	double max = 1e9;
@@ -261,16 +297,19 @@ int gf_cmd_ps(struct gf_ctl *ctl)
 		rc = choose_columns(ctl, copy, col, &cols);
 	if (!rc)
 		rc = choose_sort(ctl);
+	if (!rc)
+		rc = paths_of(ctl, col, cols, &paths);
 	if (!rc && ctl->val[GF_O_LAYOUT] && !ctl->val[GF_O_RAM])
 		rc = gf_ctl_misuse(ctl, "--layout is for --ram");
 	if (!rc && ctl->val[GF_O_RAM])
-		rc = gf_ctl_ram_ps(ctl, &data);
+		rc = gf_ctl_ram_ps(ctl, &paths, &data);
 	else if (!rc)
-		rc = gf_ctl_call(ctl, "ps", ctl->val[GF_O_TARGET] ? json_pack("{s:s}", "target", ctl->val[GF_O_TARGET]) : NULL, &data, NULL);
+		rc = gf_ctl_call(ctl, "ps", request(ctl, &paths), &data, NULL);
 	if (!rc) {
 		rc = show(ctl, data, col, cols, max);
 		json_decref(data);
 	}
+	gf_pathset_deinit(&paths);
 	free(copy);
 	return rc;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/files.h"
 #include "ctl/peer.h"
 #include "ctl/progress.h"
 #include "ctl/ram.h"
@@ -31,6 +32,8 @@ struct record {
 	struct gf_peer peer;       /* the daemon */
 	struct gf_rows rows;
 	bool has_rows;
+	struct gf_pathset named;   /* kernel paths that are asked for ... */
+	struct gf_pathset paths;   /* ... and that are recorded */
 	char name[64];
 	struct gf_progress progress;
 	uint64_t begun_ns;         /* CLOCK_MONOTONIC */
@@ -61,6 +64,57 @@ static void sleep_until(uint64_t at)
 
 	while (!stop && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
 		;
+}
+
+/* ---- kernel paths ---------------------------------------------------------------- */
+
+static int add_path(struct record *r, const char *path)
+{
+	int rc = gf_pathset_add(&r->named, path);
+
+	return !rc ? 0 : rc == -E2BIG ? gf_ctl_misuse(r->ctl, "more than %u kernel paths", GF_MAX_PATHS) : gf_ctl_fail(GF_EXIT_NO, "out of memory");
+}
+
+static int add_policies(struct record *r)
+{
+	struct gf_compile_opts opts = { .target = GF_TARGET_VM, .warnings_off = true };
+	struct gf_diags diags = { .limit = 100 };
+	struct gf_image_header *img = NULL;
+	struct gf_files set = { 0 };
+	size_t size;
+	int rc = gf_files_read(r->ctl->arg, r->ctl->args, true, &set), e = 0;
+
+	if (!rc) {
+		e = gf_compile(set.src, set.n, &opts, &diags, &img, &size);
+		gf_diags_print(&diags, set.src, set.n, stderr, r->ctl->colour && isatty(STDERR_FILENO));
+		rc = !e ? 0 : e == -ENOMEM ? gf_ctl_fail(GF_EXIT_NO, "out of memory") : GF_EXIT_NO;
+	}
+	for (uint32_t i = 0; !rc && i < img->fields.paths; i++)
+		rc = add_path(r, gf_image_path(img, i));
+	free(img);
+	gf_diags_deinit(&diags);
+	gf_files_deinit(&set);
+	return rc;
+}
+
+/* Those of --paths and of policies. An exit code. */
+static int name_paths(struct record *r)
+{
+	char *list = r->ctl->val[GF_O_PATHS] ? strdup(r->ctl->val[GF_O_PATHS]) : NULL, *save;
+	bool guest = r->ctl->val[GF_O_RAM] || r->ctl->val[GF_O_TARGET];
+	int rc = 0;
+
+	if (r->ctl->val[GF_O_PATHS] && !list)
+		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
+	if (!guest && (list || r->ctl->args))
+		rc = gf_ctl_misuse(r->ctl, "kernel paths are recorded of guests: name one with --ram or --target");
+	for (char *w = list ? strtok_r(list, ", ", &save) : NULL; w && !rc; w = strtok_r(NULL, ", ", &save))
+		rc = gf_path_ok(w) ? add_path(r, w) : gf_ctl_misuse(r->ctl, "`%s` is no kernel path such as 'task->mm->map_count'%s", w,
+			strncmp(w, "task-", 5) || w[5] ? "" : "; quote it, or the shell takes the > for itself");
+	free(list);
+	if (!rc && r->ctl->args)
+		rc = add_policies(r);
+	return rc;
 }
 
 /* ---- where samples come from ----------------------------------------------------- */
@@ -94,13 +148,17 @@ static int open_guest(struct record *r, const char *where, struct gf_err *err)
 	snprintf(r->name, sizeof r->name, "guest");
 	rc = gf_vm_create(&o, &r->target, err);
 	if (!rc)
+		rc = gf_pathset_add_all(&r->paths, gf_pathset_v(&r->named), r->named.n);
+	if (!rc)
+		rc = gf_target_set_paths(r->target, gf_pathset_v(&r->paths), r->paths.n, err);
+	if (!rc)
 		rc = gf_target_set_fields(r->target, &r->opts.has, err);
 	/* its kernel is looked for by a thread of the target's */
 	while (!rc && !stop && (rc = gf_target_sample(r->target, err)) && now() - begun < ATTACH_NS) {
 		rc = 0;
 		sleep_until(now() + 50000000u);
 	}
-	return rc;
+	return rc ? rc : gf_ctl_check_paths(r->target, &r->paths, err);
 }
 
 /* What kind of target the daemon has there, by its status. */
@@ -136,9 +194,47 @@ static int open_daemon(struct record *r, const char *name, struct gf_err *err)
 	return 0;
 }
 
+static int ask_daemon(struct record *r, json_t **ret, struct gf_err *err)
+{
+	json_t *rq = json_pack("{s:s}", "target", r->name), *answer = NULL;
+	int rc;
+
+	if (r->named.n)
+		json_object_set_new(rq, "paths", gf_ctl_paths_json(&r->named));
+	rc = gf_peer_call(&r->peer, "ps", rq, &answer, err);
+	if (rc) {
+		gf_peer_close(&r->peer);
+		return rc;
+	}
+	if (gf_js_bool(answer, "ok"))
+		*ret = json_incref(json_object_get(answer, "data"));
+	else
+		rc = gf_err_set(err, ENODATA, "%.400s", gf_js_str(answer, "error"));
+	json_decref(answer);
+	return rc;
+}
+
+/* Which kernel paths it samples: those of its policy, and those that are asked for. */
+static int paths_of_daemon(struct record *r, struct gf_err *err)
+{
+	json_t *data = NULL;
+	const json_t *p;
+	size_t i;
+	int rc = r->opts.kind == GF_TARGET_HOST && !r->named.n ? 0 : ask_daemon(r, &data, err);
+
+	json_array_foreach(json_object_get(data, "paths"), i, p)
+		if (!rc && json_is_string(p) && strlen(json_string_value(p)) < GF_PATH_TEXT)
+			rc = gf_pathset_add(&r->paths, json_string_value(p));
+	for (uint32_t k = 0; k < r->named.n && !rc; k++)
+		if (gf_pathset_find(&r->paths, r->named.v[k]) == GF_NONE)
+			rc = gf_err_set(err, E2BIG, "the daemon cannot sample %.250s as well: %u kernel paths are the most", r->named.v[k], GF_MAX_PATHS);
+	json_decref(data);
+	return rc;
+}
+
 static int take_from_daemon(struct record *r, const struct gf_sample **ret, struct gf_err *err)
 {
-	json_t *answer = NULL;
+	json_t *data = NULL;
 	int rc;
 
 	if (r->peer.fd < 0) { /* it went, and may be back */
@@ -146,16 +242,10 @@ static int take_from_daemon(struct record *r, const struct gf_sample **ret, stru
 		if (rc)
 			return rc;
 	}
-	rc = gf_peer_call(&r->peer, "ps", json_pack("{s:s}", "target", r->name), &answer, err);
-	if (rc) {
-		gf_peer_close(&r->peer);
-		return rc;
-	}
-	if (!gf_js_bool(answer, "ok"))
-		rc = gf_err_set(err, ENODATA, "%.400s", gf_js_str(answer, "error"));
-	else
-		rc = gf_ctl_ps_rows(json_object_get(answer, "data"), &r->rows, err);
-	json_decref(answer);
+	rc = ask_daemon(r, &data, err);
+	if (!rc)
+		rc = gf_ctl_ps_rows(data, &r->paths, &r->rows, err);
+	json_decref(data);
 	*ret = &r->rows.s;
 	return rc;
 }
@@ -231,17 +321,20 @@ static int start(struct record *r, struct gf_err *err)
 {
 	const char *target = r->ctl->val[GF_O_TARGET], *ram = r->ctl->val[GF_O_RAM];
 	struct gf_fieldset all = gf_fields_of(ram ? GF_TARGET_VM : GF_TARGET_HOST);
-	int rc;
+	int rc = 0;
 
-	if (target && !ram) {
+	if (target && !ram)
 		rc = open_daemon(r, target, err);
-		if (rc)
-			return rc;
+	if (!rc && target && !ram)
+		rc = paths_of_daemon(r, err);
+	if (rc)
+		return rc;
+	if (target && !ram)
 		all = gf_fields_of(r->opts.kind);
-	}
 	r->opts.has = all;
 	if (r->ctl->val[GF_O_FIELDS] && gf_ctl_fieldset(r->ctl, r->ctl->val[GF_O_FIELDS], &all, &r->opts.has))
 		return gf_err_set(err, ESHUTDOWN, "said already");
+	r->opts.has.paths = ram ? r->named.n : r->paths.n;
 	if (target && !ram) {
 		rc = gf_rows_init(&r->rows, GF_ROWS_CAP, &r->opts.has, err);
 		r->has_rows = true;
@@ -295,6 +388,7 @@ static int record(struct record *r)
 	rc = start(r, &err);
 	if (rc == -ESHUTDOWN)
 		return GF_EXIT_USAGE;
+	r->opts.path = gf_pathset_v(&r->paths);
 	r->opts.target = r->name;
 	r->opts.interval_ns = r->interval_ns;
 	r->opts.wall_off_ns = INT64_MIN;
@@ -323,11 +417,14 @@ int gf_cmd_record(struct gf_ctl *ctl)
 		rc = gf_ctl_misuse(ctl, "record needs -o FILE.gft");
 	if (!rc && ctl->val[GF_O_RAM] && ctl->val[GF_O_TARGET])
 		rc = gf_ctl_misuse(ctl, "--ram is for a guest without the daemon, --target for one of the daemon's: not both");
-	if (rc)
-		return rc;
-	rc = record(&r);
+	if (!rc)
+		rc = name_paths(&r);
+	if (!rc)
+		rc = record(&r);
 	gf_peer_close(&r.peer);
 	gf_target_destroy(r.target);
+	gf_pathset_deinit(&r.named);
+	gf_pathset_deinit(&r.paths);
 	if (r.has_rows)
 		gf_rows_deinit(&r.rows);
 	return rc;

@@ -130,9 +130,14 @@ static int dump(const char *path)
 	struct gf_sample s = { 0 };
 	struct gf_err err = { "" };
 	struct gf_jbuf b = { 0 };
+	struct gf_pathset paths = { 0 };
 	char t[64];
 	int rc = gft_reader_open(path, &r, &err);
 
+	if (!rc)
+		rc = gf_pathset_add_all(&paths, gft_reader_info(r)->path, gft_reader_info(r)->has.paths);
+	if (!rc)
+		rc = gft_reader_set_paths(r, gf_pathset_v(&paths), paths.n, &err);
 	if (!rc)
 		rc = gf_sample_init(&s, GF_MAX(gft_reader_info(r)->max_rows, 1u), &err);
 	if (!rc)
@@ -147,13 +152,14 @@ static int dump(const char *path)
 			break;
 		b.n = 0;
 		b.comma = false;
-		gf_sample_json(&s, gft_reader_info(r)->target, NULL, &b);
+		gf_sample_json(&s, gft_reader_info(r)->target, &paths, NULL, &b);
 		if (b.failed)
 			rc = gf_err_set(&err, ENOMEM, "out of memory");
 		else
 			printf("{\"time\":\"%s\",%.*s\n", gf_time_text(wall, t, sizeof t), (int)b.n - 1, b.p + 1);
 	}
 	gf_jbuf_deinit(&b);
+	gf_pathset_deinit(&paths);
 	gf_sample_deinit(&s);
 	gft_reader_close(r);
 	return rc == -ENODATA ? GF_EXIT_OK : gf_ctl_fail(GF_EXIT_NO, "%s", err.text[0] ? err.text : strerror(-rc));

@@ -101,14 +101,17 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	       OPT(GF_O_HTML, "html", 0, "FILE", "a report to look at, in one page"),
 	       OPT(GF_O_SVG, "svg", 0, "FILE", "one chart"),
 	       OPT(GF_O_CHART, "chart", 0, "NAME", "which chart --svg is of (default: the first)"), OPT_TARGET_KIND) },
-	{ .name = "record", .args = "-o FILE.gft", .run = gf_cmd_record, .min_args = 0, .max_args = 0, .json = true, .daemon = true,
+	{ .name = "record", .args = "-o FILE.gft [POLICY...]", .run = gf_cmd_record, .min_args = 0, .max_args = -1, .json = true, .daemon = true,
 	  .summary = "record samples, to try policies on later",
 	  .help = "Of this machine, without the daemon; with --target of one of the daemon's targets;\n"
 		  "with --ram of a guest. Ends after --for, or at Ctrl-C; what has been recorded is in\n"
-		  "the file at any time, whatever happens. `trace FILE` shows what is in it.\n",
+		  "the file at any time, whatever happens. `trace FILE` shows what is in it.\n"
+		  "Of a guest kernel paths can be recorded, too: those that a POLICY reads (with\n"
+		  "--target also those of the daemon's), and --paths.\n",
 	  OPTS(OPT_RECORDING, OPT(GF_O_FOR, "for", 0, "TIME", "for so long (default: until Ctrl-C)"),
 	       OPT(GF_O_INTERVAL, "interval", 'i', "TIME", "between two samples (default 1s)"),
 	       OPT(GF_O_FIELDS, "fields", 0, "F,F,...", "only these fields, or groups such as psi (default: all)"),
+	       OPT(GF_O_PATHS, "paths", 0, "P,P,...", "of a guest also these kernel paths, such as 'task->mm->map_count'"),
 	       OPT(GF_O_TARGET, "target", 't', "NAME", "this target of the daemon's"),
 	       OPT(GF_O_RAM, "ram", 0, "FILE|QMP", "a guest: its QMP socket or its RAM file"), OPT_LAYOUT, OPT_FORCE) },
 	{ .name = "import", .args = "--from KIND -o FILE.gft FILE|-", .run = gf_cmd_import, .min_args = 0, .max_args = 1, .json = true,

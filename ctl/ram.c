@@ -106,7 +106,16 @@ int gf_ctl_image(const struct gf_ctl *ctl, uint64_t step_ns, struct gf_target **
 	return 0;
 }
 
-int gf_ctl_ram_ps(const struct gf_ctl *ctl, json_t **ret)
+int gf_ctl_check_paths(struct gf_target *t, const struct gf_pathset *paths, struct gf_err *err)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < paths->n && !rc; i++)
+		rc = gf_vm_check_path(t, paths->v[i], err);
+	return rc;
+}
+
+int gf_ctl_ram_ps(const struct gf_ctl *ctl, const struct gf_pathset *paths, json_t **ret)
 {
 	struct gf_fieldset f = gf_fields_of(GF_TARGET_IMAGE);
 	const char *file = strrchr(ctl->val[GF_O_RAM], '/');
@@ -117,11 +126,16 @@ int gf_ctl_ram_ps(const struct gf_ctl *ctl, json_t **ret)
 
 	if (rc)
 		return rc;
-	r = gf_target_set_fields(t, &f, &err);
+	r = gf_ctl_check_paths(t, paths, &err);
+	if (!r && paths->n)
+		r = gf_target_set_paths(t, gf_pathset_v(paths), paths->n, &err);
+	f.paths = paths->n;
+	if (!r)
+		r = gf_target_set_fields(t, &f, &err);
 	if (!r)
 		r = gf_target_sample(t, &err);
 	if (!r) {
-		gf_sample_json(&t->sample, file ? file + 1 : ctl->val[GF_O_RAM], NULL, &b);
+		gf_sample_json(&t->sample, file ? file + 1 : ctl->val[GF_O_RAM], paths, NULL, &b);
 		*ret = b.failed ? NULL : json_loadb(b.p, b.n, 0, NULL);
 		if (!*ret)
 			r = gf_err_set(&err, ENOMEM, "out of memory");

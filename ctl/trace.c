@@ -101,7 +101,7 @@ static double number_of(const struct gf_field_info *f, const json_t *v)
 	return json_is_number(v) ? json_number_value(v) : gf_unknown();
 }
 
-static int task_row(const json_t *task, struct gf_rows *rows, struct gf_err *err)
+static int task_row(const json_t *task, const struct gf_pathset *paths, struct gf_rows *rows, struct gf_err *err)
 {
 	const struct gf_field_info *f;
 	const json_t *comm = json_object_get(task, "comm"), *pid = json_object_get(task, "pid"), *start = json_object_get(task, "start_ns");
@@ -115,8 +115,13 @@ static int task_row(const json_t *task, struct gf_rows *rows, struct gf_err *err
 				    (int32_t)json_integer_value(json_object_get(task, "ppid")), json_string_value(comm), json_string_length(comm), &fresh);
 	if (row == GF_NONE)
 		return gf_err_set(err, E2BIG, "more than %u processes", GF_ROWS_CAP);
-	rows->s.uid[row] = (uint32_t)json_integer_value(json_object_get(task, "uid"));
+	const json_t *uid = json_object_get(task, "uid");
+	rows->s.uid[row] = json_is_integer(uid) ? (uint32_t)json_integer_value(uid) : GF_NONE;
 	rows->s.flags[row] |= (uint8_t)json_integer_value(json_object_get(task, "flags"));
+	for (uint32_t k = 0; k < paths->n; k++) {
+		const json_t *v = json_object_get(task, paths->v[k]);
+		gf_rows_path(rows, row, k, json_is_number(v) ? json_number_value(v) : gf_unknown());
+	}
 	f = gf_fields(&n);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *v = f[i].scope == GF_SCOPE_TASK && !f[i].derived ? json_object_get(task, f[i].name) : NULL;
@@ -128,7 +133,16 @@ static int task_row(const json_t *task, struct gf_rows *rows, struct gf_err *err
 	return 0;
 }
 
-int gf_ctl_ps_rows(const json_t *answer, struct gf_rows *rows, struct gf_err *err)
+json_t *gf_ctl_paths_json(const struct gf_pathset *paths)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < paths->n; i++)
+		json_array_append_new(a, json_string(paths->v[i]));
+	return a;
+}
+
+int gf_ctl_ps_rows(const json_t *answer, const struct gf_pathset *paths, struct gf_rows *rows, struct gf_err *err)
 {
 	const json_t *tasks = json_object_get(answer, "tasks"), *host = json_object_get(answer, "host"), *task;
 	const struct gf_field_info *f;
@@ -145,7 +159,7 @@ int gf_ctl_ps_rows(const json_t *answer, struct gf_rows *rows, struct gf_err *er
 			rows->s.host[f[i].id] = number_of(&f[i], json_object_get(host, f[i].name));
 	json_array_foreach(tasks, i, task)
 		if (!rc)
-			rc = task_row(task, rows, err);
+			rc = task_row(task, paths, rows, err);
 	gf_rows_commit(rows);
 	return rc;
 }

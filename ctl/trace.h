@@ -7,6 +7,7 @@
 
 #include "ctl/ctl.h"
 #include "sim/gft.h"
+#include "sim/pathset.h"
 #include "sim/rows.h"
 
 /* "rss,psi,mem.free" of an option: names of fields, or of groups of them ("psi" is psi.*). Of those that all names. 0 or
@@ -19,7 +20,8 @@ json_t *gf_ctl_trace_json(const char *path, const struct gft_writer_stats *st);
 void gf_ctl_field_names(const struct gf_fieldset *f, char *buf, size_t n);
 /* What its bytes are for, printed; or added to `all`, where that is not NULL. An exit status. */
 int gf_ctl_sizes(const char *path, json_t *all);
-/* An answer of `ps` as a sample. */
-int gf_ctl_ps_rows(const json_t *answer, struct gf_rows *rows, struct gf_err *err);
+/* An answer of `ps` as a sample; paths: what its columns of kernel paths are. */
+int gf_ctl_ps_rows(const json_t *answer, const struct gf_pathset *paths, struct gf_rows *rows, struct gf_err *err);
+json_t *gf_ctl_paths_json(const struct gf_pathset *paths);
 
 #endif

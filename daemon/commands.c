@@ -146,8 +146,12 @@ static void cmd_ps(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
 	struct gf_watch *w = target_of(d, c, rq);
 
-	if (w)
-		gf_watch_ps(w, c);
+	json_t *paths = json_object_get(rq, "paths");
+
+	if (w && paths && !json_is_array(paths))
+		gf_client_fail(c, NULL, "\"paths\" is a list of kernel paths");
+	else if (w)
+		gf_watch_ps(w, c, paths);
 }
 
 static bool put_event(void *arg, const char *json, size_t n)

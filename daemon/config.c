@@ -607,6 +607,7 @@ void gf_config_free(struct gf_config *c)
 	free(c->target);
 	free(c->audit_path);
 	free(c->recorder_dir);
+	gf_pathset_deinit(&c->recorder_paths);
 	free(c->socket);
 	free(c->group);
 	free(c);
@@ -651,7 +652,7 @@ void gf_config_restart_needed(const struct gf_config *now, const struct gf_confi
 		{ strcmp(now->audit_path, next->audit_path) || now->audit_max_size != next->audit_max_size ||
 			  now->audit_keep != next->audit_keep, "audit" },
 		{ strcmp(now->recorder_dir, next->recorder_dir) || now->recorder_size != next->recorder_size ||
-			  now->recorder_ticks != next->recorder_ticks ||
+			  now->recorder_ticks != next->recorder_ticks || !gf_pathset_same(&now->recorder_paths, &next->recorder_paths) ||
 			  now->recorder_keep_ns != next->recorder_keep_ns || now->recorder_interval_ns != next->recorder_interval_ns, "recorder" },
 		{ strcmp(now->socket, next->socket) || strcmp(now->group, next->group) ||
 			  now->socket_mode != next->socket_mode, "control" },

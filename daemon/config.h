@@ -13,6 +13,7 @@
 #include "compiler/source.h"
 #include "daemon/log.h"
 #include "gpu/engine.h"
+#include "sim/pathset.h"
 #include "targets/vm.h"
 
 #define GF_CONFIG_PATH "/etc/gpufas/gpufas.yaml"
@@ -80,6 +81,7 @@ struct gf_config {
 	uint32_t audit_keep;
 	char *recorder_dir; /* "": nothing is recorded */
 	bool recorder_ticks; /* the samples that rules are evaluated on, instead of samples of the recorder's own */
+	struct gf_pathset recorder_paths; /* kernel paths that are recorded of guests beside those that policies read */
 	uint64_t recorder_size, recorder_keep_ns, recorder_interval_ns;
 	char *socket, *group;
 	mode_t socket_mode;

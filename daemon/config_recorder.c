@@ -4,6 +4,9 @@
  */
 #include "daemon/config_int.h"
 
+#include <errno.h>
+
+#include "compiler/compiler.h"
 #include "sim/gft_ring.h"
 
 static void take_directory(struct gf_cfg *x, const struct gf_ynode *n)
@@ -38,11 +41,32 @@ static void take_samples(struct gf_cfg *x, const struct gf_ynode *n)
 		x->c->recorder_ticks = i == 1;
 }
 
+static void take_paths(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	gf_pathset_deinit(&x->c->recorder_paths);
+	if (n->kind != GF_Y_SEQ && n->kind != GF_Y_NULL)
+		gf_cfg_error(x, n, "write [task->mm->map_count]", "recorder.paths must be a list of kernel paths");
+	for (const struct gf_ynode *k = n->kind == GF_Y_SEQ ? n->kid : NULL; k; k = k->next) {
+		const char *text = gf_cfg_text(x, k, "recorder.paths");
+		int rc = 0;
+		if (text && !gf_path_ok(text))
+			gf_cfg_error(x, k, "write it as in a policy: task->mm->map_count", "this is no kernel path");
+		else if (text)
+			rc = gf_pathset_add(&x->c->recorder_paths, text);
+		if (rc == -E2BIG)
+			gf_cfg_error(x, k, "leave some out", "recorder.paths has more than %u kernel paths", GF_MAX_PATHS);
+		x->nomem |= rc == -ENOMEM;
+	}
+}
+
 void gf_cfg_recorder(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	static const struct gf_cfg_key keys[] = {
 		{ "directory", take_directory }, { "size", take_size }, { "keep", take_keep }, { "interval", take_interval }, { "samples", take_samples },
+		{ "paths", take_paths },
 	};
 
 	GF_CFG_WALK(x, n, "recorder", keys);
+	if (x->c->recorder_ticks && x->c->recorder_paths.n)
+		gf_cfg_error(x, n, "use `samples: own`, or have a rule read them", "recorder.paths are not in the samples of ticks");
 }

@@ -171,7 +171,7 @@ void gf_watch_fields(struct gf_watch *w, struct gf_client *c, const char *path);
 uint8_t gf_watch_last_resort(void *arg, const struct gf_verdict *v);
 
 /* view.c: ps. */
-void gf_watch_ps(struct gf_watch *w, struct gf_client *c);
+void gf_watch_ps(struct gf_watch *w, struct gf_client *c, const json_t *paths); /* paths: kernel paths that are wanted too, or NULL */
 void gf_daemon_ps_done(struct gf_daemon *d);     /* when ps_fd is readable: answers who waits, for jobs as well */
 void gf_view_free(struct gf_view *v);
 

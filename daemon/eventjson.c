@@ -274,7 +274,7 @@ static void ranks_json(const struct gf_event *ev, const struct gf_step *s, const
 		gf_jbuf_kint(b, "pid", k->pid);
 		gf_jbuf_key(b, "comm");
 		gf_jbuf_strn(b, k->comm, strnlen(k->comm, GF_COMM_LEN));
-		gf_jbuf_kint(b, "uid", k->uid);
+		gf_jbuf_kuid(b, k->uid);
 		gf_jbuf_knum(b, "key", k->key);
 		value_text(b, "key_text", k->key, s ? s->key_dim : GF_DIM_NUM);
 		gf_jbuf_kstr(b, "class", NAME_OF(classes, k->klass));
@@ -346,7 +346,7 @@ static void victim_json(const struct gf_event *ev, struct gf_jbuf *b)
 	gf_jbuf_kint(b, "pid", ev->pid);
 	gf_jbuf_key(b, "comm");
 	gf_jbuf_strn(b, ev->comm, strnlen(ev->comm, GF_COMM_LEN));
-	gf_jbuf_kint(b, "uid", ev->uid);
+	gf_jbuf_kuid(b, ev->uid);
 	gf_jbuf_kuint(b, "start_ns", ev->start_ns);
 }
 

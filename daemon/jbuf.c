@@ -165,6 +165,11 @@ void gf_jbuf_knum(struct gf_jbuf *b, const char *key, double v)
 	gf_jbuf_num(b, v);
 }
 
+void gf_jbuf_kuid(struct gf_jbuf *b, uint32_t uid)
+{
+	gf_jbuf_knum(b, "uid", uid == UINT32_MAX ? (double)NAN : uid);
+}
+
 void gf_jbuf_kint(struct gf_jbuf *b, const char *key, int64_t v)
 {
 	gf_jbuf_key(b, key);

@@ -38,6 +38,7 @@ void gf_jbuf_null(struct gf_jbuf *b);
 /* The same with a key before. */
 void gf_jbuf_kstr(struct gf_jbuf *b, const char *key, const char *s);
 void gf_jbuf_knum(struct gf_jbuf *b, const char *key, double v);
+void gf_jbuf_kuid(struct gf_jbuf *b, uint32_t uid); /* "uid": null where it is not known */
 void gf_jbuf_kint(struct gf_jbuf *b, const char *key, int64_t v);
 void gf_jbuf_kuint(struct gf_jbuf *b, const char *key, uint64_t v);
 void gf_jbuf_kbool(struct gf_jbuf *b, const char *key, bool v);

@@ -137,14 +137,6 @@ static void add_diags(struct gf_policy_report *rep, char *text, char *json)
 	free(json);
 }
 
-static int find_path(void *arg, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
-{
-	const struct gf_guest *g = arg;
-	struct gf_kpath k;
-
-	return gf_btf_path(g->kernel->btf, path, &k, ret_at, ret_len, err);
-}
-
 static int compile(const struct gf_config *c, struct gf_target *target, const struct gf_source *src, size_t n,
 		   struct gf_policy *p, struct gf_policy_report *rep)
 {
@@ -161,7 +153,7 @@ static int compile(const struct gf_config *c, struct gf_target *target, const st
 	/* without a guest there is no kernel yet: whatever paths say may be right */
 	struct gf_guest *g = target && p->kind != GF_TARGET_HOST ? gf_vm_guest(target, NULL) : NULL;
 	if (g) {
-		opts.path = find_path;
+		opts.path = gf_guest_path;
 		opts.path_arg = g;
 	}
 	int r = gf_compile(src, n, &opts, &diags, &p->img, &p->size);

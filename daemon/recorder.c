@@ -22,6 +22,9 @@ struct rec {
 	struct gf_watch *watch;
 	bool ticks;               /* what the watch's tape has, instead of samples of our own */
 	struct gf_target *target; /* the sampler; NULL: to be made */
+	struct gf_tape *tape;     /* that is read: the watch's, or the one before */
+	uint64_t fp;              /* of the image whose kernel paths these are: */
+	struct gf_pathset paths;
 	struct gft_ring *ring;
 	uint64_t retry_ns;        /* CLOCK_MONOTONIC; 0: nothing is wrong with the disk */
 	bool said;                /* of the failure that goes on */
@@ -42,10 +45,62 @@ struct gf_recorder {
 
 /* ---- the thread ------------------------------------------------------------------ */
 
+/* Kernel paths of samples from now on: what the policy reads, and what is to be recorded whatever it reads. *ret_new: others than before. */
+static int find_paths(struct rec *c, struct gf_policy *p, bool *ret_new, struct gf_err *err)
+{
+	const struct gf_pathset *also = &c->watch->daemon->config->recorder_paths;
+	struct gf_pathset want = { 0 };
+	int rc = p ? gf_pathset_add_image(&want, p->img) : 0;
+
+	if (!rc && !c->ticks)
+		rc = gf_pathset_add_all(&want, gf_pathset_v(also), also->n);
+	if (rc == -ENOMEM) {
+		gf_pathset_deinit(&want);
+		return gf_err_set(err, ENOMEM, "out of memory");
+	}
+	*ret_new = !gf_pathset_same(&want, &c->paths);
+	gf_pathset_deinit(&c->paths);
+	c->paths = want;
+	return 0;
+}
+
+static struct gf_fieldset fields(const struct rec *c)
+{
+	struct gf_fieldset f = gf_fields_of(c->watch->config->kind);
+
+	f.paths = c->paths.n;
+	return f;
+}
+
+/* Another policy may read other kernel paths: these begin another file. */
+static int follow_policy(struct rec *c, struct gf_err *err)
+{
+	struct gf_policy *p = gf_policies_newest(c->watch->policies);
+	struct gf_fieldset f;
+	bool is_new = false;
+	int rc = 0;
+
+	if (c->watch->config->kind != GF_TARGET_HOST && p && p->img->fp != c->fp) {
+		rc = find_paths(c, p, &is_new, err);
+		c->fp = rc ? 0 : p->img->fp;
+	}
+	gf_policy_put(p);
+	f = fields(c);
+	if (!rc && is_new)
+		rc = gf_target_set_paths(c->target, gf_pathset_v(&c->paths), c->paths.n, err);
+	if (!rc && is_new)
+		rc = gf_target_set_fields(c->target, &f, err);
+	if (!rc && is_new)
+		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), c->target->road);
+	if (rc)
+		c->fp = 0; /* once more, then */
+	return rc;
+}
+
 static int make(struct rec *c, struct gf_err *err)
 {
 	const struct gf_watch *w = c->watch;
-	struct gf_fieldset f = gf_fields_of(w->config->kind);
+	struct gf_fieldset f = fields(c);
 	struct gf_engine_stats st;
 
 	gf_engine_stats(w->engine, &st);
@@ -53,10 +108,12 @@ static int make(struct rec *c, struct gf_err *err)
 	struct gf_host_opts o = { .sampler = w->config->sampler, .max_tasks = GF_MIN(rows + rows / 4 + SLACK, w->config->max_tasks) };
 	int rc = w->config->kind == GF_TARGET_HOST ? gf_host_create(&o, &c->target, err) :
 		gf_vm_create_view(w->target, o.max_tasks, &c->target, err);
+	if (!rc && f.paths)
+		rc = gf_target_set_paths(c->target, gf_pathset_v(&c->paths), f.paths, err);
 	if (!rc)
 		rc = gf_target_set_fields(c->target, &f, err);
 	if (!rc)
-		rc = gft_ring_set(c->ring, &f, NULL, c->target->road);
+		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), c->target->road);
 	if (rc) {
 		gf_target_destroy(c->target);
 		c->target = NULL;
@@ -93,20 +150,53 @@ static void written(struct rec *c, int rc, const struct gf_err *err)
 	c->now.error[0] = 0;
 }
 
+static int of_image(struct rec *c, uint64_t fp, struct gf_err *err)
+{
+	struct gf_policy *p = gf_policies_find(c->watch->policies, fp);
+	bool is_new = false;
+	int rc = find_paths(c, p, &is_new, err);
+	struct gf_fieldset f = fields(c);
+
+	gf_policy_put(p);
+	if (!rc && is_new)
+		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), "ticks");
+	c->fp = rc ? 0 : fp;
+	return rc;
+}
+
+/* Tapes in turn: one ends where something is on a later one. */
+static const struct gf_sample *next_of_tape(struct rec *c, int *ret_rc, uint64_t *ret_fp)
+{
+	const struct gf_sample *s;
+
+	while (!(s = gf_tape_take(c->tape, ret_rc, ret_fp))) {
+		struct gf_tape *after = gf_tape_after(__atomic_load_n(&c->watch->tape, __ATOMIC_ACQUIRE), c->tape);
+		if (!after)
+			return NULL;
+		s = gf_tape_take(c->tape, ret_rc, ret_fp); /* what came before that was looked at */
+		if (s)
+			return s;
+		c->tape = after;
+	}
+	return s;
+}
+
 /* All that the engine has decided on since. */
 static void tape(struct rec *c)
 {
 	const struct gf_sample *s;
 	struct gf_err err = { "" };
-	int rc = 0;
+	uint64_t fp = 0;
+	int rc = 0, e;
 
-	while ((s = gf_tape_take(c->watch->tape, &rc))) {
+	while ((s = next_of_tape(c, &rc, &fp))) {
+		e = rc || fp == c->fp ? 0 : of_image(c, fp, &err);
 		if (rc)
 			gft_ring_failed(c->ring, s->now_ns, s->seq, "sampling failed", NULL);
 		else
-			written(c, gft_ring_append(c->ring, s, &err), &err);
+			written(c, e ? e : gft_ring_append(c->ring, s, &err), &err);
 	}
-	c->now.failed = gf_tape_lost(c->watch->tape);
+	c->now.failed = gf_tape_lost(__atomic_load_n(&c->watch->tape, __ATOMIC_ACQUIRE));
 }
 
 static void sample(struct rec *c)
@@ -114,6 +204,8 @@ static void sample(struct rec *c)
 	struct gf_err err = { "" };
 	int rc = c->target ? 0 : make(c, &err);
 
+	if (!rc)
+		rc = follow_policy(c, &err);
 	if (!rc)
 		rc = gf_target_sample(c->target, &err);
 	if (rc) {
@@ -148,6 +240,7 @@ static void release(struct gf_recorder *r)
 	for (size_t i = 0; i < r->recs; i++) {
 		gft_ring_destroy(r->rec[i].ring);
 		gf_target_destroy(r->rec[i].target);
+		gf_pathset_deinit(&r->rec[i].paths);
 	}
 	pthread_mutex_destroy(&r->lock);
 	pthread_cond_destroy(&r->cond);
@@ -220,20 +313,24 @@ static int make_ring(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 /* The watch's tape, with all fields, as our own samples have. */
 static int make_tape(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 {
-	struct gf_fieldset f = gf_fields_of(c->watch->config->kind);
-	struct gf_tape *t;
+	struct gf_fieldset f;
+	bool is_new;
 	int rc;
 
 	if (!r->daemon->config->recorder_ticks)
 		return 0;
-	f.paths = 0;
-	rc = gf_tape_create(c->watch->target->sample.cap ? c->watch->target->sample.cap : c->watch->config->max_tasks, &f, &t, err);
-	if (!rc)
-		rc = gft_ring_set(c->ring, &f, NULL, "ticks");
+	c->ticks = true;
+	rc = find_paths(c, c->watch->policy, &is_new, err);
 	if (rc)
 		return rc;
-	c->ticks = true;
-	__atomic_store_n(&c->watch->tape, t, __ATOMIC_RELEASE);
+	f = fields(c);
+	rc = gf_tape_create(c->watch->target->sample.cap ? c->watch->target->sample.cap : c->watch->config->max_tasks, &f, NULL, &c->tape, err);
+	if (!rc)
+		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), "ticks");
+	if (rc)
+		return rc;
+	c->fp = c->watch->policy->img->fp;
+	__atomic_store_n(&c->watch->tape, c->tape, __ATOMIC_RELEASE);
 	c->watch->also_tape = f;
 	r->interval_ns = GF_MIN(r->interval_ns, 2 * c->watch->period_ns);
 	return gf_watch_also(c->watch, err);
@@ -303,6 +400,24 @@ void gf_recorder_destroy(struct gf_recorder *r)
 		gf_log(LOG_WARNING, "the recorder's disk does not answer: its last samples are not waited for");
 	pthread_join(r->thread, NULL);
 	release(r);
+}
+
+/* The ticking thread may have the old tape in its hands, and the recorder reads it to its end: it stays. */
+int gf_recorder_expect(struct gf_recorder *r, size_t i, uint32_t paths)
+{
+	for (size_t k = 0; r && k < r->recs; k++) {
+		struct gf_watch *w = r->rec[k].watch;
+		struct gf_fieldset f = gf_fields_of(w->config->kind);
+		struct gf_tape *t;
+
+		f.paths = paths;
+		if (w->index != i || !r->rec[k].ticks || paths <= gf_tape_paths(w->tape))
+			continue;
+		if (gf_tape_create(gf_tape_cap(w->tape), &f, w->tape, &t, NULL))
+			return -ENOMEM;
+		__atomic_store_n(&w->tape, t, __ATOMIC_RELEASE);
+	}
+	return 0;
 }
 
 void gf_recorder_stats(struct gf_recorder *r, size_t i, struct gf_recorder_stats *ret)

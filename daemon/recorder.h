@@ -27,6 +27,9 @@ struct gf_recorder_stats {
 /* Targets must be there, and stay until it is destroyed. *ret NULL where nothing is to be recorded. */
 int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_err *err);
 void gf_recorder_destroy(struct gf_recorder *r); /* waits for a write under way */
+/* Target i is about to have a policy with so many kernel paths: room for them where ticks are recorded. One thread at a time. -ENOMEM: as
+ * many as there was room for are recorded. */
+int gf_recorder_expect(struct gf_recorder *r, size_t i, uint32_t paths);
 /* Of target i. */
 void gf_recorder_stats(struct gf_recorder *r, size_t i, struct gf_recorder_stats *ret);
 /* "recorder":{...} of status. r may be NULL. */

@@ -103,6 +103,8 @@ static int swap_all(struct gf_reload *r)
 		r->kept[i] = kept_rules(w->policy, r->policy[i]);
 		/* before the swap: its first events may come before the swap has returned */
 		gf_policies_add(w->policies, r->policy[i]);
+		if (gf_recorder_expect(w->daemon->recorder, i, r->policy[i]->img->fields.paths))
+			gf_log(LOG_WARNING, "target %s: out of memory: some of its policy's kernel paths are not recorded", w->name);
 		e = gf_engine_swap(w->engine, r->policy[i]->img, &r->report.err);
 	}
 	if (!e)

@@ -230,8 +230,10 @@ static void add_action(struct line *l, const struct gf_event *ev, const struct g
 	add(l, "%s", act);
 	if (ev->pid > 0) {
 		char comm[GF_COMM_LEN * 4 + 1];
-		add(l, " %s%s (pid %d, uid %u)", preposition(s),
-		    gf_safe_text(ev->comm, strnlen(ev->comm, GF_COMM_LEN), comm, sizeof comm), ev->pid, ev->uid);
+		add(l, " %s%s (pid %d", preposition(s), gf_safe_text(ev->comm, strnlen(ev->comm, GF_COMM_LEN), comm, sizeof comm), ev->pid);
+		if (ev->uid != GF_NONE) /* which an import may not know */
+			add(l, ", uid %u", ev->uid);
+		add(l, ")");
 		if (ev->chosen > 1)
 			add(l, " and %u more", ev->chosen - 1);
 		if (s && s->group && s->group < 6)

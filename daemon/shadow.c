@@ -193,11 +193,9 @@ void gf_shadow_stop(struct gf_shadow *s)
 /* The columns of kernel paths are those of the policy in force: the shadow's must be among the first of them, in their order. */
 static int same_paths(const struct gf_image_header *active, const struct gf_image_header *img, struct gf_err *err)
 {
-	const struct gf_path *a = GF_SEC(struct gf_path, active, GF_SEC_PATH), *b = GF_SEC(struct gf_path, img, GF_SEC_PATH);
-
 	for (uint32_t i = 0; i < img->fields.paths; i++) {
-		const char *text = gf_image_str(img, b[i].text);
-		if (i >= active->fields.paths || strcmp(gf_image_str(active, a[i].text), text))
+		const char *text = gf_image_path(img, i);
+		if (i >= active->fields.paths || strcmp(gf_image_path(active, i), text))
 			return gf_err_set(err, ENOTSUP, "it follows the kernel path %.120s, which the policy in force does not, or not in that place: use the same paths in the same order", text);
 	}
 	return 0;

@@ -15,6 +15,7 @@ struct slot {
 	char *text;
 	uint32_t rows; /* of the sample that was in it before */
 	int rc;
+	uint64_t fp;
 };
 
 /* One side puts, the other takes: each has its own number, and looks at the other's. */
@@ -22,10 +23,12 @@ struct gf_tape {
 	struct slot slot[SLOTS];
 	uint64_t put, taken; /* atomic */
 	uint64_t lost;       /* atomic */
+	uint32_t paths;
+	struct gf_tape *older;
 	bool out;            /* the taker has the slot at `taken` in its hands */
 };
 
-int gf_tape_create(uint32_t cap, const struct gf_fieldset *f, struct gf_tape **ret, struct gf_err *err)
+int gf_tape_create(uint32_t cap, const struct gf_fieldset *f, struct gf_tape *older, struct gf_tape **ret, struct gf_err *err)
 {
 	struct gf_tape *t = calloc(1, sizeof *t);
 	int rc = t ? 0 : gf_err_set(err, ENOMEM, "out of memory");
@@ -38,20 +41,27 @@ int gf_tape_create(uint32_t cap, const struct gf_fieldset *f, struct gf_tape **r
 		if (!rc && !t->slot[i].text)
 			rc = gf_err_set(err, ENOMEM, "out of memory");
 	}
-	if (rc)
+	if (rc) {
 		gf_tape_destroy(t);
-	else
-		*ret = t;
-	return rc;
+		return rc;
+	}
+	t->paths = f->paths;
+	t->older = older;
+	*ret = t;
+	return 0;
 }
 
 void gf_tape_destroy(struct gf_tape *t)
 {
-	for (uint32_t i = 0; t && i < SLOTS; i++) {
-		gf_sample_deinit(&t->slot[i].s);
-		free(t->slot[i].text);
+	while (t) {
+		struct gf_tape *older = t->older;
+		for (uint32_t i = 0; i < SLOTS; i++) {
+			gf_sample_deinit(&t->slot[i].s);
+			free(t->slot[i].text);
+		}
+		free(t);
+		t = older;
 	}
-	free(t);
 }
 
 /* Strings are the target's, and may be gone with the next sample. */
@@ -75,7 +85,7 @@ static void keep_strings(struct slot *o)
 	}
 }
 
-void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc)
+void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc, uint64_t fp)
 {
 	uint64_t put = t->put;
 	struct slot *o = &t->slot[put % SLOTS];
@@ -85,6 +95,7 @@ void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc)
 		return;
 	}
 	o->rc = rc;
+	o->fp = fp;
 	o->s.now_ns = s->now_ns;
 	o->s.seq = s->seq;
 	if (!rc) {
@@ -95,7 +106,7 @@ void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc)
 	__atomic_store_n(&t->put, put + 1, __ATOMIC_RELEASE);
 }
 
-const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc)
+const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc, uint64_t *ret_fp)
 {
 	uint64_t taken = t->taken;
 
@@ -105,10 +116,34 @@ const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc)
 	if (!t->out)
 		return NULL;
 	*ret_rc = t->slot[taken % SLOTS].rc;
+	*ret_fp = t->slot[taken % SLOTS].fp;
 	return &t->slot[taken % SLOTS].s;
+}
+
+/* Once something is on a later one, nothing comes onto t any more. */
+struct gf_tape *gf_tape_after(struct gf_tape *newest, const struct gf_tape *t)
+{
+	bool used = false;
+
+	for (struct gf_tape *x = newest; x && x != t; x = x->older) {
+		used |= __atomic_load_n(&x->put, __ATOMIC_ACQUIRE) != 0;
+		if (x->older == t)
+			return used ? x : NULL;
+	}
+	return NULL;
+}
+
+uint32_t gf_tape_paths(const struct gf_tape *t)
+{
+	return t->paths;
+}
+
+uint32_t gf_tape_cap(const struct gf_tape *t)
+{
+	return t->slot[0].s.cap;
 }
 
 uint64_t gf_tape_lost(const struct gf_tape *t)
 {
-	return __atomic_load_n(&t->lost, __ATOMIC_RELAXED);
+	return __atomic_load_n(&t->lost, __ATOMIC_RELAXED) + (t->older ? gf_tape_lost(t->older) : 0);
 }

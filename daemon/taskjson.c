@@ -47,7 +47,7 @@ static void numbers(const struct gf_sample *s, uint32_t i, struct gf_jbuf *b)
 	}
 }
 
-static void task(const struct gf_sample *s, uint32_t i, const double *cpu, struct gf_jbuf *b)
+static void task(const struct gf_sample *s, uint32_t i, const struct gf_pathset *paths, const double *cpu, struct gf_jbuf *b)
 {
 	static const char *const names[GF_SF_COUNT] = {
 #define GF_TSTR(id, name, ...) [GF_SF_##id] = name,
@@ -59,11 +59,13 @@ static void task(const struct gf_sample *s, uint32_t i, const double *cpu, struc
 	gf_jbuf_kuint(b, "start_ns", s->start_ns[i]);
 	gf_jbuf_key(b, "comm");
 	gf_jbuf_strn(b, s->comm[i], strnlen(s->comm[i], GF_COMM_LEN));
-	gf_jbuf_kint(b, "uid", s->uid[i]);
+	gf_jbuf_kuid(b, s->uid[i]);
 	gf_jbuf_knum(b, "cpu", cpu ? cpu[i] : gf_unknown());
 	gf_jbuf_kbool(b, "kthread", s->flags[i] & GF_ROW_KTHREAD);
 	gf_jbuf_kuint(b, "flags", s->flags[i]);
 	numbers(s, i, b);
+	for (uint32_t k = 0; paths && k < paths->n; k++)
+		gf_jbuf_knum(b, paths->v[k], s->col[GF_TF_COUNT + k] ? s->col[GF_TF_COUNT + k][i] : gf_unknown());
 	for (int k = 0; k < GF_SF_COUNT; k++) {
 		const struct gf_strref *r = s->str[k] ? &s->str[k][i] : NULL;
 		if (k == GF_SF_COMM)
@@ -77,7 +79,7 @@ static void task(const struct gf_sample *s, uint32_t i, const double *cpu, struc
 	gf_jbuf_close(b, '}');
 }
 
-void gf_sample_json(const struct gf_sample *s, const char *target, const double *cpu, struct gf_jbuf *b)
+void gf_sample_json(const struct gf_sample *s, const char *target, const struct gf_pathset *paths, const double *cpu, struct gf_jbuf *b)
 {
 	gf_jbuf_open(b, '{');
 	gf_jbuf_kstr(b, "target", target);
@@ -86,11 +88,18 @@ void gf_sample_json(const struct gf_sample *s, const char *target, const double 
 	gf_jbuf_kuint(b, "epoch", s->epoch);
 	gf_jbuf_key(b, "host");
 	gf_host_json(s->host, b);
+	if (paths && paths->n) {
+		gf_jbuf_key(b, "paths");
+		gf_jbuf_open(b, '[');
+		for (uint32_t k = 0; k < paths->n; k++)
+			gf_jbuf_str(b, paths->v[k]);
+		gf_jbuf_close(b, ']');
+	}
 	gf_jbuf_key(b, "tasks");
 	gf_jbuf_open(b, '[');
 	for (uint32_t i = 0; i < s->rows && !b->failed; i++)
 		if (s->flags[i] & GF_ROW_VALID)
-			task(s, i, cpu, b);
+			task(s, i, paths, cpu, b);
 	gf_jbuf_close(b, ']');
 	gf_jbuf_close(b, '}');
 }

@@ -31,12 +31,14 @@ struct gf_view {
 	/* under the lock */
 	bool stop, asked, done;
 	uint32_t rows;       /* that the engine has */
+	struct gf_pathset asked_paths; /* kernel paths that somebody wants, while the sampler is there */
 	struct gf_jbuf json; /* of the last answer */
 	struct gf_err err;   /* or why there is none */
 	/* the thread's own */
 	const struct gf_watch *watch;
 	uint32_t max_tasks;
 	struct gf_target *target;
+	struct gf_pathset paths; /* that it samples */
 	uint64_t then_at;    /* CLOCK_MONOTONIC of `then`; 0: none */
 	uint64_t then_ns;    /* target's time of `then` */
 	double *then;        /* [cap] CPU time then */
@@ -50,6 +52,7 @@ struct gf_view {
 static void unmake(struct gf_view *v)
 {
 	gf_target_destroy(v->target);
+	gf_pathset_deinit(&v->paths);
 	free(v->then);
 	free(v->gen);
 	free(v->cpu);
@@ -58,6 +61,35 @@ static void unmake(struct gf_view *v)
 	v->gen = NULL;
 	v->then_at = v->then_ns = 0;
 	malloc_trim(0);
+}
+
+/* Kernel paths: what the policy in force reads, then what is asked for, as long as there is room. */
+static int set_paths(struct gf_view *v, struct gf_err *err)
+{
+	struct gf_policy *p = gf_policies_newest(v->watch->policies);
+	struct gf_fieldset f = gf_fields_of(v->watch->config->kind);
+	struct gf_pathset want = { 0 };
+	int r = p ? gf_pathset_add_image(&want, p->img) : 0;
+
+	gf_policy_put(p);
+	pthread_mutex_lock(&v->lock);
+	if (!r)
+		r = gf_pathset_add_all(&want, gf_pathset_v(&v->asked_paths), v->asked_paths.n);
+	pthread_mutex_unlock(&v->lock);
+	r = r == -E2BIG ? 0 : r;
+	f.paths = want.n;
+	if (r) {
+		gf_err_set(err, -r, "out of memory");
+	} else if (!gf_pathset_same(&want, &v->paths)) {
+		r = gf_target_set_paths(v->target, gf_pathset_v(&want), want.n, err);
+		if (!r)
+			r = gf_target_set_fields(v->target, &f, err);
+		v->then_at = 0; /* what was sampled before has not got them */
+	}
+	gf_pathset_deinit(r ? &want : &v->paths);
+	if (!r)
+		v->paths = want;
+	return r;
 }
 
 static int make(struct gf_view *v, uint32_t rows, struct gf_err *err)
@@ -122,6 +154,8 @@ static int look(struct gf_view *v, uint32_t rows, struct gf_err *err)
 	for (;;) {
 		if (!v->target)
 			r = make(v, want, err);
+		if (!r && v->watch->config->kind != GF_TARGET_HOST)
+			r = set_paths(v, err);
 		uint64_t now = gf_daemon_clock(CLOCK_MONOTONIC);
 		bool fresh = !r && v->then_at && now - v->then_at <= FRESH_NS;
 		if (fresh && now - v->then_at < APART_NS)
@@ -156,7 +190,7 @@ static void serve(struct gf_view *v, uint32_t rows)
 	int r = look(v, rows, &err);
 
 	if (!r)
-		gf_sample_json(&v->target->sample, v->watch->name, v->cpu, &b);
+		gf_sample_json(&v->target->sample, v->watch->name, &v->paths, v->cpu, &b);
 	if (b.failed)
 		gf_err_set(&err, ENOMEM, "the daemon has not enough memory for this answer");
 	if (r || b.failed)
@@ -191,6 +225,7 @@ static void *view_thread(void *arg)
 		until.tv_sec += KEEP_S;
 		int r = v->target ? pthread_cond_timedwait(&v->cond, &v->lock, &until) : pthread_cond_wait(&v->cond, &v->lock);
 		if (r == ETIMEDOUT && !v->asked) {
+			gf_pathset_deinit(&v->asked_paths);
 			pthread_mutex_unlock(&v->lock);
 			unmake(v);
 			pthread_mutex_lock(&v->lock);
@@ -206,6 +241,7 @@ static void *view_thread(void *arg)
 static void release(struct gf_view *v)
 {
 	gf_jbuf_deinit(&v->json);
+	gf_pathset_deinit(&v->asked_paths);
 	pthread_mutex_destroy(&v->lock);
 	pthread_cond_destroy(&v->cond);
 	free(v);
@@ -246,7 +282,31 @@ static int start(struct gf_watch *w, struct gf_err *err)
 	return r;
 }
 
-void gf_watch_ps(struct gf_watch *w, struct gf_client *c)
+/* Kernel paths that are sampled beside those of the policy while somebody asks. */
+static int ask_for(struct gf_watch *w, const json_t *paths, struct gf_err *err)
+{
+	const json_t *p;
+	size_t i;
+	int r = 0;
+
+	if (json_array_size(paths) && w->config->kind == GF_TARGET_HOST)
+		return gf_err_set(err, EINVAL, "target %s is the machine that the daemon runs on: kernel paths can be followed in guests", w->name);
+	json_array_foreach(paths, i, p) {
+		const char *text = json_string_value(p);
+		if (!text || !gf_path_ok(text))
+			return gf_err_set(err, EINVAL, "`%.200s` is no kernel path such as task->mm->map_count", text ? text : "");
+		r = w->lost ? 0 : gf_vm_check_path(w->target, text, err);
+		if (r)
+			return r;
+	}
+	pthread_mutex_lock(&w->view->lock);
+	json_array_foreach(paths, i, p)
+		r = r ? r : gf_pathset_add(&w->view->asked_paths, json_string_value(p));
+	pthread_mutex_unlock(&w->view->lock);
+	return r == -E2BIG ? gf_err_set(err, E2BIG, "more than %u kernel paths are asked for", GF_MAX_PATHS) : r;
+}
+
+void gf_watch_ps(struct gf_watch *w, struct gf_client *c, const json_t *paths)
 {
 	struct gf_engine_stats st;
 	struct gf_err err = { "" };
@@ -258,6 +318,8 @@ void gf_watch_ps(struct gf_watch *w, struct gf_client *c)
 	}
 	if (!w->view)
 		r = start(w, &err);
+	if (!r)
+		r = ask_for(w, paths, &err);
 	if (r) {
 		gf_client_fail(c, NULL, "%s", err.text[0] ? err.text : strerror(-r));
 		return;

@@ -97,7 +97,7 @@ static void after_tick(void *arg, int rc, const struct gf_event *ev, uint32_t n)
 	struct gf_tape *tape = __atomic_load_n(&w->tape, __ATOMIC_ACQUIRE);
 
 	if (tape)
-		gf_tape_put(tape, &w->target->sample, rc);
+		gf_tape_put(tape, &w->target->sample, rc, gf_engine_image_fp(w->engine));
 	gf_shadow_tick(w->shadow, rc, ev, n);
 }
 

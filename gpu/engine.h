@@ -110,6 +110,9 @@ void gf_engine_stop(struct gf_engine *e);
  * -ETIMEDOUT: the engine did not tick within 5 s. */
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err);
 
+/* Which image a tick was of: for opts.after alone. */
+uint64_t gf_engine_image_fp(const struct gf_engine *e);
+
 /* Fields that are sampled beside those of the image, for opts.after; no kernel paths. Any time; errors leave it as it was. */
 int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err);
 

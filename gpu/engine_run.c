@@ -290,13 +290,12 @@ static int set_fields(struct gf_engine *e, const struct gf_image_header *img, st
 {
 	struct gf_target *target = e->target;
 	struct gf_fieldset all = img->fields;
-	const struct gf_path *p = GF_SEC(struct gf_path, img, GF_SEC_PATH);
 	const char *text[GF_MAX_PATHS];
 	uint32_t n = img->fields.paths;
 	int rc;
 
 	for (uint32_t i = 0; i < n; i++)
-		text[i] = gf_image_str(img, p[i].text);
+		text[i] = gf_image_path(img, i);
 	rc = n || target->ops->set_paths ? gf_target_set_paths(target, text, n, err) : 0;
 	all.host |= e->also.host;
 	all.task |= e->also.task;
@@ -306,10 +305,8 @@ static int set_fields(struct gf_engine *e, const struct gf_image_header *img, st
 
 static bool same_paths(const struct gf_image_header *a, const struct gf_image_header *b)
 {
-	const struct gf_path *p = GF_SEC(struct gf_path, a, GF_SEC_PATH), *q = GF_SEC(struct gf_path, b, GF_SEC_PATH);
-
 	for (uint32_t i = 0; i < a->fields.paths && i < b->fields.paths; i++)
-		if (strcmp(gf_image_str(a, p[i].text), gf_image_str(b, q[i].text)))
+		if (strcmp(gf_image_path(a, i), gf_image_path(b, i)))
 			return false;
 	return a->fields.paths == b->fields.paths;
 }
@@ -444,6 +441,11 @@ static void priority_back(const struct priority *was)
 {
 	if (was->raised)
 		pthread_setschedparam(pthread_self(), was->policy, &was->p);
+}
+
+uint64_t gf_engine_image_fp(const struct gf_engine *e)
+{
+	return e->st->img->fp;
 }
 
 int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err)

@@ -172,6 +172,18 @@ static void chain_destroy(struct gf_feed *f)
 	free(c);
 }
 
+/* As many as there is room for; who asks for another gets nothing, and is told. */
+static void add_paths(struct gf_feed_info *in, const struct gf_feed_info *x)
+{
+	for (uint32_t k = 0; k < x->has.paths; k++) {
+		uint32_t i = 0;
+		while (i < in->has.paths && strcmp(in->path[i], x->path[k]))
+			i++;
+		if (i == in->has.paths && i < GF_MAX_PATHS)
+			in->path[in->has.paths++] = x->path[k];
+	}
+}
+
 /* Fields that one of them lacks are unknown there: what all together give is what any gives. */
 static void tell(struct chain *c)
 {
@@ -180,6 +192,7 @@ static void tell(struct chain *c)
 	*in = c->of[0]->info;
 	for (size_t i = 1; i < c->n; i++) {
 		const struct gf_feed_info *x = &c->of[i]->info;
+		add_paths(in, x);
 		in->has.host |= x->has.host;
 		in->has.task |= x->has.task;
 		in->has.str |= x->has.str;

@@ -56,6 +56,10 @@ struct gft_writer;
 int gft_writer_create(const char *path, const struct gft_writer_opts *opts, struct gft_writer **ret, struct gf_err *err);
 /* Before the first sample: these are not dropped, though it may not know them. */
 void gft_writer_keep(struct gft_writer *w, const struct gf_fieldset *keep);
+/* Before the first sample, later nothing: its kernel paths, instead of those of opts. -E2BIG, -EINVAL: one is there twice; -ENOMEM. */
+int gft_writer_paths(struct gft_writer *w, const char *const *path, uint32_t n);
+/* Before the first sample: what kind of target it is of, instead of that of opts. */
+void gft_writer_kind(struct gft_writer *w, enum gf_target_kind kind);
 /* Before the first sample: what the machine is called. */
 void gft_writer_hostname(struct gft_writer *w, const char *name);
 /* Appends a sample: when it returns 0 the sample is in the file. On an error (a full disk) the file is as it was before,

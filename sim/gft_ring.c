@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/pathset.h"
+
 #define STAMP "20261127T021500Z"
 
 struct part {
@@ -23,7 +25,7 @@ struct gft_ring {
 	struct gft_ring_opts opts;
 	char *dir;
 	char target[64], road[128];
-	char *path[GF_MAX_PATHS];
+	struct gf_pathset paths;
 	struct gft_writer *writer;
 	struct part current;
 	struct part *part;   /* others, oldest first */
@@ -231,18 +233,14 @@ static void set(char *to, size_t n, const char *from)
 
 int gft_ring_set(struct gft_ring *r, const struct gf_fieldset *has, const char *const *path, const char *road)
 {
-	int rc = 0;
+	int rc;
 
 	finish(r);
-	for (unsigned i = 0; i < GF_MAX_PATHS; i++) {
-		free(r->path[i]);
-		r->path[i] = i < has->paths ? strdup(path[i]) : NULL;
-		if (i < has->paths && !r->path[i])
-			rc = -ENOMEM;
-	}
+	gf_pathset_deinit(&r->paths);
+	rc = gf_pathset_add_all(&r->paths, path, has->paths);
+	r->opts.writer.path = gf_pathset_v(&r->paths);
 	r->opts.writer.has = *has;
-	if (rc)
-		r->opts.writer.has.paths = 0;
+	r->opts.writer.has.paths = r->paths.n;
 	set(r->road, sizeof r->road, road);
 	return rc;
 }
@@ -262,7 +260,6 @@ int gft_ring_create(const struct gft_ring_opts *o, struct gft_ring **ret, struct
 	set(r->target, sizeof r->target, o->writer.target);
 	r->opts.writer.target = r->target;
 	r->opts.writer.road = r->road;
-	r->opts.writer.path = (const char *const *)r->path;
 	r->opts.writer.replace = false;
 	gft_ring_set(r, &o->writer.has, o->writer.path, o->writer.road);
 	look(r, NULL); /* for those who ask before the first sample */
@@ -320,8 +317,7 @@ void gft_ring_destroy(struct gft_ring *r)
 		return;
 	finish(r);
 	drop_parts(r);
-	for (unsigned i = 0; i < GF_MAX_PATHS; i++)
-		free(r->path[i]);
+	gf_pathset_deinit(&r->paths);
 	free(r->dir);
 	free(r);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sim/gft_int.h"
+#include "sim/pathset.h"
 
 #define MS 1000000
 
@@ -27,7 +28,7 @@ struct gft_writer {
 	struct gf_fieldset keep;
 	char target[64], hostname[256], road[128];
 	char *path;
-	char *paths[GF_MAX_PATHS];
+	struct gf_pathset paths;
 	int fd;
 	uint32_t file_id;
 	bool begun;        /* the header is in the file */
@@ -86,19 +87,6 @@ static void set(char *to, size_t n, const char *from)
 	snprintf(to, n, "%s", from ? from : "");
 }
 
-static int keep_paths(struct gft_writer *w, const struct gft_writer_opts *o, struct gf_err *err)
-{
-	if (o->has.paths > GF_MAX_PATHS)
-		return gf_err_set(err, EINVAL, "more than %u kernel paths", GF_MAX_PATHS);
-	for (uint32_t i = 0; i < o->has.paths; i++) {
-		w->paths[i] = strdup(o->path[i]);
-		if (!w->paths[i])
-			return no_memory(err);
-	}
-	w->opts.path = (const char *const *)w->paths;
-	return 0;
-}
-
 void gft_pack_as_always(ZSTD_CCtx *z)
 {
 	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, GFT_LEVEL);
@@ -124,7 +112,9 @@ int gft_writer_create(const char *path, const struct gft_writer_opts *opts, stru
 	w->opts.target = w->target;
 	w->opts.road = w->road;
 	w->opts.hostname = w->hostname;
-	int rc = keep_paths(w, opts, err);
+	int rc = gft_writer_paths(w, opts->path, opts->has.paths);
+	if (rc)
+		gf_err_set(err, -rc, rc == -ENOMEM ? "out of memory" : "a recording holds %u kernel paths at most", GF_MAX_PATHS);
 	w->path = strdup(path);
 	w->z = ZSTD_createCCtx();
 	if (!rc && (!w->path || !w->z))
@@ -312,6 +302,31 @@ void gft_writer_keep(struct gft_writer *w, const struct gf_fieldset *keep)
 	w->keep = *keep;
 }
 
+int gft_writer_paths(struct gft_writer *w, const char *const *path, uint32_t n)
+{
+	struct gf_pathset set = { 0 };
+	int rc = w->begun ? 0 : gf_pathset_add_all(&set, path, n);
+
+	if (w->begun)
+		return 0;
+	if (!rc && set.n != n)
+		rc = -EINVAL; /* columns would have no name of their own */
+	if (rc) {
+		gf_pathset_deinit(&set);
+		return rc;
+	}
+	gf_pathset_deinit(&w->paths);
+	w->paths = set;
+	w->opts.path = gf_pathset_v(&w->paths);
+	w->opts.has.paths = n;
+	return 0;
+}
+
+void gft_writer_kind(struct gft_writer *w, enum gf_target_kind kind)
+{
+	w->opts.kind = kind;
+}
+
 void gft_writer_hostname(struct gft_writer *w, const char *name)
 {
 	set(w->hostname, sizeof w->hostname, name);
@@ -408,8 +423,7 @@ void gft_writer_abandon(struct gft_writer *w)
 	gft_cols_deinit(&w->cols);
 	gft_buf_deinit(&w->raw);
 	gft_buf_deinit(&w->out);
-	for (unsigned i = 0; i < GF_MAX_PATHS; i++)
-		free(w->paths[i]);
+	gf_pathset_deinit(&w->paths);
 	free(w->key);
 	free(w->path);
 	free(w);

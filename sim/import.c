@@ -210,6 +210,24 @@ void im_set(struct gf_import *im, uint32_t row, enum gf_task_field f, double v)
 	gf_rows_set(&im->rows, row, f, isfinite(v) ? v : gf_unknown());
 }
 
+uint32_t im_path(struct gf_import *im, const char *path)
+{
+	uint32_t k = gf_pathset_find(&im->res->paths, path);
+	struct gf_fieldset f = im->fields;
+
+	if (k != GF_NONE)
+		return k;
+	f.paths = im->res->paths.n + 1;
+	if (im->res->samples || gf_pathset_add(&im->res->paths, path)) {
+		im_ignored(im, path);
+		return GF_NONE;
+	}
+	if (!gf_sample_set_fields(&im->rows.s, &f, NULL))
+		return f.paths - 1;
+	im_ignored(im, path);
+	return GF_NONE;
+}
+
 void im_host(struct gf_import *im, enum gf_host_field f, double v)
 {
 	im->rows.s.host[f] = isfinite(v) ? v : gf_unknown();
@@ -321,6 +339,11 @@ static void deinit(struct gf_import *im)
 	gf_rows_deinit(&im->rows);
 }
 
+void gf_import_result_deinit(struct gf_import_result *r)
+{
+	gf_pathset_deinit(&r->paths);
+}
+
 int gf_import(const struct gf_import_kind *kind, FILE *in, const struct gf_import_sink *sink, struct gf_import_result *res, struct gf_err *err)
 {
 	struct gf_import im = { .in = in, .sink = sink, .res = res };
@@ -329,6 +352,8 @@ int gf_import(const struct gf_import_kind *kind, FILE *in, const struct gf_impor
 
 	memset(res, 0, sizeof *res);
 	kind->fields(&f);
+	im.fields = f;
+	im.fields.str |= 1u << GF_SF_COMM;
 	rc = gf_rows_init(&im.rows, sink->max_tasks ? sink->max_tasks : GF_ROWS_CAP, &f, err);
 	for (int i = 0; i < IM_ACCS && !rc; i++)
 		if (!(im.acc[i] = calloc(im.rows.s.cap, sizeof **im.acc)))

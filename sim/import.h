@@ -10,6 +10,7 @@
 
 #include "gpufas/err.h"
 #include "gpufas/sample.h"
+#include "sim/pathset.h"
 
 struct gf_import_sink {
 	/* A sample; wall_off_ns: CLOCK_REALTIME - its time since boot. Not 0: import ends with that. */
@@ -28,6 +29,7 @@ struct gf_import_result {
 	uint64_t ignored;   /* columns or metrics that say nothing that we have a field for */
 	char ignored_name[64]; /* one of them */
 	struct gf_fieldset named; /* that the input names, whether or not it knows them yet */
+	struct gf_pathset paths;  /* kernel paths that it names; complete with the first sample. gf_import_result_deinit */
 	char hostname[64];  /* as the source says, "" */
 };
 
@@ -48,5 +50,6 @@ const struct gf_import_kind *gf_import_kind(const char *name); /* or NULL */
 /* Reads all of `in`. 0; -EBADMSG: this is no such input at all (err says what it looks like); -errno. */
 int gf_import(const struct gf_import_kind *kind, FILE *in, const struct gf_import_sink *sink, struct gf_import_result *ret,
 	      struct gf_err *err);
+void gf_import_result_deinit(struct gf_import_result *r);
 
 #endif

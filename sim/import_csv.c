@@ -13,13 +13,14 @@
 
 #define MAX_COLUMNS 256
 
-enum what { NOTHING, TIME, PID, START, COMM, FIELD };
+enum what { NOTHING, TIME, PID, START, COMM, FIELD, PATH };
 
 struct column {
 	enum what what;
 	const struct gf_field_info *field;
 	double factor;
-	char name[64];
+	char name[GF_PATH_TEXT];
+	uint32_t path; /* number of a kernel path */
 };
 
 static const struct { const char *name; double factor; bool time; } units[] = {
@@ -46,6 +47,8 @@ static enum what name_column(char *s, struct column *c)
 	snprintf(c->name, sizeof c->name, "%s", s);
 	if (!strcmp(s, "time") || !strcmp(s, "timestamp"))
 		return c->what = TIME;
+	if (gf_path_ok(s))
+		return c->what = PATH;
 	if (unit)
 		*unit++ = 0;
 	if (!strcmp(s, "start") || !strcmp(s, "start_ns")) {
@@ -137,6 +140,8 @@ static int csv_row(struct gf_import *im, const struct column *c, char **v, int n
 			return im_bad(im, "%s is %.40s, which is no number", c[i].name, v[i]), 0;
 		else if (c[i].what == FIELD && c[i].field->scope == GF_SCOPE_TASK && !c[i].field->str && c[i].field->id == GF_TF_PPID)
 			ppid = d;
+		else if (c[i].what == PATH && !im_number(v[i], len, &d))
+			return im_bad(im, "%s is %.40s, which is no number", c[i].name, v[i]), 0;
 	}
 	if (!timed)
 		return im_bad(im, "there is no time that can be read (seconds since 1970, or RFC 3339)"), 0;
@@ -147,6 +152,8 @@ static int csv_row(struct gf_import *im, const struct column *c, char **v, int n
 		row = task(im, pid, start, ppid >= 0 && ppid <= INT32_MAX ? (int64_t)ppid : 0, comm, strlen(comm));
 	for (int i = 0; i < n; i++) {
 		size_t len = strlen(v[i]);
+		if (len && c[i].what == PATH && row != GF_NONE && im_number(v[i], len, &d))
+			gf_rows_path(&im->rows, row, c[i].path, d);
 		if (!len || c[i].what != FIELD)
 			continue;
 		if (c[i].field->str && row != GF_NONE)
@@ -169,6 +176,9 @@ static int read_header(struct gf_import *im, struct column *c, int *ret_n, struc
 		some |= w == FIELD;
 		if (w == FIELD)
 			gf_fieldset_add(&im->res->named, c[i].field);
+		if (w == PATH)
+			c[i].path = im_path(im, c[i].name);
+		some |= w == PATH;
 		if (w == NOTHING)
 			im_ignored(im, c[i].name);
 	}
@@ -226,6 +236,10 @@ static void json_fields(struct gf_import *im, uint32_t row, enum gf_scope scope,
 
 	json_object_foreach(o, key, v) {
 		const struct gf_field_info *f = gf_field_find(key);
+		if (!f && scope == GF_SCOPE_TASK && row != GF_NONE && gf_path_ok(key)) {
+			gf_rows_path(&im->rows, row, im_path(im, key), json_is_number(v) ? json_number_value(v) : gf_unknown());
+			continue;
+		}
 		if (!f || f->scope != scope || f->derived)
 			continue;
 		gf_fieldset_add(&im->res->named, f);

@@ -24,6 +24,7 @@ struct gf_import {
 	size_t cap, len;
 	uint64_t bytes;
 	struct gf_rows rows;
+	struct gf_fieldset fields; /* of rows, less kernel paths */
 	double *acc[IM_ACCS]; /* [rows.s.cap] */
 	uint64_t *listed_ns;  /* [rows.s.cap] when a row was listed last */
 	double host[GF_HF_COUNT]; /* counters of the host, added up */
@@ -50,6 +51,8 @@ int im_end(struct gf_import *im, struct gf_err *err);
 uint32_t im_task(struct gf_import *im, int64_t pid, uint64_t start_ns, int64_t ppid, const char *comm, size_t len);
 void im_add(struct gf_import *im, uint32_t row, enum im_acc what, enum gf_task_field f, double change);
 void im_set(struct gf_import *im, uint32_t row, enum gf_task_field f, double v);
+/* The number of a kernel path, new ones only up to the first sample. GF_NONE: there is no room, or it comes too late (said as ignored). */
+uint32_t im_path(struct gf_import *im, const char *path);
 void im_host(struct gf_import *im, enum gf_host_field f, double v);
 void im_host_add(struct gf_import *im, enum gf_host_field f, double change);
 

@@ -24,7 +24,6 @@ int gf_rows_init(struct gf_rows *r, uint32_t cap, const struct gf_fieldset *f, s
 
 	memset(r, 0, sizeof *r);
 	with.str |= 1u << GF_SF_COMM;
-	with.paths = 0;
 	int rc = gf_sample_init(&r->s, cap, err);
 	if (!rc)
 		rc = gf_sample_set_fields(&r->s, &with, err);
@@ -65,7 +64,7 @@ uint32_t gf_rows_task(struct gf_rows *r, int32_t pid, uint64_t start_ns, int32_t
 
 	if (row == GF_NONE)
 		return row;
-	for (unsigned k = 0; k < GF_TF_COUNT && !again; k++)
+	for (unsigned k = 0; k < GF_COLS && !again; k++)
 		if (r->s.col[k])
 			r->s.col[k][row] = gf_unknown();
 	gf_table_comm(&r->t, row, comm, len);
@@ -84,6 +83,12 @@ void gf_rows_set(struct gf_rows *r, uint32_t row, enum gf_task_field f, double v
 {
 	if (r->s.col[f])
 		r->s.col[f][row] = v;
+}
+
+void gf_rows_path(struct gf_rows *r, uint32_t row, uint32_t k, double v)
+{
+	if (k < GF_MAX_PATHS && r->s.col[GF_TF_COUNT + k])
+		r->s.col[GF_TF_COUNT + k][row] = v;
 }
 
 double gf_rows_get(const struct gf_rows *r, uint32_t row, enum gf_task_field f)

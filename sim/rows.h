@@ -27,6 +27,7 @@ uint32_t gf_rows_task(struct gf_rows *r, int32_t pid, uint64_t start_ns, int32_t
 bool gf_rows_keep(struct gf_rows *r, uint32_t row);
 bool gf_rows_seen(const struct gf_rows *r, uint32_t row);
 void gf_rows_set(struct gf_rows *r, uint32_t row, enum gf_task_field f, double v); /* where there is such a column */
+void gf_rows_path(struct gf_rows *r, uint32_t row, uint32_t k, double v); /* of kernel path k, likewise */
 double gf_rows_get(const struct gf_rows *r, uint32_t row, enum gf_task_field f);
 /* A copy. */
 void gf_rows_text(struct gf_rows *r, uint32_t row, enum gf_str_field f, const char *p, size_t len);

@@ -169,7 +169,7 @@ const char *gf_uses_lacks(const struct gf_image_header *img, const struct gf_use
 		if (want->fields.str >> i & ~has->str >> i & 1)
 			name(buf, n, strs[i]);
 	for (uint32_t i = 0; i < img->fields.paths && i < GF_MAX_PATHS; i++) {
-		const char *text = gf_image_str(img, GF_SEC(struct gf_path, img, GF_SEC_PATH)[i].text);
+		const char *text = gf_image_path(img, i);
 		if (want->path >> i & 1 && !has_path(paths, has->paths, text))
 			name(buf, n, text);
 	}

@@ -64,3 +64,22 @@ void gf_guest_put(struct gf_guest *g)
 	if (g && __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) == 0)
 		guest_free(g);
 }
+
+int gf_guest_path(void *guest, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err)
+{
+	const struct gf_guest *g = guest;
+	struct gf_kpath k;
+
+	return gf_btf_path(g->kernel->btf, path, &k, ret_at, ret_len, err);
+}
+
+int gf_vm_check_path(struct gf_target *t, const char *path, struct gf_err *err)
+{
+	struct gf_guest *g = gf_vm_guest(t, NULL);
+	struct gf_err why = { "" };
+	int rc = g ? gf_guest_path(g, path, NULL, NULL, &why) : 0;
+
+	if (g)
+		gf_guest_put(g);
+	return rc ? gf_err_set(err, -rc, "%.200s: %.250s", path, why.text) : 0;
+}

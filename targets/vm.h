@@ -35,6 +35,8 @@ struct gf_guest {
 /* Everything about a mapped memory that sampling and delivering need. Takes ram over, also on failure. */
 int gf_guest_create(struct gf_ramfile *ram, bool writable, struct gf_guest **ret, struct gf_err *err);
 struct gf_guest *gf_guest_get(struct gf_guest *g);
+/* gf_btf_path() in a guest's kernel, as gf_compile_opts.path; guest: a struct gf_guest. */
+int gf_guest_path(void *guest, const char *path, size_t *ret_at, size_t *ret_len, struct gf_err *err);
 void gf_guest_put(struct gf_guest *g);
 
 enum gf_kick { GF_KICK_NONE, GF_KICK_QTEST, GF_KICK_SERIAL };
@@ -68,6 +70,8 @@ int gf_vm_create_view(struct gf_target *vm, uint32_t max_tasks, struct gf_target
 
 /* The guest attached now, referenced, or NULL with why. vm and image targets. Any thread. */
 struct gf_guest *gf_vm_guest(struct gf_target *t, struct gf_err *err);
+/* Whether a kernel path leads to a number in the guest's kernel: -EINVAL and why not. 0 also where no guest is attached. Any thread. */
+int gf_vm_check_path(struct gf_target *t, const char *path, struct gf_err *err);
 /* Something that was read through g cannot be so: the keeper looks whether it is still there. Any thread. */
 void gf_vm_suspect(struct gf_target *t, const struct gf_guest *g);
 /* Whether something may be stored into g now: 0 or enum gf_refused. Where another kernel has taken its memory the keeper is

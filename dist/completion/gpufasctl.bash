@@ -96,7 +96,7 @@ _gpufasctl()
 		words=$(gpufasctl simulate --numbers "${COMP_WORDS[@]:2:COMP_CWORD-3}" 2>/dev/null | awk '{ print $1 "=" }')
 		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
 	--engine) COMPREPLY=($(compgen -W 'cpu gpu emu auto' -- "$cur")); return ;;
-	--to|--speed|--pressure|--budget|--chart) return ;;
+	--to|--speed|--pressure|--budget|--chart|--paths) return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
 	esac
 
@@ -116,7 +116,7 @@ _gpufasctl()
 		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep --engine --apart"
 			words+=" --numbers --pressure --budget --explain --html --svg --chart --target" ;;
 		test) words="$common --json --run --junit --coverage --minimum" ;;
-		record) words="$common $daemon --output --for --interval --fields --target --ram --layout --force" ;;
+		record) words="$common $daemon --output --for --interval --fields --paths --target --ram --layout --force" ;;
 		import) words="$common --json --from --output --force --target --list" ;;
 		trace) words="$common --json --dump --sizes" ;;
 		reload|status|signal|metrics) words="$common $daemon" ;;
@@ -145,6 +145,9 @@ _gpufasctl()
 	trace)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -X '!*.gft' -- "$cur") $(compgen -d -- "$cur")) ;;
+	record)
+		compopt -o filenames
+		COMPREPLY=($(compgen -f -X '!*.policy' -- "$cur") $(compgen -d -- "$cur")) ;;
 	import) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	probe) ((args == 0)) && { compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); } ;;
 	explain) ((args == 0)) && COMPREPLY=($(compgen -W "$(_gpufasctl_rules)" -- "$cur")) ;;

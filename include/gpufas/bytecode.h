@@ -396,4 +396,10 @@ GF_INLINE const char *gf_image_str(const struct gf_image_header *h, uint32_t off
 	return GF_SEC(char, h, GF_SEC_STR) + off;
 }
 
+/* Kernel path k, of h->fields.paths. */
+GF_INLINE const char *gf_image_path(const struct gf_image_header *h, uint32_t k)
+{
+	return gf_image_str(h, GF_SEC(struct gf_path, h, GF_SEC_PATH)[k].text);
+}
+
 #endif

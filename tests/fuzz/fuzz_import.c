@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (gf_import(gf_import_kind(names[k - kinds]), f, &sink, &res, &err))
 		assert(*err.text);
 	assert(res.samples == samples && res.bad == bads);
+	gf_import_result_deinit(&res);
 	fclose(f);
 	return 0;
 }
