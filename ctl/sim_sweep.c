@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/progress.h"
+#include "grammar/parser.h" /* units, as policies have them */
 #include "sim/chain.h"
 #include "sim/many.h"
 
@@ -184,12 +185,19 @@ static void tell(const struct sweeps *w, const struct gf_many_did *did)
 {
 	if (*did->why)
 		fprintf(stderr, "gpufasctl: %s\n", did->why);
-	if (did->gpu && did->again)
-		fprintf(stderr, "gpufasctl: %u of %zu runs were done by CPUs: they said or did more in one sample than the GPU has room for\n", did->again,
+	if (did->inexact)
+		fprintf(stderr, "gpufasctl: %u of %zu runs were done by CPUs: they said or did more in one sample than a GPU has room for\n", did->inexact,
 			w->total);
-	if (w->s->ctl->val[GF_O_ENGINE])
-		fprintf(stderr, "%zu runs on %s: %.3g runs x samples a second (%.2f s; the recording was read in %.2f s)\n", w->total, did->engine,
-			(double)did->ticks / (did->run_s > 0 ? did->run_s : 1e-9), did->run_s, did->read_s);
+	if (!w->s->ctl->val[GF_O_ENGINE])
+		return;
+	fprintf(stderr, "%zu runs on %s: %.3g runs x samples a second (%.2f s; the recording was read in %.2f s%s)\n", w->total, did->engine,
+		(double)did->ticks / (did->run_s > 0 ? did->run_s : 1e-9), did->run_s, did->read_s, did->windows ? ", and goes by in windows" : "");
+	if (did->open_s > 0)
+		fprintf(stderr, "  of that %.2f s until GPUs were there\n", did->open_s);
+	if (did->cpu_guess_s > 0)
+		fprintf(stderr, "  a trial said: %.2f s by CPUs%s\n", did->cpu_guess_s, did->gpu_guess_s > 0 ? "" : ", so no GPU was asked");
+	if (did->gpu_guess_s > 0)
+		fprintf(stderr, "  the first frame said: %.2f s by GPUs\n", did->gpu_guess_s);
 }
 
 /* All runs over a recording; trace: its name, where there are several by themselves. */
@@ -252,6 +260,22 @@ static int engine(struct sweeps *w)
 	return text ? gf_ctl_misuse(w->s->ctl, "--engine is cpu, gpu, emu or auto, not `%s`%s%s%s", text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "") : 0;
 }
 
+static int memory(struct sweeps *w)
+{
+	const char *text = w->s->ctl->val[GF_O_MEMORY];
+	enum gf_unit unit = GF_UNIT_NONE;
+	double v = 0, by = 0;
+	char *end = NULL;
+
+	if (!text)
+		return 0;
+	v = strtod(text, &end);
+	if (end == text || !gf_lex_unit(end, &unit, &by) || unit != GF_UNIT_BYTES || !(v * by >= 1 && v * by < 1e18))
+		return gf_ctl_misuse(w->s->ctl, "--memory is a size such as 512MiB or 8GiB, not `%s`", text);
+	w->opts.memory = (uint64_t)(v * by);
+	return 0;
+}
+
 int sim_sweep(struct sim *s)
 {
 	struct sweeps w = { .s = s, .p = &s->policy[0] };
@@ -260,6 +284,8 @@ int sim_sweep(struct sim *s)
 
 	if (!rc)
 		rc = engine(&w);
+	if (!rc)
+		rc = memory(&w);
 	if (!rc && (s->policies > 1 || ctl->val[GF_O_HTML] || ctl->val[GF_O_SVG] || s->speed > 0))
 		rc = gf_ctl_misuse(ctl, "--sweep is of one policy, and for a table: no --against, --html, --svg, --speed");
 	if (!rc && ctl->val[GF_O_APART] && (ctl->val[GF_O_FROM] || ctl->val[GF_O_TO]))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "sim/many.h"
+#include "sim/many_int.h"
 
-#include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,31 +10,38 @@
 
 #include "gpu/engine_cpu.h"
 
-#define GPU_PAYS 64u /* runs from which on a GPU is asked for, and row ticks: below that CPUs are done before it has started */
-#define GPU_PAYS_ROWS 20000000.0
+#define ASKS_S 1.0 /* AUTO: for less than that no GPU is opened, however long it takes to open one (open_s says it) */
 
 const struct gf_sweep_dev_ops *gf_sweep_backend;
 
-struct many {
-	const struct gf_reel *reel; /* NULL: each reads the recording itself, one after the other */
-	struct gf_feed *feed;
-	const struct gf_image_header *const *img;
-	size_t n;
-	const struct gf_many_opts *opts;
-	struct gf_outcome *out;
-	uint8_t *todo;
-	size_t next, done;         /* atomic; under lock */
-	pthread_mutex_t lock;
-	int rc;
-	struct gf_err err;
-};
-
-static double seconds(void)
+double gf_many_seconds(void)
 {
 	return (double)gf_engine_clock(CLOCK_MONOTONIC) / 1e9;
 }
 
-static int one(struct many *m, struct gf_feed *feed, size_t k, struct gf_err *err)
+void gf_many_progress(struct gf_many *m, double more)
+{
+	pthread_mutex_lock(&m->lock);
+	m->done += more;
+	if (m->opts->progress)
+		m->opts->progress(m->opts->progress_arg, m->done);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void gf_many_why(struct gf_many *m, const char *fmt, ...)
+{
+	char *to = m->did->why;
+	size_t at = strlen(to), room = sizeof m->did->why;
+	va_list ap;
+
+	if (at && at + 2 < room)
+		at += (size_t)snprintf(to + at, room - at, "; ");
+	va_start(ap, fmt);
+	vsnprintf(to + at, room - at, fmt, ap);
+	va_end(ap);
+}
+
+struct gf_outcome_opts gf_many_outcome_opts(const struct gf_many *m)
 {
 	struct gf_outcome_opts o = m->opts->outcome;
 
@@ -42,46 +49,22 @@ static int one(struct many *m, struct gf_feed *feed, size_t k, struct gf_err *er
 	o.table_events = m->opts->events;
 	o.watch = NULL;
 	o.begin = NULL;
-	gf_outcome_deinit(&m->out[k]);
-	return gf_outcome_run(feed, m->img[k], &o, &m->out[k], err);
+	return o;
 }
 
-static void finished(struct many *m, int rc, const struct gf_err *err)
+/* Free pages alone are few on a machine that has run for a while: the page cache gives way. */
+uint64_t gf_many_memory(void)
 {
-	pthread_mutex_lock(&m->lock);
-	m->done++;
-	if (rc && !m->rc) {
-		m->rc = rc;
-		m->err = *err;
-	}
-	if (m->opts->progress)
-		m->opts->progress(m->opts->progress_arg, (double)m->done);
-	pthread_mutex_unlock(&m->lock);
-}
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
 
-static void *worker(void *arg)
-{
-	struct many *m = arg;
-	struct gf_err err = { "" };
-	struct gf_feed *feed = m->feed;
-	int rc = m->reel ? gf_reel_feed(m->reel, &feed, &err) : 0;
-
-	if (rc) {
-		finished(m, rc, &err);
-		return NULL;
-	}
-	while (!__atomic_load_n(&m->rc, __ATOMIC_RELAXED)) {
-		size_t k = __atomic_fetch_add(&m->next, 1, __ATOMIC_RELAXED);
-		if (k >= m->n)
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
 			break;
-		if (!m->todo[k])
-			continue;
-		rc = one(m, feed, k, &err);
-		finished(m, rc, &err);
-	}
-	if (m->reel)
-		gf_feed_destroy(feed);
-	return NULL;
+	if (f)
+		fclose(f);
+	return kib ? kib * 512 : (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
 }
 
 static uint32_t cpus(const struct gf_many_opts *o)
@@ -91,22 +74,6 @@ static uint32_t cpus(const struct gf_many_opts *o)
 	if (o->threads)
 		return GF_MIN(o->threads, 256u);
 	return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)GF_MAX(GF_MIN(CPU_COUNT(&set), 256), 1);
-}
-
-static int on_cpus(struct many *m, uint32_t threads, struct gf_err *err)
-{
-	pthread_t t[256];
-	uint32_t n = 0;
-
-	threads = m->reel ? (uint32_t)GF_MIN(threads, m->n) : 1;
-	while (n + 1 < threads && !pthread_create(&t[n], NULL, worker, m))
-		n++;
-	worker(m);
-	while (n)
-		pthread_join(t[--n], NULL);
-	if (m->rc && err)
-		*err = m->err;
-	return m->rc;
 }
 
 /* The same kernel paths in all of them: columns of paths are by their number. */
@@ -129,17 +96,14 @@ static void add_fields(struct gf_fieldset *to, const struct gf_fieldset *f)
 	to->str |= f->str;
 }
 
-/* The recording in memory; *ret NULL: it is too large. */
-static int unroll(struct many *m, struct gf_reel **ret, struct gf_many_did *did, struct gf_err *err)
+/* The recording in memory, or as windows of it. m->reel NULL: each run is to read it by itself. */
+static int unroll(struct gf_many *m, struct gf_err *err)
 {
 	const struct gf_many_opts *o = m->opts;
 	const char *path[GF_MAX_PATHS];
-	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .most = o->memory, .path = path, .frame_size = o->frame };
-	int rc;
+	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .path = path, .frame_size = o->frame };
 
-	*ret = NULL;
-	if (!ro.most)
-		ro.most = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+	ro.most = o->memory ? o->memory : gf_many_memory();
 	ro.fields = o->outcome.also;
 	if (o->outcome.pressure)
 		add_fields(&ro.fields, &o->outcome.pressure->fields);
@@ -147,30 +111,19 @@ static int unroll(struct many *m, struct gf_reel **ret, struct gf_many_did *did,
 		add_fields(&ro.fields, &m->img[k]->fields);
 		if (same_paths(m->img[0], m->img[k]))
 			continue;
-		snprintf(did->why, sizeof did->why, "policies read different kernel paths");
+		gf_many_why(m, "policies read different kernel paths: one CPU reads the recording again for each run");
 		return 0;
 	}
 	ro.fields.paths = m->img[0]->fields.paths;
 	for (uint32_t i = 0; i < ro.fields.paths; i++)
 		path[i] = gf_image_str(m->img[0], GF_SEC(struct gf_path, m->img[0], GF_SEC_PATH)[i].text);
-	rc = gf_reel_make(m->feed, &ro, ret, err);
-	if (rc != -EFBIG)
-		return rc;
-	snprintf(did->why, sizeof did->why, "the recording takes more than %llu MiB of memory: one CPU reads it again for each run",
-		 (unsigned long long)(ro.most >> 20));
-	return 0;
+	return gf_reel_make(m->feed, &ro, &m->reel, err);
 }
 
-static bool pays(const struct many *m)
-{
-	return m->n >= GPU_PAYS && (double)m->n * (double)m->reel->ticks * m->reel->cap >= GPU_PAYS_ROWS;
-}
-
-static int by_device(struct many *m, const struct gf_sweep_dev_ops *ops, struct gf_many_did *did, struct gf_err *err)
+static int by_devices(struct gf_many *m, const struct gf_sweep_dev_ops *ops, double most_s, struct gf_err *err)
 {
 	struct gf_err why = { "" };
-	int rc = !ops ? gf_err_set(&why, ENOTSUP, "this program has no code for GPUs") :
-		 gf_many_device(ops, m->reel, m->img, m->n, m->opts, m->out, m->todo, did, &why);
+	int rc = !ops ? gf_err_set(&why, ENOTSUP, "this program has no code for GPUs") : gf_many_gpus(m, ops, most_s, &why);
 
 	if (!rc)
 		return 0;
@@ -178,44 +131,61 @@ static int by_device(struct many *m, const struct gf_sweep_dev_ops *ops, struct 
 	if (m->opts->kind != GF_MANY_AUTO && (rc == -ENODEV || rc == -ENOTSUP))
 		return gf_err_set(err, -rc, "%s", why.text);
 	if (rc != -ENODEV && rc != -ENOTSUP)
-		snprintf(did->why, sizeof did->why, "%.200s: CPUs do the rest", why.text);
+		gf_many_why(m, "%.200s: CPUs do the rest", why.text);
 	return 0;
 }
 
-static size_t left(struct many *m)
+/* AUTO: whether the trial says that CPUs would take long enough for a GPU to be asked. */
+static int asks(struct gf_many *m, uint32_t threads, bool *ret, struct gf_err *err)
+{
+	double most = m->opts->asks_s > 0 ? m->opts->asks_s : ASKS_S;
+	int rc = 0;
+
+	*ret = false;
+	if (gf_sweep_backend)
+		rc = gf_many_cpus_guess(m, threads, &m->did->cpu_guess_s, err);
+	*ret = !rc && m->did->cpu_guess_s >= most;
+	return rc;
+}
+
+static size_t left(const struct gf_many *m)
 {
 	size_t n = 0;
 
 	for (size_t k = 0; k < m->n; k++)
-		n += m->todo[k] != 0;
-	m->done = m->n - n;
+		n += m->todo[k] != GF_RUN_DONE;
 	return n;
 }
 
-static int run(struct many *m, struct gf_many_did *did, struct gf_err *err)
+static int run(struct gf_many *m, struct gf_err *err)
 {
 	enum gf_many_kind kind = m->opts->kind;
+	struct gf_many_did *did = m->did;
 	uint32_t threads = cpus(m->opts);
-	int rc = 0;
+	bool gpu = kind == GF_MANY_GPU || kind == GF_MANY_EMU;
 	size_t n;
+	int rc = 0;
 
-	if (m->reel && (kind == GF_MANY_GPU || kind == GF_MANY_EMU || (kind == GF_MANY_AUTO && pays(m))))
-		rc = by_device(m, kind == GF_MANY_EMU ? &gf_sweep_emu : gf_sweep_backend, did, err);
+	if (m->reel && kind == GF_MANY_AUTO)
+		rc = asks(m, threads, &gpu, err);
+	if (!rc && m->reel && gpu)
+		rc = by_devices(m, kind == GF_MANY_EMU ? &gf_sweep_emu : gf_sweep_backend, kind == GF_MANY_AUTO ? did->cpu_guess_s : 0, err);
 	n = left(m);
 	if (rc || !n)
 		return rc;
 	did->again = did->gpu ? (uint32_t)n : 0;
-	if (!did->gpu)
+	for (size_t k = 0; k < m->n; k++)
+		did->inexact += m->todo[k] == GF_RUN_INEXACT;
+	if (!did->devices)
 		snprintf(did->engine, sizeof did->engine, "%u CPU%s", m->reel ? threads : 1, m->reel && threads > 1 ? "s" : "");
-	return on_cpus(m, threads, err);
+	return gf_many_cpus(m, threads, err);
 }
 
 int gf_many_run(struct gf_feed *feed, const struct gf_image_header *const *img, size_t n, const struct gf_many_opts *opts,
 		struct gf_outcome *ret, struct gf_many_did *did, struct gf_err *err)
 {
-	struct many m = { .feed = feed, .img = img, .n = n, .opts = opts, .out = ret, .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct gf_reel *reel = NULL;
-	double begun = seconds();
+	struct gf_many m = { .feed = feed, .img = img, .n = n, .opts = opts, .out = ret, .did = did, .lock = PTHREAD_MUTEX_INITIALIZER };
+	double begun = gf_many_seconds();
 	int rc;
 
 	memset(did, 0, sizeof *did);
@@ -225,17 +195,17 @@ int gf_many_run(struct gf_feed *feed, const struct gf_image_header *const *img, 
 	m.todo = malloc(n);
 	if (!m.todo)
 		return gf_err_set(err, ENOMEM, "out of memory");
-	memset(m.todo, 1, n);
-	rc = unroll(&m, &reel, did, err);
-	m.reel = reel;
-	did->read_s = seconds() - begun;
-	begun = seconds();
+	memset(m.todo, GF_RUN_TODO, n);
+	rc = unroll(&m, err);
+	did->windows = m.reel && m.reel->windows;
+	did->read_s = gf_many_seconds() - begun;
+	begun = gf_many_seconds();
 	if (!rc)
-		rc = run(&m, did, err);
-	did->run_s = seconds() - begun;
+		rc = run(&m, err);
+	did->run_s = gf_many_seconds() - begun;
 	for (size_t k = 0; k < n; k++)
 		did->ticks += ret[k].ticks;
-	gf_reel_free(reel);
+	gf_reel_free(m.reel);
 	free(m.todo);
 	return rc;
 }

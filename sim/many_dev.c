@@ -7,7 +7,7 @@
 #define GF_SWEPT_DATA_ONLY
 #include "sim/swept.h"
 
-#include "sim/many.h"
+#include "sim/many_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +20,6 @@ static size_t up(size_t n)
 {
 	return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
-
-struct batch {
-	const struct gf_sweep_dev_ops *ops;
-	struct gf_sweep_dev *dev;
-	struct gf_sweep_dev_info info;
-	const struct gf_reel *reel;
-	const struct gf_image_header *const *img;
-	const struct gf_many_opts *opts;
-	struct gf_outcome *out;
-	uint8_t *todo;
-	struct gf_many_did *did;
-	size_t *of;        /* [n] numbers of the runs that are to be done */
-	size_t n, done;
-	/* of the batch at hand */
-	uint8_t *head, *head_dev; /* made here, and where it is to be */
-	size_t head_size, head_at, image_at, pressure_at;
-	uint8_t *table_dev;
-	size_t table_size;
-	uint8_t *frame_dev, *stage;
-	size_t frame_size;
-	struct gf_swept_rule *rule; /* [n][rules], read back */
-};
 
 /* Tables one after the other, at addresses of a device. */
 struct bump {
@@ -122,9 +100,9 @@ struct sizes {
 	size_t state, pstate, image, tables;
 };
 
-static struct gf_fieldset shown_fields(const struct batch *b, const struct gf_image_header *img)
+static struct gf_fieldset shown_fields(const struct gf_batch *b, const struct gf_image_header *img)
 {
-	const struct gf_outcome_opts *o = &b->opts->outcome;
+	const struct gf_outcome_opts *o = &b->m->opts->outcome;
 	struct gf_fieldset f = img->fields;
 
 	f.host |= o->also.host | o->run.also.host;
@@ -149,14 +127,14 @@ static bool host_only(const struct gf_image_header *img)
 	return !img->sec[GF_SEC_MATCH].count && !(GF_SEC(struct gf_rule, img, GF_SEC_RULE)->flags & GF_RULE_TASK);
 }
 
-static uint32_t verdict_room(const struct batch *b)
+static uint32_t verdict_room(const struct gf_batch *b)
 {
-	return GF_MIN(VERDICTS, GF_MAX(1024u, 2 * b->reel->cap));
+	return GF_MIN(VERDICTS, GF_MAX(1024u, 2 * b->m->reel->cap));
 }
 
-static void own_layout(struct batch *b, const struct gf_fieldset *f, struct gf_sample *s, struct bump *t)
+static void own_layout(struct gf_batch *b, const struct gf_fieldset *f, struct gf_sample *s, struct bump *t)
 {
-	uint32_t cap = b->reel->cap;
+	uint32_t cap = b->m->reel->cap;
 
 	s->cap = cap;
 	s->flags = bump_take(t, cap);
@@ -174,15 +152,15 @@ static void own_layout(struct batch *b, const struct gf_fieldset *f, struct gf_s
 			s->str[c] = bump_take(t, cap * sizeof(struct gf_strref));
 }
 
-static void model_make(struct batch *b, const struct gf_image_header *img, const struct gf_fieldset *f, struct gf_mcore *m, struct bump *t)
+static void model_make(struct gf_batch *b, const struct gf_image_header *img, const struct gf_fieldset *f, struct gf_mcore *m, struct bump *t)
 {
 	void *at;
 
-	m->opts = b->opts->outcome.model;
-	m->task_has = f->task | (GF_MODEL_NEEDS & b->reel->info.has.task);
+	m->opts = b->m->opts->outcome.model;
+	m->task_has = f->task | (GF_MODEL_NEEDS & b->m->reel->info.has.task);
 	m->host_wants = f->host;
-	at = bump_take(t, gf_mcore_layout(m, b->reel->cap, gf_mcore_stops(img), NULL));
-	gf_mcore_layout(m, b->reel->cap, gf_mcore_stops(img), at);
+	at = bump_take(t, gf_mcore_layout(m, b->m->reel->cap, gf_mcore_stops(img), NULL));
+	gf_mcore_layout(m, b->m->reel->cap, gf_mcore_stops(img), at);
 }
 
 /* A state, flat, of which tables are at t; returns its size, or 0. at NULL: only that. */
@@ -204,20 +182,20 @@ static size_t state_put(const struct gf_image_header *img, const struct gf_image
 
 /* Makes one at swept (of which the device's address is dev), its state's head and image at `at` in the head; or, head NULL, finds
  * out how large it is. -ENOMEM. */
-static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swept *dev, size_t at, size_t rules_at, size_t what_at, struct bump *t, struct sizes *z)
+static int make_one(struct gf_batch *b, size_t k, struct gf_swept *v, struct gf_swept *dev, size_t at, size_t rules_at, size_t what_at, struct bump *t, struct sizes *z)
 {
-	const struct gf_image_header *img = b->img[b->of[k]], *press = b->opts->outcome.pressure, *base = b->img[b->of[0]];
-	const struct gf_outcome_opts *o = &b->opts->outcome;
+	const struct gf_image_header *img = b->m->img[b->of[k]], *press = b->m->opts->outcome.pressure, *base = b->m->img[b->of[0]];
+	const struct gf_outcome_opts *o = &b->m->opts->outcome;
 	struct gf_fieldset f = shown_fields(b, img);
 	uint8_t *h = b->head, *d = b->head_dev ? b->head_dev : NOWHERE;
 	size_t image_at, state_at = at, pstate_at, begun = t->at;
-	uint32_t pcap = press && !host_only(press) ? b->reel->cap : GF_ROW_BLOCK;
+	uint32_t pcap = press && !host_only(press) ? b->m->reel->cap : GF_ROW_BLOCK;
 
 	memset(v, 0, sizeof *v);
 	z->image = image_size(img, base);
 	image_at = at;
 	state_at = at + z->image;
-	z->state = state_put(img, (void *)(d + image_at), b->reel->cap, t, d + state_at, h ? h + state_at : NULL);
+	z->state = state_put(img, (void *)(d + image_at), b->m->reel->cap, t, d + state_at, h ? h + state_at : NULL);
 	pstate_at = state_at + z->state;
 	z->pstate = press ? state_put(press, (void *)(d + b->pressure_at), pcap, t, d + pstate_at, h ? h + pstate_at : NULL) : 0;
 	if (!z->state || (press && !z->pstate))
@@ -234,12 +212,12 @@ static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swe
 	v->paths = f.paths;
 	own_layout(b, &f, &v->own, t);
 	v->bare.cap = GF_ROW_BLOCK;
-	v->now.cap = b->reel->cap;
+	v->now.cap = b->m->reel->cap;
 	model_make(b, img, &f, &v->core, t);
 	v->core.in = &dev->truth;
 	v->core.out = &dev->own;
 	v->core.opts.what_if = (const void *)(d + what_at);
-	gf_run_budget(&o->run, &b->reel->info, &v->in.budget_n, &v->in.budget_window_ns);
+	gf_run_budget(&o->run, &b->m->reel->info, &v->in.budget_n, &v->in.budget_window_ns);
 	v->in.observe = o->run.observe;
 	v->pin.observe = 1;
 	v->out.events = bump_take(t, (GF_SWEPT_STAGED + 1) * sizeof *v->out.events);
@@ -256,16 +234,16 @@ static int make_one(struct batch *b, size_t k, struct gf_swept *v, struct gf_swe
 	v->rule = (void *)(d + rules_at);
 	v->victims_room = VICTIMS;
 	v->victim = bump_take(t, VICTIMS * sizeof *v->victim);
-	v->event_room = b->opts->events;
+	v->event_room = b->m->opts->events;
 	v->event = bump_take(t, v->event_room * sizeof *v->event);
-	v->most_ns = 3 * (b->reel->info.interval_ns ? b->reel->info.interval_ns : 1000000000u);
+	v->most_ns = 3 * (b->m->reel->info.interval_ns ? b->m->reel->info.interval_ns : 1000000000u);
 	z->tables = t->at - begun;
 	return 0;
 }
 
-static uint32_t rules_of(const struct batch *b, size_t k)
+static uint32_t rules_of(const struct gf_batch *b, size_t k)
 {
-	return b->img[b->of[k]]->sec[GF_SEC_RULE].count;
+	return b->m->img[b->of[k]]->sec[GF_SEC_RULE].count;
 }
 
 static size_t swept_stride(void)
@@ -276,7 +254,7 @@ static size_t swept_stride(void)
 /* ---- a batch ------------------------------------------------------------------------------- */
 
 /* Sums of sizes for the first m runs from b->done on. */
-static int measure(struct batch *b, size_t m, size_t *ret_rules)
+static int measure(struct gf_batch *b, size_t m, size_t *ret_rules)
 {
 	struct gf_swept *scratch = malloc(sizeof *scratch);
 	struct bump t = { ALIGN, 0 };
@@ -292,17 +270,17 @@ static int measure(struct batch *b, size_t m, size_t *ret_rules)
 	}
 	free(scratch);
 	b->table_size = t.at + ALIGN;
-	b->head_size = m * swept_stride() + rules + rest + up(b->opts->outcome.model.what_ifs * sizeof(struct gf_what_if) + 8) +
-		       up(b->img[b->of[0]]->size) + up(b->opts->outcome.pressure ? b->opts->outcome.pressure->size : 8);
+	b->head_size = m * swept_stride() + rules + rest + up(b->m->opts->outcome.model.what_ifs * sizeof(struct gf_what_if) + 8) +
+		       up(b->m->img[b->of[0]]->size) + up(b->m->opts->outcome.pressure ? b->m->opts->outcome.pressure->size : 8);
 	*ret_rules = rules;
 	return rc;
 }
 
 /* The head's contents, for its place on the device. */
-static int fill(struct batch *b, size_t m, size_t rules)
+static int fill(struct gf_batch *b, size_t m, size_t rules)
 {
-	const struct gf_outcome_opts *o = &b->opts->outcome;
-	const struct gf_image_header *base = b->img[b->of[0]];
+	const struct gf_outcome_opts *o = &b->m->opts->outcome;
+	const struct gf_image_header *base = b->m->img[b->of[0]];
 	struct bump t = { (uintptr_t)b->table_dev, 0 };
 	size_t rules_at = m * swept_stride(), at = rules_at + rules, what_at;
 	int rc = 0;
@@ -326,7 +304,7 @@ static int fill(struct batch *b, size_t m, size_t rules)
 	return rc;
 }
 
-static void drop(struct batch *b)
+void gf_batch_drop(struct gf_batch *b)
 {
 	if (b->head_dev)
 		b->ops->free(b->dev, b->head_dev);
@@ -336,14 +314,12 @@ static void drop(struct batch *b)
 	b->head = b->head_dev = b->table_dev = NULL;
 }
 
-/* As many as there is memory for, at most `most`; 0: not even for one. */
-static int make_batch(struct batch *b, size_t most, size_t *ret, struct gf_err *err)
+int gf_batch_make(struct gf_batch *b, size_t most, struct gf_err *err)
 {
-	size_t rules;
 	int rc;
 
-	for (size_t m = most; m; m /= 2) {
-		rc = measure(b, m, &rules);
+	for (size_t n = most; n; n /= 2) {
+		rc = measure(b, n, &b->rules_size);
 		if (rc)
 			return gf_err_set(err, ENOMEM, "out of memory for a sweep's states");
 		if (b->head_size > UINT32_MAX) /* distances are of 32 bits */
@@ -352,30 +328,32 @@ static int make_batch(struct batch *b, size_t most, size_t *ret, struct gf_err *
 		b->table_dev = b->head_dev ? b->ops->alloc(b->dev, b->table_size) : NULL;
 		b->head = b->table_dev ? calloc(1, b->head_size) : NULL;
 		if (!b->head) {
-			drop(b);
+			gf_batch_drop(b);
 			continue;
 		}
-		rc = fill(b, m, rules);
+		rc = fill(b, n, b->rules_size);
 		if (!rc)
 			rc = b->ops->copy_in(b->dev, b->head_dev, b->head, b->head_size, err);
-		*ret = m;
+		b->runs = n;
 		return rc == -ENOMEM ? gf_err_set(err, ENOMEM, "out of memory for a sweep's states") : rc;
 	}
-	return gf_err_set(err, ENOMEM, "the device has no memory for a single run (%llu MiB)", (unsigned long long)((b->head_size + b->table_size) >> 20));
+	return gf_err_set(err, ENOMEM, "it has no memory for a single run (%llu MiB)", (unsigned long long)((b->head_size + b->table_size) >> 20));
 }
 
-static size_t ticks_size(const struct gf_reel_frame *f)
+/* ---- frames --------------------------------------------------------------------------------- */
+
+static size_t ticks_size(uint32_t ticks)
 {
-	return up(f->ticks * sizeof *f->tick);
+	return up(ticks * sizeof(struct gf_reel_tick));
 }
 
 /* A frame as the device is to have it: ticks, then tables, pointers being its own. */
-static void stage(struct batch *b, const struct gf_reel_frame *f)
+static void stage(const struct gf_reel_frame *f, uint8_t *stage_at, const uint8_t *frame_dev)
 {
-	uint8_t *to = b->stage + ticks_size(f);
-	const char *dev = (const char *)b->frame_dev + ticks_size(f);
+	uint8_t *to = stage_at + ticks_size(f->ticks);
+	const char *dev = (const char *)frame_dev + ticks_size(f->ticks);
 
-	memcpy(b->stage, f->tick, f->ticks * sizeof *f->tick);
+	memcpy(stage_at, f->tick, f->ticks * sizeof *f->tick);
 	memcpy(to, f->base, f->size);
 	for (uint32_t k = 0; k < f->ref_n; k++) {
 		struct gf_strref *v = (struct gf_strref *)(void *)(to + f->refs[k].at);
@@ -385,36 +363,46 @@ static void stage(struct batch *b, const struct gf_reel_frame *f)
 	}
 }
 
-/* Lanes of one run: all that the device has, among as many as there are, in whole warps. */
-static uint32_t lanes_of(const struct batch *b, size_t m)
+int gf_batch_send(struct gf_batch *b, size_t i, uint32_t at, struct gf_err *err)
 {
-	uint32_t each = (uint32_t)(b->info.lanes / m) / 32 * 32, rows = (b->reel->cap + 31) / 32 * 32;
+	const struct gf_reel_frame *f = &b->m->reel->frame[i];
+
+	stage(f, b->stage[at], b->frame_dev[at]);
+	return b->ops->send(b->dev, b->frame_dev[at], b->stage[at], ticks_size(f->ticks) + f->size, err);
+}
+
+/* Lanes of one run: all that the device has, among as many as there are, in whole warps. */
+static uint32_t lanes_of(const struct gf_batch *b)
+{
+	uint32_t each = (uint32_t)(b->info.lanes / b->runs) / 32 * 32, rows = (b->m->reel->cap + 31) / 32 * 32;
 
 	return GF_MAX(32u, GF_MIN(GF_MIN(each, rows), 256u));
 }
 
-static int run_frames(struct batch *b, size_t m, struct gf_err *err)
+int gf_batch_start(struct gf_batch *b, size_t i, uint32_t at, struct gf_err *err)
 {
-	const struct gf_reel *r = b->reel;
-	uint32_t lanes = lanes_of(b, m);
-	int rc = 0;
+	const struct gf_reel_plan *p = &b->m->reel->plan[i];
+	uint32_t lanes = lanes_of(b);
 
-	b->did->lanes = lanes;
-	stage(b, &r->frame[0]);
-	for (size_t i = 0; i < r->frames && !rc; i++) {
-		const struct gf_reel_frame *f = &r->frame[i];
-		rc = b->ops->copy_in(b->dev, b->frame_dev, b->stage, ticks_size(f) + f->size, err);
-		if (!rc)
-			rc = b->ops->start(b->dev, (void *)b->head_dev, swept_stride(), (uint32_t)m, lanes, b->frame_dev + ticks_size(f), (void *)b->frame_dev,
-					   f->first, f->ticks, err);
-		if (!rc && i + 1 < r->frames)
-			stage(b, &r->frame[i + 1]); /* while it runs */
-		if (!rc)
-			rc = b->ops->wait(b->dev, err);
-		if (!rc && b->opts->progress)
-			b->opts->progress(b->opts->progress_arg, (double)b->done + (double)m * (double)(i + 1) / (double)r->frames);
+	b->lanes = lanes;
+	return b->ops->start(b->dev, (void *)b->head_dev, swept_stride(), (uint32_t)b->runs, lanes, b->frame_dev[at] + ticks_size(p->ticks),
+			     (void *)b->frame_dev[at], p->first, p->ticks, err);
+}
+
+int gf_batch_frames(struct gf_batch *b, struct gf_err *err)
+{
+	const struct gf_reel *r = b->m->reel;
+	uint32_t two = r->frames > 1 ? 2 : 1;
+
+	for (size_t i = 0; i < r->frames; i++)
+		b->frame_size = GF_MAX(b->frame_size, ticks_size(r->plan[i].ticks) + up(r->plan[i].size));
+	for (uint32_t k = 0; k < two; k++) {
+		b->stage[k] = b->ops->stage_alloc(b->dev, b->frame_size);
+		b->frame_dev[k] = b->stage[k] ? b->ops->alloc(b->dev, b->frame_size) : NULL;
+		if (!b->frame_dev[k])
+			return gf_err_set(err, ENOMEM, "it has no memory for %llu MiB of the recording", (unsigned long long)(two * b->frame_size >> 20));
 	}
-	return rc;
+	return 0;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -439,9 +427,9 @@ static void rules_out(const struct gf_swept_rule *from, struct gf_outcome *o)
 	}
 }
 
-static void said_out(const struct batch *b, const struct gf_mcore *m, struct gf_model_said *to)
+static void said_out(const struct gf_batch *b, const struct gf_mcore *m, struct gf_model_said *to)
 {
-	uint64_t has = b->reel->info.has.task;
+	uint64_t has = b->m->reel->info.has.task;
 
 	*to = m->said;
 	to->cpu_ns = m->cpu_saved;
@@ -450,7 +438,7 @@ static void said_out(const struct batch *b, const struct gf_mcore *m, struct gf_
 	to->no_cpu = !(has & GF_BIT(GF_TF_CPUTIME));
 }
 
-static int lists_out(struct batch *b, const struct gf_swept *v, struct gf_outcome *o, struct gf_err *err)
+static int lists_out(struct gf_batch *b, const struct gf_swept *v, struct gf_outcome *o, struct gf_err *err)
 {
 	struct gf_swept_victim *x = v->victims ? malloc(v->victims * sizeof *x) : NULL;
 	int rc = 0;
@@ -474,12 +462,12 @@ static int lists_out(struct batch *b, const struct gf_swept *v, struct gf_outcom
 	return rc;
 }
 
-static int one_out(struct batch *b, const struct gf_swept *v, size_t k, struct gf_err *err)
+static int one_out(struct gf_batch *b, const struct gf_swept *v, size_t k, struct gf_err *err)
 {
-	struct gf_outcome *o = &b->out[k];
+	struct gf_outcome *o = &b->m->out[k];
 	int rc;
 
-	o->rules = b->img[k]->sec[GF_SEC_RULE].count;
+	o->rules = b->m->img[k]->sec[GF_SEC_RULE].count;
 	o->rule = calloc(o->rules + 1, sizeof *o->rule);
 	if (!o->rule)
 		return gf_err_set(err, ENOMEM, "out of memory");
@@ -498,7 +486,7 @@ static int one_out(struct batch *b, const struct gf_swept *v, size_t k, struct g
 	o->digest = v->digest;
 	said_out(b, &v->core, &o->said);
 	if (!v->ended)
-		memcpy(o->damage, b->reel->damage, sizeof o->damage);
+		memcpy(o->damage, b->m->reel->damage, sizeof o->damage);
 	for (uint32_t i = 0; i < o->events; i++) {
 		o->event[i].decide_ns = 0;
 		o->event[i].wall_ns = 0;
@@ -506,77 +494,37 @@ static int one_out(struct batch *b, const struct gf_swept *v, size_t k, struct g
 	return rc;
 }
 
-static int results(struct batch *b, size_t m, size_t rules, struct gf_err *err)
+int gf_batch_results(struct gf_batch *b, struct gf_err *err)
 {
-	int rc = b->ops->copy_out(b->dev, b->head, b->head_dev, m * swept_stride() + rules, err);
+	int rc = b->ops->copy_out(b->dev, b->head, b->head_dev, b->runs * swept_stride() + b->rules_size, err);
 
-	for (size_t k = 0; k < m && !rc; k++) {
+	for (size_t k = 0; k < b->runs && !rc; k++) {
 		const struct gf_swept *v = (const void *)(b->head + k * swept_stride());
-		if (v->inexact)
+		size_t of = b->of[b->done + k];
+		if (v->inexact) {
+			b->m->todo[of] = GF_RUN_INEXACT;
 			continue;
-		rc = one_out(b, v, b->of[b->done + k], err);
+		}
+		rc = one_out(b, v, of, err);
 		if (!rc)
-			b->todo[b->of[b->done + k]] = 0;
+			b->m->todo[of] = GF_RUN_DONE;
 		else
-			gf_outcome_deinit(&b->out[b->of[b->done + k]]);
+			gf_outcome_deinit(&b->m->out[of]);
 	}
 	return rc;
 }
 
-static int run_batch(struct batch *b, size_t *most, struct gf_err *err)
+void gf_batch_close(struct gf_batch *b)
 {
-	size_t m = 0, rules = 0;
-	int rc = make_batch(b, GF_MIN(*most, b->n - b->done), &m, err);
-
-	if (!rc) {
-		for (size_t k = 0; k < m; k++)
-			rules += up(rules_of(b, b->done + k) * sizeof(struct gf_swept_rule));
-		rc = run_frames(b, m, err);
+	if (!b->dev)
+		return;
+	gf_batch_drop(b);
+	for (uint32_t k = 0; k < 2; k++) {
+		if (b->frame_dev[k])
+			b->ops->free(b->dev, b->frame_dev[k]);
+		if (b->stage[k])
+			b->ops->stage_free(b->dev, b->stage[k]);
 	}
-	if (!rc)
-		rc = results(b, m, rules, err);
-	drop(b);
-	b->done += m;
-	b->did->batches++;
-	*most = m; /* the next one need not try in vain */
-	return rc;
-}
-
-static int frame_room(struct batch *b, struct gf_err *err)
-{
-	for (size_t i = 0; i < b->reel->frames; i++)
-		b->frame_size = GF_MAX(b->frame_size, ticks_size(&b->reel->frame[i]) + up(b->reel->frame[i].size));
-	b->stage = malloc(b->frame_size);
-	b->frame_dev = b->stage ? b->ops->alloc(b->dev, b->frame_size) : NULL;
-	return b->frame_dev ? 0 : gf_err_set(err, ENOMEM, "there is no memory for %llu MiB of the recording on the device",
-					     (unsigned long long)(b->frame_size >> 20));
-}
-
-int gf_many_device(const struct gf_sweep_dev_ops *ops, const struct gf_reel *reel, const struct gf_image_header *const *img, size_t n,
-		   const struct gf_many_opts *opts, struct gf_outcome *ret, uint8_t *todo, struct gf_many_did *did, struct gf_err *err)
-{
-	struct batch b = { .ops = ops, .reel = reel, .img = img, .opts = opts, .out = ret, .todo = todo, .did = did };
-	size_t most;
-	int rc = ops->open(opts->device, &b.dev, &b.info, err);
-
-	if (rc)
-		return rc;
-	b.of = calloc(n + 1, sizeof *b.of);
-	for (size_t k = 0; b.of && k < n; k++)
-		if (todo[k])
-			b.of[b.n++] = k;
-	most = b.n;
-	rc = b.of ? frame_room(&b, err) : gf_err_set(err, ENOMEM, "out of memory");
-	if (!rc) {
-		did->gpu = true;
-		snprintf(did->engine, sizeof did->engine, "%s", b.info.name);
-	}
-	while (!rc && b.done < b.n)
-		rc = run_batch(&b, &most, err);
-	if (b.frame_dev)
-		ops->free(b.dev, b.frame_dev);
-	free(b.stage);
-	free(b.of);
-	ops->close(b.dev);
-	return rc;
+	b->ops->close(b->dev);
+	b->dev = NULL;
 }

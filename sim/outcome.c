@@ -37,7 +37,7 @@ static void mirror_destroy(struct gf_target *t)
 	(void)t;
 }
 
-struct work {
+struct gf_outcome_work {
 	const struct gf_image_header *img;
 	const struct gf_outcome_opts *opts;
 	struct gf_outcome *o;
@@ -64,14 +64,14 @@ static bool more(void **p, size_t *cap, size_t n, size_t size)
 	return true;
 }
 
-static const struct gf_step *step_of(const struct work *w, uint32_t rule, uint32_t step)
+static const struct gf_step *step_of(const struct gf_outcome_work *w, uint32_t rule, uint32_t step)
 {
 	const struct gf_rule *r = &GF_SEC(struct gf_rule, w->img, GF_SEC_RULE)[rule];
 
 	return step < r->steps ? &GF_SEC(struct gf_step, w->img, GF_SEC_STEP)[r->step + step] : NULL;
 }
 
-static void count_action(struct work *w, const struct gf_event *ev, struct gf_outcome_rule *r)
+static void count_action(struct gf_outcome_work *w, const struct gf_event *ev, struct gf_outcome_rule *r)
 {
 	const struct gf_step *s = step_of(w, ev->rule, ev->step);
 
@@ -85,7 +85,7 @@ static void count_action(struct work *w, const struct gf_event *ev, struct gf_ou
 	w->o->actions += !ev->observed && s && s->action != GF_ACT_LOG && s->action != GF_ACT_NOTIFY;
 }
 
-static void take_event(struct work *w, const struct gf_event *ev)
+static void take_event(struct gf_outcome_work *w, const struct gf_event *ev)
 {
 	struct gf_outcome *o = w->o;
 
@@ -107,7 +107,7 @@ static void take_event(struct work *w, const struct gf_event *ev)
 	o->event[o->events++] = *ev;
 }
 
-static void take_verdict(struct work *w, const struct gf_verdict *v)
+static void take_verdict(struct gf_outcome_work *w, const struct gf_verdict *v)
 {
 	struct gf_outcome *o = w->o;
 
@@ -123,7 +123,7 @@ static void take_verdict(struct work *w, const struct gf_verdict *v)
 }
 
 /* The same without how near rules came, which takes longer than all else. */
-static void take_truths(struct work *w, uint64_t dt)
+static void take_truths(struct gf_outcome_work *w, uint64_t dt)
 {
 	const struct gf_rule_state *rs = gf_run_engine(w->run)->st->rule;
 
@@ -139,7 +139,7 @@ static void take_truths(struct work *w, uint64_t dt)
 }
 
 /* ns that the last tick stands for: until this one, but not over a hole in the recording. */
-static uint64_t lasted(const struct work *w, uint64_t now)
+static uint64_t lasted(const struct gf_outcome_work *w, uint64_t now)
 {
 	uint64_t before = w->o->last_ns, most = 3 * (w->feed->info.interval_ns ? w->feed->info.interval_ns : 1000000000u);
 
@@ -148,7 +148,7 @@ static uint64_t lasted(const struct work *w, uint64_t now)
 	return GF_MIN(now - before, most);
 }
 
-static void take_views(struct work *w, const struct gf_run_tick *t, uint64_t dt)
+static void take_views(struct gf_outcome_work *w, const struct gf_run_tick *t, uint64_t dt)
 {
 	for (size_t i = 0; i < t->rules; i++) {
 		const struct gf_rule_view *v = &t->view[i];
@@ -173,7 +173,7 @@ static void take_views(struct work *w, const struct gf_run_tick *t, uint64_t dt)
 	}
 }
 
-static void look_for_pressure(struct work *w, bool stale, uint64_t dt)
+static void look_for_pressure(struct gf_outcome_work *w, bool stale, uint64_t dt)
 {
 	struct gf_event ev[16];
 	struct gf_verdict v[16];
@@ -190,7 +190,7 @@ static void look_for_pressure(struct work *w, bool stale, uint64_t dt)
 	w->pressed = !stale && w->second->st->rule[0].truth == GF_TRUE;
 }
 
-static void take(struct work *w, const struct gf_run_tick *t)
+static void take(struct gf_outcome_work *w, const struct gf_run_tick *t)
 {
 	struct gf_outcome *o = w->o;
 	uint64_t dt = lasted(w, t->now_ns);
@@ -219,7 +219,7 @@ static void take(struct work *w, const struct gf_run_tick *t)
 	o->most_tasks = GF_MAX(o->most_tasks, t->sample->live);
 }
 
-static int make_second(struct work *w, struct gf_err *err)
+static int make_second(struct gf_outcome_work *w, struct gf_err *err)
 {
 	static const struct gf_target_ops ops = {
 		.kind = "mirror", .sample = mirror_sample, .set_fields = mirror_set_fields, .destroy = mirror_destroy,
@@ -240,7 +240,7 @@ static int make_second(struct work *w, struct gf_err *err)
 	return gf_engine_create(&w->mirror.t, w->opts->pressure, &o, &w->second, err);
 }
 
-static int make(struct work *w, struct gf_err *err)
+static int make(struct gf_outcome_work *w, struct gf_err *err)
 {
 	struct gf_run_opts ro = w->opts->run;
 	int rc;
@@ -267,12 +267,12 @@ static int make(struct work *w, struct gf_err *err)
 	return rc ? rc : make_second(w, err);
 }
 
-static int loop(struct work *w, struct gf_err *err)
+static int loop(struct gf_outcome_work *w, struct gf_err *err)
 {
 	struct gf_run_tick t;
 	int rc;
 
-	if (w->opts->begin)
+	if (w->opts->begin && !w->o->ticks)
 		w->opts->begin(w->opts->watch_arg, w->model);
 	while (!(rc = gf_run_step(w->run, &t, err))) {
 		take(w, &t);
@@ -289,24 +289,56 @@ static int loop(struct work *w, struct gf_err *err)
 	return rc == -ENODATA ? 0 : rc;
 }
 
-int gf_outcome_run(struct gf_feed *feed, const struct gf_image_header *img, const struct gf_outcome_opts *opts, struct gf_outcome *ret,
-		   struct gf_err *err)
+int gf_outcome_open(struct gf_feed *feed, const struct gf_image_header *img, const struct gf_outcome_opts *opts, struct gf_outcome *ret,
+		    struct gf_outcome_work **ret_work, struct gf_err *err)
 {
-	struct work w = { .img = img, .opts = opts, .o = ret, .feed = feed };
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
+	struct gf_outcome_work *w = calloc(1, sizeof *w);
 	int rc;
 
 	memset(ret, 0, sizeof *ret);
-	w.second_seq = 1;
-	rc = make(&w, err);
-	if (!rc)
-		rc = loop(&w, err);
-	if (w.model && !ret->ticks)
-		gf_model_said(w.model, &ret->said);
-	gf_engine_destroy(w.second);
-	gf_run_destroy(w.run);
-	gf_feed_destroy(w.model);
+	if (!w)
+		return gf_err_set(err, ENOMEM, "out of memory");
+	*w = (struct gf_outcome_work){ .img = img, .opts = opts, .o = ret, .feed = feed, .second_seq = 1 };
+	rc = make(w, err);
 	ret->took_s = (double)(gf_engine_clock(CLOCK_MONOTONIC) - begun) / 1e9;
+	if (rc)
+		gf_outcome_close(w);
+	else
+		*ret_work = w;
+	return rc;
+}
+
+int gf_outcome_go(struct gf_outcome_work *w, struct gf_err *err)
+{
+	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC);
+	int rc = loop(w, err);
+
+	w->o->took_s += (double)(gf_engine_clock(CLOCK_MONOTONIC) - begun) / 1e9;
+	return rc;
+}
+
+void gf_outcome_close(struct gf_outcome_work *w)
+{
+	if (!w)
+		return;
+	if (w->model && !w->o->ticks)
+		gf_model_said(w->model, &w->o->said);
+	gf_engine_destroy(w->second);
+	gf_run_destroy(w->run);
+	gf_feed_destroy(w->model);
+	free(w);
+}
+
+int gf_outcome_run(struct gf_feed *feed, const struct gf_image_header *img, const struct gf_outcome_opts *opts, struct gf_outcome *ret,
+		   struct gf_err *err)
+{
+	struct gf_outcome_work *w = NULL;
+	int rc = gf_outcome_open(feed, img, opts, ret, &w, err);
+
+	if (!rc)
+		rc = gf_outcome_go(w, err);
+	gf_outcome_close(w);
 	return rc;
 }
 

@@ -69,6 +69,12 @@ struct gf_outcome_opts {
 /* feed is borrowed and rewound. ret is zeroed first, and to be freed with gf_outcome_deinit also on failure. */
 int gf_outcome_run(struct gf_feed *feed, const struct gf_image_header *img, const struct gf_outcome_opts *opts, struct gf_outcome *ret,
 		   struct gf_err *err);
+/* The same in parts, for a feed that is not all there at a time. go: -EINPROGRESS, as the feed says: call it again when there is more. opts is borrowed until close. */
+struct gf_outcome_work;
+int gf_outcome_open(struct gf_feed *feed, const struct gf_image_header *img, const struct gf_outcome_opts *opts, struct gf_outcome *ret,
+		    struct gf_outcome_work **ret_work, struct gf_err *err);
+int gf_outcome_go(struct gf_outcome_work *w, struct gf_err *err);
+void gf_outcome_close(struct gf_outcome_work *w);
 void gf_outcome_deinit(struct gf_outcome *o);
 
 #endif

@@ -11,14 +11,18 @@
 #define FRAME_TICKS 256u
 #define ALIGN 64u
 
-struct maker {
+/* Who makes frames, one after the other: all of them at once, or window by window in passes. */
+struct gf_reel_maker {
 	struct gf_reel *r;
 	struct gf_feed *feed;
-	const struct gf_reel_opts *o;
-	struct gf_reel_frame *f;
+	struct gf_reel_opts o;
+	const char *path[GF_MAX_PATHS];
+	struct gf_reel_frame *f; /* at hand */
 	uint64_t last_ns;
 	uint32_t epoch;
-	int32_t good;           /* in the frame at hand */
+	int32_t good;            /* in the frame at hand */
+	bool again;              /* a pass: frames are to be as they were */
+	bool ended;
 };
 
 /* Room in the frame; its offset, 0 only for what a frame begins with. */
@@ -124,7 +128,7 @@ static void finish(struct gf_reel_frame *f)
 /* All rows of a column in a buffer that has `up` of them: what the sample does not have is empty. */
 #define ARRAY(field, size, may) put(f, s->field, (size_t)up * (size), was ? was->field : 0, (may) && was->up >= up, &t.field)
 
-static int put_tables(struct maker *m, const struct gf_sample *s, const struct gf_reel_tick *was_at)
+static int put_tables(struct gf_reel_maker *m, const struct gf_sample *s, const struct gf_reel_tick *was_at)
 {
 	struct gf_reel_frame *f = m->f;
 	struct gf_reel_tick copy = { 0 }, *was = was_at ? &copy : NULL, t = f->tick[f->ticks];
@@ -148,7 +152,8 @@ static int put_tables(struct maker *m, const struct gf_sample *s, const struct g
 		if (s->str[c])
 			rc = put_texts(f, s, c, was ? was->str[c] : 0, was ? was->up : 0, up, &t.str[c]);
 	f->tick[f->ticks] = t;
-	m->r->cap = GF_MAX(m->r->cap, GF_MAX(up, 128u));
+	if (up > m->r->cap) /* others may be looking at it in a later pass, where it is not so */
+		m->r->cap = up;
 	return rc;
 }
 
@@ -176,14 +181,25 @@ static void sample_of(const struct gf_reel_frame *f, const struct gf_reel_tick *
 	memcpy(s->host, t->host, sizeof s->host);
 }
 
-static int new_frame(struct maker *m)
+static void frame_drop(struct gf_reel_frame *f)
+{
+	free(f->base);
+	free(f->tick);
+	free(f->refs);
+	f->base = NULL;
+	f->tick = NULL;
+	f->refs = NULL;
+}
+
+/* A frame without ticks, the i-th. */
+static int new_frame(struct gf_reel_maker *m, size_t i)
 {
 	struct gf_reel *r = m->r;
 	struct gf_reel_frame *f;
-	uint32_t ticks = m->o->frame_ticks ? m->o->frame_ticks : FRAME_TICKS;
+	uint32_t ticks = m->o.frame_ticks ? m->o.frame_ticks : FRAME_TICKS;
 	uint64_t begins;
 
-	if (r->frames == r->frames_cap) {
+	if (i == r->frames_cap) {
 		size_t cap = r->frames_cap ? 2 * r->frames_cap : 16;
 		f = realloc(r->frame, cap * sizeof *f);
 		if (!f)
@@ -191,12 +207,15 @@ static int new_frame(struct maker *m)
 		r->frame = f;
 		r->frames_cap = cap;
 	}
-	f = &r->frame[r->frames];
+	f = &r->frame[i];
+	if (m->again)
+		frame_drop(f);
 	memset(f, 0, sizeof *f);
+	if (i >= r->frames)
+		r->frames = i + 1;
 	f->tick = calloc(ticks + 1, sizeof *f->tick);
 	if (!f->tick)
 		return -ENOMEM;
-	r->frames++;
 	m->f = f;
 	/* It is there also where no tick comes into it, or none that is good: who copies frames need not ask. */
 	if (take(f, ALIGN, &begins))
@@ -205,21 +224,18 @@ static int new_frame(struct maker *m)
 	return 0;
 }
 
-/* Another frame: what its first ticks refer to is carried over. */
-static int next_frame(struct maker *m)
+/* The frame after the one at hand, which is done: what its first ticks refer to is carried over. */
+static int next_frame(struct gf_reel_maker *m, size_t i)
 {
 	struct gf_reel_tick last = { 0 };
 	struct gf_sample s = { 0 };
 	int rc;
 
-	if (m->f) {
-		finish(m->f);
-		if (m->good >= 0) {
-			last = m->f->tick[m->good];
-			sample_of(m->f, &last, &s);
-		}
+	if (m->good >= 0) {
+		last = m->r->frame[i - 1].tick[m->good];
+		sample_of(&m->r->frame[i - 1], &last, &s);
 	}
-	rc = new_frame(m);
+	rc = new_frame(m, i);
 	if (rc || m->good < 0)
 		return rc;
 	memset(last.col, 0, sizeof last.col);
@@ -234,7 +250,7 @@ static int next_frame(struct maker *m)
 	return rc;
 }
 
-static int take_tick(struct maker *m, int failed)
+static int take_tick(struct gf_reel_maker *m, int failed)
 {
 	const struct gf_sample *s = &m->feed->sample;
 	struct gf_reel_frame *f = m->f;
@@ -263,70 +279,118 @@ static int take_tick(struct maker *m, int failed)
 		m->last_ns = s->now_ns;
 	}
 	f->ticks++;
-	m->r->ticks++;
+	if (!m->again)
+		m->r->ticks++;
 	return rc;
 }
 
-static int read_all(struct maker *m, struct gf_err *err)
+/* Ticks into the frame at hand until it is full, or as it was in the pass before. */
+static int fill(struct gf_reel_maker *m, const struct gf_reel_plan *as, struct gf_err *err)
 {
-	const struct gf_reel_opts *o = m->o;
+	const struct gf_reel_opts *o = &m->o;
+	struct gf_reel_frame *f = m->f;
 	size_t most = o->frame_size ? o->frame_size : FRAME_SIZE;
 	uint32_t ticks = o->frame_ticks ? o->frame_ticks : FRAME_TICKS;
-	int rc, r;
+	int rc = 0, r;
 
-	m->good = -1;
-	rc = next_frame(m);
-	while (!rc) {
-		if (m->f->size >= most || m->f->ticks - m->f->first >= ticks) {
-			m->r->size += m->f->size;
-			if (o->most && m->r->size > o->most)
-				return gf_err_set(err, EFBIG, "the recording is too large to be held in memory");
-			rc = next_frame(m);
-			if (rc)
-				break;
-		}
+	while (!rc && (as ? f->ticks < as->ticks : f->ticks == f->first || (f->size < most && f->ticks - f->first < ticks))) {
 		r = gf_feed_next(m->feed, err);
 		if (r == -EBADMSG && m->r->ticks) {
-			snprintf(m->r->damage, sizeof m->r->damage, "%.255s", err && *err->text ? err->text : "damaged");
+			if (!m->again)
+				snprintf(m->r->damage, sizeof m->r->damage, "%.255s", err && *err->text ? err->text : "damaged");
 			r = -ENODATA;
 		}
-		if (r == -ENODATA || (!r && o->to_ns && m->feed->sample.now_ns > o->to_ns))
+		if (r == -ENODATA || ((!r || r == -EAGAIN) && o->to_ns && m->feed->sample.now_ns > o->to_ns)) {
+			m->ended = true;
 			break;
-		if (r == -EAGAIN && o->to_ns && m->feed->sample.now_ns > o->to_ns)
-			break;
+		}
 		if (r && r != -EAGAIN)
 			return r;
 		rc = take_tick(m, r);
 	}
-	if (rc) /* of frames there may be none */
+	if (rc)
 		return gf_err_set(err, ENOMEM, "out of memory for the recording");
-	finish(m->f);
-	m->r->size += m->f->size;
-	if (o->most && m->r->size > o->most)
-		return gf_err_set(err, EFBIG, "the recording is too large to be held in memory");
+	if (as && (m->ended || f->size > as->size || f->first != as->first))
+		return gf_err_set(err, ESTALE, "the recording is being changed while it is read");
+	finish(f);
 	return 0;
+}
+
+/* From the beginning. */
+static int begin(struct gf_reel_maker *m, struct gf_err *err)
+{
+	int rc = 0;
+
+	m->good = -1;
+	m->last_ns = 0;
+	m->epoch = 0;
+	m->ended = false;
+	m->f = NULL;
+	if (m->o.fields.paths)
+		rc = gf_feed_set_paths(m->feed, m->path, m->o.fields.paths, err);
+	if (!rc)
+		rc = gf_feed_set_fields(m->feed, &m->r->fields, err);
+	return rc ? rc : gf_feed_rewind(m->feed, m->o.from_ns, err);
+}
+
+static int note_plan(struct gf_reel *r, size_t i)
+{
+	struct gf_reel_plan *p = realloc(r->plan, r->frames_cap * sizeof *p);
+
+	if (!p)
+		return -ENOMEM;
+	r->plan = p;
+	p[i] = (struct gf_reel_plan){ r->frame[i].size, r->frame[i].ticks, r->frame[i].first };
+	return 0;
+}
+
+/* All of it; where that is too much, all is looked at and nothing kept. */
+static int read_all(struct gf_reel_maker *m, struct gf_err *err)
+{
+	struct gf_reel *r = m->r;
+	int rc = begin(m, err);
+
+	for (size_t i = 0; !rc && !m->ended; i++) {
+		if (next_frame(m, i))
+			return gf_err_set(err, ENOMEM, "out of memory for the recording");
+		rc = fill(m, NULL, err);
+		if (!rc && note_plan(r, i))
+			rc = gf_err_set(err, ENOMEM, "out of memory for the recording");
+		r->size += m->f->size;
+		if (m->o.most && r->size > m->o.most)
+			r->windows = true;
+		for (size_t k = r->dropped; r->windows && k < i; k++)
+			frame_drop(&r->frame[k]);
+		r->dropped = r->windows ? i : 0;
+	}
+	if (!rc && r->windows)
+		frame_drop(m->f);
+	r->ready = r->windows ? 0 : r->frames;
+	return rc;
 }
 
 int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err)
 {
 	struct gf_reel *r = calloc(1, sizeof *r);
-	struct maker m = { .r = r, .feed = feed, .o = opts };
-	int rc = 0;
+	struct gf_reel_maker *m = calloc(1, sizeof *m);
+	int rc;
 
-	if (!r)
+	if (!r || !m) {
+		free(r);
+		free(m);
 		return gf_err_set(err, ENOMEM, "out of memory for the recording");
+	}
+	r->maker = m;
 	r->info = feed->info;
 	r->cap = 128;
 	r->fields = opts->fields;
 	r->fields.task |= GF_MODEL_NEEDS & feed->info.has.task;
-	if (opts->fields.paths)
-		rc = gf_feed_set_paths(feed, opts->path, opts->fields.paths, err);
-	if (!rc)
-		rc = gf_feed_set_fields(feed, &r->fields, err);
-	if (!rc)
-		rc = gf_feed_rewind(feed, opts->from_ns, err);
-	if (!rc)
-		rc = read_all(&m, err);
+	m->r = r;
+	m->feed = feed;
+	m->o = *opts;
+	for (uint32_t i = 0; i < opts->fields.paths && i < GF_MAX_PATHS; i++)
+		m->path[i] = opts->path[i];
+	rc = read_all(m, err);
 	if (rc)
 		gf_reel_free(r);
 	else
@@ -338,13 +402,31 @@ void gf_reel_free(struct gf_reel *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->frames; i++) {
-		free(r->frame[i].base);
-		free(r->frame[i].tick);
-		free(r->frame[i].refs);
-	}
+	for (size_t i = 0; i < r->frames; i++)
+		frame_drop(&r->frame[i]);
 	free(r->frame);
+	free(r->plan);
+	free(r->maker);
 	free(r);
+}
+
+int gf_reel_begin(struct gf_reel *r, struct gf_err *err)
+{
+	for (size_t i = 0; i < r->frames; i++)
+		frame_drop(&r->frame[i]);
+	r->maker->again = true;
+	r->ready = 0;
+	return begin(r->maker, err);
+}
+
+int gf_reel_read(struct gf_reel *r, size_t i, struct gf_err *err)
+{
+	return next_frame(r->maker, i) ? gf_err_set(err, ENOMEM, "out of memory for the recording") : fill(r->maker, &r->plan[i], err);
+}
+
+void gf_reel_drop(struct gf_reel *r, size_t i)
+{
+	frame_drop(&r->frame[i]);
 }
 
 /* ---- as a feed ----------------------------------------------------------------------- */
@@ -377,13 +459,18 @@ static int reel_next(struct gf_feed *f, struct gf_err *err)
 	const struct gf_reel_frame *fr;
 	const struct gf_reel_tick *t;
 
-	while (x->frame < r->frames && x->tick >= r->frame[x->frame].ticks) {
+	while (x->frame < r->frames && x->tick >= r->plan[x->frame].ticks) {
 		x->frame++;
-		x->tick = x->frame < r->frames ? r->frame[x->frame].first : 0;
+		x->tick = x->frame < r->frames ? r->plan[x->frame].first : 0;
 	}
 	if (x->frame == r->frames)
 		return *r->damage ? gf_err_set(err, EBADMSG, "%s", r->damage) : -ENODATA;
+	if (x->frame >= __atomic_load_n(&r->ready, __ATOMIC_ACQUIRE))
+		return -EINPROGRESS;
 	fr = &r->frame[x->frame];
+	/* What the frame before showed may be gone: this one has it, too. */
+	if (r->windows && fr->first && x->tick == fr->first)
+		show(x, fr, &fr->tick[0]);
 	t = &fr->tick[x->tick++];
 	f->sample.now_ns = t->now_ns;
 	f->sample.seq = t->seq;
@@ -401,7 +488,7 @@ static int reel_rewind(struct gf_feed *f, uint64_t from_ns, struct gf_err *err)
 	(void)from_ns; /* it begins where it was read from */
 	(void)err;
 	x->frame = 0;
-	x->tick = x->r->frames ? x->r->frame[0].first : 0;
+	x->tick = x->r->frames ? x->r->plan[0].first : 0;
 	return 0;
 }
 

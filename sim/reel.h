@@ -36,10 +36,17 @@ struct gf_reel_frame {
 	uint32_t ref_n, ref_cap;
 };
 
+struct gf_reel_plan { size_t size; uint32_t ticks, first; }; /* of a frame, also while it is not in memory */
+
 struct gf_reel {
 	struct gf_feed_info info;
 	struct gf_fieldset fields;
 	struct gf_reel_frame *frame;
+	struct gf_reel_plan *plan; /* [frames] */
+	struct gf_reel_maker *maker;
+	bool windows;      /* it is too large: frames are in memory in turn (gf_reel_begin) */
+	size_t ready;      /* atomic: frames that feeds may look at; windows: as who reads them says */
+	size_t dropped;
 	size_t frames, frames_cap;
 	uint32_t cap;      /* rows that the largest sample needs: a multiple of 128 */
 	uint64_t ticks, size;
@@ -52,14 +59,21 @@ struct gf_reel_opts {
 	const char *const *path;  /* kernel paths, fields.paths of them */
 	size_t frame_size;        /* bytes, about; 0: 64 MiB */
 	uint32_t frame_ticks;     /* at most; 0: 256 */
-	uint64_t most;            /* bytes of all frames: over that it is -EFBIG */
+	uint64_t most;            /* bytes of all frames: over that only windows of it are in memory; 0: as many as there are */
 };
 
-/* Reads all of it. -EFBIG: it is too large. */
+/* Reads all of it. Borrows the feed, and what opts->path points to, until it is freed: where it comes out as windows they are read again. */
 int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err);
 void gf_reel_free(struct gf_reel *r);
 
-/* A feed over a reel, which it borrows; many may be in use at a time, each by one thread. */
+/* Windows: a pass over the recording. Frame 0, 1, ... are read one after the other, each while the one before is there still, and dropped
+ * when nobody looks at them any more. One thread. -ESTALE: the recording is not what it was. */
+int gf_reel_begin(struct gf_reel *r, struct gf_err *err);
+int gf_reel_read(struct gf_reel *r, size_t i, struct gf_err *err);
+void gf_reel_drop(struct gf_reel *r, size_t i);
+
+/* A feed over a reel, which it borrows; many may be in use at a time, each by one thread. Its next() is -EINPROGRESS where the frame that comes is not in
+ * memory: it goes on when that is. */
 int gf_reel_feed(const struct gf_reel *r, struct gf_feed **ret, struct gf_err *err);
 
 #endif

@@ -27,9 +27,14 @@ struct block {
 
 struct gf_sweep_dev {
 	struct block block[BLOCKS];
-	uint64_t used;
+	uint64_t used, memory;
 	size_t page;
+	uint32_t starts, fails_after;
 	bool failed;
+	/* on its way: it arrives as late as it may */
+	void *to;
+	const void *from;
+	size_t size;
 };
 
 struct job {
@@ -46,19 +51,32 @@ struct lane {
 	uint32_t number;
 };
 
+static int emu_count(struct gf_err *err)
+{
+	if (gf_sweep_emu_opts.absent)
+		return gf_err_set(err, ENODEV, "there is no such device");
+	return (int)GF_MAX(gf_sweep_emu_opts.devices, 1u);
+}
+
 static int emu_open(uint32_t number, struct gf_sweep_dev **ret, struct gf_sweep_dev_info *info, struct gf_err *err)
 {
+	const struct gf_sweep_emu_opts *o = &gf_sweep_emu_opts;
+	bool it = !o->these || o->these >> number & 1;
 	struct gf_sweep_dev *d;
 
-	if (gf_sweep_emu_opts.absent || number)
+	if (number >= (uint32_t)emu_count(NULL))
 		return gf_err_set(err, ENODEV, "there is no such device");
+	if (o->refuses && it)
+		return gf_err_set(err, EIO, "the device cannot be opened");
 	d = calloc(1, sizeof *d);
 	if (!d)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	d->page = (size_t)sysconf(_SC_PAGESIZE);
 	snprintf(info->name, sizeof info->name, "Emulated GPU");
 	info->lanes = 128;
-	info->memory = gf_sweep_emu_opts.memory ? gf_sweep_emu_opts.memory : 1ull << 30;
+	d->memory = it && o->memory ? o->memory : UINT64_MAX;
+	d->fails_after = it ? o->fails_after : 0;
+	info->memory = GF_MIN(d->memory, 1ull << 30);
 	*ret = d;
 	return 0;
 }
@@ -81,12 +99,11 @@ static void emu_close(struct gf_sweep_dev *d)
 
 static void *emu_alloc(struct gf_sweep_dev *d, size_t size)
 {
-	uint64_t most = gf_sweep_emu_opts.memory ? gf_sweep_emu_opts.memory : UINT64_MAX;
 	struct block *b = d->block;
 
 	while (b < d->block + BLOCKS && b->map)
 		b++;
-	if (b == d->block + BLOCKS || d->used + size > most || size > SIZE_MAX / 2)
+	if (b == d->block + BLOCKS || size > d->memory || d->used + size > d->memory || size > SIZE_MAX / 2)
 		return NULL;
 	b->room = (size + d->page - 1) / d->page * d->page;
 	b->map = mmap(NULL, b->room + d->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -149,6 +166,36 @@ static int emu_copy_out(struct gf_sweep_dev *d, void *to, const void *from, size
 	return is_its(d, from, size) ? copy(d, to, from, size, err) : gf_err_set(err, EIO, "copying: that is not the device's memory");
 }
 
+static void *emu_stage_alloc(struct gf_sweep_dev *d, size_t size)
+{
+	(void)d;
+	return malloc(size);
+}
+
+static void emu_stage_free(struct gf_sweep_dev *d, void *p)
+{
+	(void)d;
+	free(p);
+}
+
+static int emu_send(struct gf_sweep_dev *d, void *to, const void *from, size_t size, struct gf_err *err)
+{
+	if (d->size)
+		return gf_err_set(err, EIO, "two are on their way");
+	d->to = to;
+	d->from = from;
+	d->size = size;
+	return 0;
+}
+
+static int emu_sent(struct gf_sweep_dev *d, struct gf_err *err)
+{
+	size_t size = d->size;
+
+	d->size = 0;
+	return size ? emu_copy_in(d, d->to, d->from, size, err) : 0;
+}
+
 /* One team goes from policy to policy. */
 static void *lane_main(void *arg)
 {
@@ -176,8 +223,9 @@ static int emu_start(struct gf_sweep_dev *d, struct gf_swept *v, size_t stride, 
 	pthread_t thread[16];
 	int rc;
 
-	if (gf_sweep_emu_opts.fails_after && ++gf_sweep_emu_opts.starts > gf_sweep_emu_opts.fails_after)
+	if (d->fails_after && ++d->starts > d->fails_after)
 		d->failed = true;
+	usleep(gf_sweep_emu_opts.slow_us);
 	if (d->failed)
 		return gf_err_set(err, EIO, "the device has failed");
 	rc = access_to(d, PROT_READ | PROT_WRITE, err);
@@ -203,6 +251,6 @@ static int emu_wait(struct gf_sweep_dev *d, struct gf_err *err)
 }
 
 const struct gf_sweep_dev_ops gf_sweep_emu = {
-	.name = "emu", .open = emu_open, .close = emu_close, .alloc = emu_alloc, .free = emu_free, .copy_in = emu_copy_in,
+	.name = "emu", .count = emu_count, .stage_alloc = emu_stage_alloc, .stage_free = emu_stage_free, .send = emu_send, .sent = emu_sent, .open = emu_open, .close = emu_close, .alloc = emu_alloc, .free = emu_free, .copy_in = emu_copy_in,
 	.copy_out = emu_copy_out, .start = emu_start, .wait = emu_wait,
 };

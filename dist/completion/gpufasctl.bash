@@ -39,7 +39,7 @@ _gpufasctl()
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--engine|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--engine|--memory|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -113,7 +113,7 @@ _gpufasctl()
 		fields) words="$common $daemon --ram --target --man" ;;
 		probe) words="$common --json --layout" ;;
 		dry-run) words="$common --json --ram --layout --for --period" ;;
-		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep --engine --apart"
+		simulate) words="$common --json --trace --against --counterfactual --as-recorded --what-if --assume --from --to --speed --sweep --engine --memory --apart"
 			words+=" --numbers --pressure --budget --explain --html --svg --chart --target" ;;
 		test) words="$common --json --run --junit --coverage --minimum" ;;
 		record) words="$common $daemon --output --for --interval --fields --paths --target --ram --layout --force" ;;

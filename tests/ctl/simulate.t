@@ -57,6 +57,11 @@ for more in "" "--json" "--json --as-recorded" "--apart $work/calm.gft" "--json 
 done
 has "where it ran" "$(cat "$work/emu")" "runs on Emulated GPU: "
 has "--apart says of which recording a row is" "$(sim $early "$work/leak.gft" "$work/calm.gft" --apart --sweep low-memory.threshold=5%,6% 2>/dev/null)" "calm.gft"
+is "a recording in windows gives the same table" "$($ctl simulate $early "$work/leak.gft" --sweep low-memory.threshold=5%..20%/5% --memory 1B --engine cpu 2>"$work/windows" | md5sum)" \
+	"$($ctl simulate $early "$work/leak.gft" --sweep low-memory.threshold=5%..20%/5% --engine cpu 2>/dev/null | md5sum)"
+has "and that is said" "$(cat "$work/windows")" "and goes by in windows"
+says "a memory that is none" 'size such as 512MiB' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --memory 5%
+says "memory without a sweep" '--memory is for --sweep' $low "$work/leak.gft" --memory 5GiB
 says "an engine that is none" 'did you mean gpu?' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --engine gpx
 says "an engine without a sweep" 'is for --sweep' $low "$work/leak.gft" --engine cpu
 says "an unknown assumption" 'did you mean children?' $low "$work/leak.gft" --assume childrn=stay

@@ -10,14 +10,14 @@
 #   latency    fault to store, store to exit             cost       the daemon's CPU time
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
-#   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast
+#   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast; by several GPUs, in windows, by trials
 #
 # Results: $OUT/results.jsonl, $OUT/table.txt and logs; tick leaves $OUT/profile.txt, where each tick's time goes; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=60)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do

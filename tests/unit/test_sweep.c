@@ -74,6 +74,7 @@ struct machine {
 	uint64_t seed, at, now;
 	uint32_t odd; /* of 100 ticks so many fail; the clock goes back once at `back` */
 	uint32_t back;
+	uint32_t shorter, rewound; /* so many ticks less at the second time */
 	bool no_anon, no_cpu;
 };
 
@@ -166,7 +167,7 @@ static int machine_next(struct gf_feed *f, struct gf_err *err)
 	uint64_t kept = rng;
 	int rc = 0;
 
-	if (m->tick == m->ticks)
+	if (m->tick + (m->rewound > 1 ? m->shorter : 0) >= m->ticks)
 		return -ENODATA;
 	rng = m->at;
 	m->tick++;
@@ -209,6 +210,7 @@ static int machine_rewind(struct gf_feed *f, uint64_t from_ns, struct gf_err *er
 
 	(void)from_ns;
 	(void)err;
+	m->rewound++;
 	/* As a recording has it: the same rows each time. */
 	gf_table_deinit(&m->table);
 	memset(f->sample.flags, 0, f->sample.cap);
@@ -415,7 +417,7 @@ static void same(const struct gf_outcome *a, const struct gf_outcome *b, uint64_
 
 /* What has been seen in all cases, so that it is known that the comparison was of something. */
 static struct {
-	uint64_t runs, ticks, actions, victims, events, pressure, ended_with, unborn, stopped, continued, reniced, again, batches;
+	uint64_t runs, ticks, actions, victims, events, pressure, ended_with, unborn, stopped, continued, reniced, again, batches, windows, devices;
 } seen;
 
 static void random_opts(struct gf_many_opts *o, struct gf_what_if *w, const struct gf_image_header *pressure)
@@ -424,6 +426,7 @@ static void random_opts(struct gf_many_opts *o, struct gf_what_if *w, const stru
 	o->kind = KIND;
 	o->events = EVENTS;
 	o->frame = rnd(2) ? 1 + rnd(400000) : 0;
+	o->memory = rnd(3) ? 0 : 1 + rnd(300000); /* it goes by in windows */
 	o->outcome.pressure = pressure;
 	o->outcome.model = (struct gf_model_opts){
 		.acts = rnd(8) != 0, .kill_ns = rnd(2) ? 0 : rnd(4) * SEC, .term_ns = rnd(5) * SEC, .term_never = !rnd(6), .children_stay = !rnd(3),
@@ -472,11 +475,17 @@ static void one_case(uint64_t seed, uint32_t *refused)
 	n = policies(img, RUNS, !rnd(3), refused);
 	pressure = compile(ANY("rule p if mem.available < 30% then log", "rule p if rss > 100MiB then log", "rule p if psi.memory.full.avg10 > 20% for 2s then log"), true);
 	random_opts(&o, &w, rnd(6) ? pressure : NULL);
-	gf_sweep_emu_opts.lanes = 1 + rnd(3);
+	gf_sweep_emu_opts = (struct gf_sweep_emu_opts){ .lanes = 1 + rnd(3), .devices = 1 + rnd(3) };
+	if (EMULATED && !rnd(4))
+		o.kind = GF_MANY_CPU;
+	if (!EMULATED) /* all cards, or the first one */
+		o.devices = rnd(2);
 	if (gf_many_run(&m.f, (const struct gf_image_header *const *)img, n, &o, dev, &did, &err))
 		fail_msg("seed %llu: %s", (unsigned long long)seed, err.text);
-	assert_true(did.gpu || !n);
+	assert_true(did.gpu || !n || o.kind == GF_MANY_CPU);
 	assert_string_equal(did.why, "");
+	seen.windows += did.windows;
+	seen.devices += did.devices > 1;
 	seen.again += did.again;
 	seen.batches += did.batches;
 	oo = o.outcome;
@@ -508,6 +517,7 @@ static void same_as_cpu(void **state)
 	printf("# %llu runs, %llu ticks, %llu actions, %llu victims, %llu events: all the same; %llu runs by the CPU after all, %u policies refused\n",
 	       (unsigned long long)seen.runs, (unsigned long long)seen.ticks, (unsigned long long)seen.actions, (unsigned long long)seen.victims,
 	       (unsigned long long)seen.events, (unsigned long long)seen.again, refused);
+	printf("# %llu recordings in windows, %llu by several devices\n", (unsigned long long)seen.windows, (unsigned long long)seen.devices);
 	printf("# %llu ended with parents, %llu unborn, %llu stopped, %llu went on, %llu reniced, %llu runs under pressure\n", (unsigned long long)seen.ended_with,
 	       (unsigned long long)seen.unborn, (unsigned long long)seen.stopped, (unsigned long long)seen.continued, (unsigned long long)seen.reniced,
 	       (unsigned long long)seen.pressure);
@@ -591,12 +601,18 @@ static void threads_are_the_same(void **state)
 	sweep(&o, b, &did, 0);
 	assert_string_equal(did.engine, "5 CPUs");
 	compare(a, b);
-	/* Without a reel: it takes more memory than it may. */
+	assert_false(did.windows);
+	/* In windows: it takes more memory than it may. Of the runs, too, there is room for as many as there are threads only. */
 	o.memory = 1;
-	sweep(&o, b, &did, 0);
-	assert_string_equal(did.engine, "1 CPU");
-	assert_non_null(strstr(did.why, "of memory"));
-	compare(a, b);
+	for (uint64_t frame = 1; frame < 1000000; frame *= 30) {
+		o.frame = frame;
+		for (o.threads = 1; o.threads < 8; o.threads += 2) {
+			sweep(&o, b, &did, 0);
+			assert_true(did.windows);
+			assert_string_equal(did.why, "");
+			compare(a, b);
+		}
+	}
 	for (uint32_t k = 0; k < SWEPT; k++) {
 		actions += a[k].actions;
 		gf_outcome_deinit(&a[k]);
@@ -656,6 +672,124 @@ static void a_device_that_fails_is_left(void **state)
 	gf_sweep_emu_opts = (struct gf_sweep_emu_opts){ 0 };
 }
 
+static void sweep_on(struct gf_sweep_emu_opts e, const struct gf_many_opts *o, const struct gf_outcome *want, struct gf_many_did *did)
+{
+	struct gf_many_opts emu = *o;
+	struct gf_outcome b[SWEPT];
+
+	gf_sweep_emu_opts = e;
+	emu.kind = GF_MANY_EMU;
+	sweep(&emu, b, did, 0);
+	compare(want, b);
+	gf_sweep_emu_opts = (struct gf_sweep_emu_opts){ 0 };
+}
+
+#define IS(did, n, engine_is, why_is)                                                           \
+	do {                                                                                    \
+		if ((did).devices != (n) || strcmp((did).engine, engine_is) || strcmp((did).why, why_is)) \
+			fail_msg("%u devices, \"%s\", \"%s\"", (did).devices, (did).engine, (did).why); \
+	} while (0)
+
+/* Shares; one that is lost, short of memory or in others' hands: the others do its share, with a word. In memory and in windows. */
+static void several_devices(void **state)
+{
+	struct gf_many_opts o = { .kind = GF_MANY_CPU, .events = 100, .frame = 50000, .outcome.model.acts = true };
+	struct gf_outcome a[SWEPT];
+	struct gf_many_did did;
+
+	(void)state;
+	sweep(&o, a, &did, 0);
+	for (int windows = 0; windows < 2; windows++) {
+		o.memory = windows ? 1 : 0;
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 3 }, &o, a, &did);
+		IS(did, 3, "3 x Emulated GPU", "");
+		assert_int_equal(did.batches, 3);
+		assert_int_equal(did.windows, windows);
+		o.devices = 4 + 2;
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 3 }, &o, a, &did);
+		IS(did, 2, "2 x Emulated GPU", "");
+		o.devices = 0;
+		for (uint32_t after = 1; after < 5; after += 3) {
+			sweep_on((struct gf_sweep_emu_opts){ .devices = 3, .these = 2, .fails_after = after }, &o, a, &did);
+			IS(did, 2, "2 x Emulated GPU", "GPU 1: the device has failed: the others do its share");
+			assert_int_equal(did.again, 0);
+		}
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 2, .these = 1, .refuses = true }, &o, a, &did);
+		IS(did, 1, "Emulated GPU", "GPU 0: the device cannot be opened: the others do its share");
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 2, .these = 1, .memory = 400000 }, &o, a, &did);
+		if (did.devices != 1 || !strstr(did.why, "GPU 0: it has no memory for ") || !strstr(did.why, ": the others do its share"))
+			fail_msg("%u devices, \"%s\"", did.devices, did.why);
+		/* little: several batches each */
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 2, .memory = 1500000 }, &o, a, &did);
+		IS(did, 2, "2 x Emulated GPU", "");
+		assert_true(did.batches > 2);
+		/* all of them, one after the other */
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 2, .fails_after = 2 }, &o, a, &did);
+		IS(did, 0, did.engine, "GPU 0: the device has failed: CPUs do the rest; GPU 1: the device has failed: CPUs do the rest");
+		assert_int_equal(did.again, SWEPT);
+		sweep_on((struct gf_sweep_emu_opts){ .devices = 2, .refuses = true }, &o, a, &did);
+		IS(did, 0, did.engine, "GPU 0: the device cannot be opened: CPUs do the rest; GPU 1: the device cannot be opened: CPUs do the rest");
+	}
+	for (uint32_t k = 0; k < SWEPT; k++)
+		gf_outcome_deinit(&a[k]);
+}
+
+/* AUTO goes by trials on both: a short sweep asks for no GPU, one that would take longer there than here is not done there. */
+static void trials_decide(void **state)
+{
+	struct gf_many_opts o = { .kind = GF_MANY_AUTO, .events = 100, .frame = 50000, .outcome.model.acts = true };
+	struct gf_outcome a[SWEPT];
+	struct gf_many_did did;
+
+	(void)state;
+	gf_sweep_backend = &gf_sweep_emu;
+	for (int k = 0; k < 6; k++) {
+		o.memory = k % 2 ? 1 : 0;
+		o.asks_s = k < 2 ? 1e9 : 1e-9;
+		/* the emulator is slower than the CPUs, unless these have been told to take part one by one: what is compared is what was measured */
+		gf_sweep_emu_opts = (struct gf_sweep_emu_opts){ .slow_us = k >= 4 ? 200000 : 0 };
+		sweep(&o, a, &did, 0);
+		assert_true(did.cpu_guess_s > 0);
+		if (k < 2) {
+			assert_false(did.gpu);
+			assert_true(did.gpu_guess_s == 0);
+			assert_string_equal(did.why, "");
+		} else {
+			assert_true(did.gpu && did.gpu_guess_s > 0);
+			assert_int_equal(did.devices, did.gpu_guess_s < did.cpu_guess_s);
+			assert_int_equal(strstr(did.why, "would take") != NULL, did.gpu_guess_s >= did.cpu_guess_s);
+		}
+		if (k >= 4)
+			assert_int_equal(did.devices, 0);
+		for (uint32_t i = 0; i < SWEPT; i++)
+			gf_outcome_deinit(&a[i]);
+	}
+	gf_sweep_backend = NULL;
+	gf_sweep_emu_opts = (struct gf_sweep_emu_opts){ 0 };
+}
+
+/* A recording that is shorter when it is read again for the next windows. */
+static void changed_meanwhile(void **state)
+{
+	(void)state;
+	for (int gpu = 0; gpu < 2; gpu++) {
+		struct gf_many_opts o = { .kind = gpu ? GF_MANY_EMU : GF_MANY_CPU, .events = 100, .memory = 1, .frame = 50000, .outcome.model.acts = true };
+		const struct gf_image_header *img = compile("rule low if mem.available < 90% then SIGKILL largest cooldown 5s", true);
+		struct gf_outcome out[1];
+		struct gf_many_did did;
+		struct gf_err err = { "" };
+		struct machine m;
+		rng = 4711;
+		machine_make(&m, 7);
+		m.shorter = 10;
+		assert_int_equal(gf_many_run(&m.f, &img, 1, &o, out, &did, &err), -ESTALE);
+		assert_string_equal(err.text, "the recording is being changed while it is read");
+		gf_outcome_deinit(&out[0]);
+		free((void *)(uintptr_t)img);
+		machine_unmake(&m);
+	}
+}
+
 /* A GPU that is not there: asked for it is an error, else CPUs. */
 static void no_gpu(void **state)
 {
@@ -711,7 +845,8 @@ int main(void)
 		cmocka_unit_test(same_as_cpu), cmocka_unit_test(recordings_without_samples), cmocka_unit_test(threads_are_the_same),
 #if EMULATED
 		cmocka_unit_test(little_memory_makes_batches), cmocka_unit_test(a_device_that_fails_is_left), cmocka_unit_test(no_gpu),
-		cmocka_unit_test(too_much_is_done_by_the_cpu),
+		cmocka_unit_test(too_much_is_done_by_the_cpu), cmocka_unit_test(several_devices), cmocka_unit_test(trials_decide),
+		cmocka_unit_test(changed_meanwhile),
 #endif
 	};
 
