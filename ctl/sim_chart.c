@@ -75,7 +75,8 @@ int sim_charts_make(struct sim_policy *p, const struct gf_feed_info *info, uint6
 		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
 	c->img = p->img;
 	c->from_ns = from_ns ? from_ns : info->first_ns;
-	c->to_ns = to_ns ? to_ns : info->last_ns > c->from_ns ? info->last_ns : c->from_ns + 3600000000000ull;
+	c->to_ns = to_ns ? to_ns : info->last_ns > c->from_ns ? info->last_ns :
+		c->from_ns + (info->last_ns ? GF_MAX(info->interval_ns, 1000000000u) : 3600000000000ull);
 	c->slots = CHART_SLOTS;
 	if (info->interval_ns && (c->to_ns - c->from_ns) / info->interval_ns + 1 < CHART_SLOTS)
 		c->slots = (uint32_t)((c->to_ns - c->from_ns) / info->interval_ns) + 1;

@@ -15,7 +15,7 @@ static const char style[] =
 	"*{box-sizing:border-box}html{color-scheme:light dark;background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif}"
 	"body{max-width:1100px;margin:0 auto;padding:1.2rem}h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.2rem;margin:1.6em 0 .5em;border-bottom:1px solid var(--grid);padding-bottom:.2em}"
 	"h3{font-size:1rem;margin:1.3em 0 .4em}p{margin:.3em 0}.dim,small{color:var(--dim)}a{color:var(--line)}svg{width:100%;height:auto;display:block;overflow:visible}"
-	"figure{margin:.6em 0 1em}.tiles{display:flex;flex-wrap:wrap;gap:.7em;margin:.8em 0}.tile{background:var(--panel);border:1px solid var(--grid);border-radius:6px;padding:.5em .9em;min-width:8em}"
+	"figure{margin:.6em 0 1em}@media screen and (max-width:700px){figure{overflow-x:auto}figure svg{min-width:800px}.wide td:last-child{min-width:15em}}.tiles{display:flex;flex-wrap:wrap;gap:.7em;margin:.8em 0}.tile{background:var(--panel);border:1px solid var(--grid);border-radius:6px;padding:.5em .9em;min-width:8em}"
 	".tile b{display:block;font-size:1.35rem}table{border-collapse:collapse;width:100%;font-size:.92em}th{text-align:left;color:var(--dim);font-weight:600}"
 	"td,th{padding:.25em .7em .25em 0;border-bottom:1px solid var(--grid);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
 	".wide{overflow-x:auto}code{font:.93em ui-monospace,monospace}.true{color:var(--bad);font-weight:600}.warn{color:var(--warn)}.bar{display:inline-block;width:6em;height:.7em;border:1px solid var(--grid);background:var(--bg);vertical-align:middle}"
@@ -85,7 +85,7 @@ static void events(FILE *f, const struct sim *s, size_t p)
 		fprintf(f, "<p>Nothing.</p>");
 		return;
 	}
-	fprintf(f, "<div class=\"wide\"><table><thead><tr><th>When<th>Clock<th>What</tr></thead><tbody>");
+	fprintf(f, "<div class=\"wide\"><table><thead><tr><th class=\"n\">When<th class=\"n\">Clock<th>What</tr></thead><tbody>");
 	for (size_t i = 0; i < pol->out.events; i++) {
 		const struct gf_event *ev = &pol->out.event[i];
 		gf_event_sentence(ev, pol->img, text, sizeof text);
@@ -183,7 +183,10 @@ static void ranks(FILE *f, const json_t *j)
 	json_array_foreach(list, i, r) {
 		fprintf(f, "<tr><td class=\"n\">%lld<td><bdi>", gf_js_int(r, "pid"));
 		sim_put(f, str(r, "comm"));
-		fprintf(f, "</bdi><td class=\"n\">%lld<td class=\"n\">", gf_js_int(r, "uid"));
+		fprintf(f, "</bdi><td class=\"n\">");
+		if (json_is_integer(json_object_get(r, "uid"))) /* which an import may not know */
+			fprintf(f, "%lld", gf_js_int(r, "uid"));
+		fprintf(f, "<td class=\"n\">");
 		sim_put(f, str(r, "key_text"));
 		fprintf(f, "<td>");
 		sim_put(f, str(r, "class"));
@@ -268,7 +271,7 @@ static void head(FILE *f, const struct sim *s)
 	sim_putf(f, "What would have been done on %s", s->info->name);
 	fprintf(f, "</h1><p>");
 	sim_putf(f, "%s: %s", s->info->origin, gf_show_span((double)(o->last_ns - o->first_ns) / 1e9, a, sizeof a));
-	sim_putf(f, ", %llu samples of up to %u processes", (unsigned long long)o->ticks, o->most_tasks);
+	sim_putf(f, ", %llu sample%s of up to %u process%s", (unsigned long long)o->ticks, o->ticks == 1 ? "" : "s", o->most_tasks, o->most_tasks == 1 ? "" : "es");
 	if (o->first_wall_ns)
 		sim_putf(f, ", from %s", sim_clock(o->first_wall_ns, true, b, sizeof b));
 	fprintf(f, "</p>");

@@ -24,10 +24,10 @@ const char sim_svg_style[] =
 	":root{--bg:#fff;--fg:#1c2430;--dim:#5c6675;--grid:#e3e7ec;--line:#1565c0;--area:#1565c022;--rec:#8a94a3;--bad:#c62828;--warn:#b26a00;--lane:#90a4ae;--victim:#e57373;--panel:#f6f8fa}"
 	"@media(prefers-color-scheme:dark){:root{--bg:#12161c;--fg:#e6e9ee;--dim:#9aa5b3;--grid:#2a323d;--line:#64b5f6;--area:#64b5f622;--rec:#6b7685;--bad:#ff8a80;--warn:#ffb74d;--lane:#546e7a;--victim:#e57373;--panel:#1a2029}}"
 	"svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg .t{fill:var(--fg);font-weight:600;font-size:12px}"
-	".grid{stroke:var(--grid);fill:none}.line{stroke:var(--line);stroke-width:1.6;fill:none;stroke-linejoin:round}.area{fill:var(--area)}"
+	".grid{stroke:var(--grid);fill:none}.line{stroke:var(--line);stroke-width:1.6;fill:none;stroke-linejoin:round;stroke-linecap:round}.area{fill:var(--area)}"
 	".rec{stroke:var(--rec);stroke-width:1.2;stroke-dasharray:4 3;fill:none}.lim{stroke:var(--warn);stroke-width:1.2;stroke-dasharray:7 3;fill:none}"
 	"svg .limt{fill:var(--warn)}.mark line{stroke:var(--bad);stroke-width:1.2}.mark path{fill:var(--bad)}.obs line{stroke:var(--warn)}.obs path{fill:var(--warn)}"
-	"a:focus .hit,a:hover .hit{fill:var(--bad);fill-opacity:.15}.hit{fill:transparent}.lane{fill:var(--lane)}.vict{fill:var(--victim)}"
+	"a:focus .hit,a:hover .hit{fill:var(--bad);fill-opacity:.15}.hit{fill:transparent}.many line{stroke-opacity:.2}.lane{fill:var(--lane)}.vict{fill:var(--victim)}"
 	"a:focus{outline:none}a:focus-visible path{stroke:var(--fg);stroke-width:2}";
 
 void sim_put(FILE *f, const char *text)
@@ -102,7 +102,7 @@ static void path(FILE *f, const struct sim_charts *c, const double *v, double to
 			pen = pen && ++gap < 3;
 			continue;
 		}
-		fprintf(f, "%s%.1f %.1f", pen ? "L" : "M", x_of(c, i), y_of(v[i], top));
+		fprintf(f, pen ? "L%.1f %.1f" : "M%.1f %.1fh.1", x_of(c, i), y_of(v[i], top)); /* one by itself is a dot */
 		pen = true;
 		gap = 0;
 	}
@@ -146,26 +146,61 @@ static void time_axis(FILE *f, const struct sim_charts *c, double height)
 	}
 }
 
-/* Something that was done, as a mark that leads to why. */
-static void mark(FILE *f, const struct sim *s, size_t p, const struct gf_event *ev, double x, double from, double to)
+#define NEAR 8.0 /* marks are a mark's width apart: those that are nearer are one */
+#define MANY 40u
+
+/* Something that was done, as a mark that leads to why; n: it stands for so many. */
+static void mark(FILE *f, const struct sim *s, size_t p, const struct gf_event *ev, size_t n, double x, double from, double to)
 {
 	char text[1024];
 
 	gf_event_sentence(ev, s->policy[p].img, text, sizeof text);
 	fprintf(f, "<a class=\"mark%s\" href=\"#p%zue%llu\"><title>", ev->observed ? " obs" : "", p, (unsigned long long)ev->seq);
+	if (n > 1)
+		fprintf(f, "%zu from here on, first ", n);
 	sim_put(f, text);
 	fprintf(f, "</title><rect class=\"hit\" x=\"%.1f\" y=\"0\" width=\"14\" height=\"%.1f\"/><line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
 		   "<path d=\"M%.1f %.1fh9l-4.5 9z\"/></a>",
 		x - 7, to, x, x, from, to, x - 4.5, from + 2);
 }
 
-static void marks(FILE *f, const struct sim *s, size_t p, double height)
+static bool is_of(const struct gf_event *ev, const struct sim_lane *l)
+{
+	return ev->kind == GF_EV_ACTION && (!l || (ev->pid == l->pid && ev->start_ns == l->start_ns));
+}
+
+/* What was done, to a process where l is one, beginning with event i: how many are one mark, and the event after them. */
+static size_t together(const struct sim *s, size_t p, const struct sim_lane *l, size_t i, size_t *ret_next)
 {
 	const struct gf_outcome *o = &s->policy[p].out;
+	double x = x_at(s->policy[p].charts, o->event[i].now_ns);
+	size_t n = 0;
 
-	for (size_t i = 0; i < o->events; i++)
-		if (o->event[i].kind == GF_EV_ACTION)
-			mark(f, s, p, &o->event[i], x_at(s->policy[p].charts, o->event[i].now_ns), TOP - 10, height);
+	for (; i < o->events && x_at(s->policy[p].charts, o->event[i].now_ns) < x + NEAR; i++)
+		n += is_of(&o->event[i], l);
+	*ret_next = i;
+	return n;
+}
+
+static void marks(FILE *f, const struct sim *s, size_t p, const struct sim_lane *l, double from, double to)
+{
+	const struct gf_outcome *o = &s->policy[p].out;
+	size_t all = 0, next;
+
+	for (size_t i = 0; i < o->events; i = next) {
+		next = i + 1;
+		if (is_of(&o->event[i], l))
+			all += together(s, p, l, i, &next) > 0;
+	}
+	fprintf(f, all > MANY ? "<g class=\"many\">" : "<g>");
+	for (size_t i = 0; i < o->events; i = next) {
+		next = i + 1;
+		if (!is_of(&o->event[i], l))
+			continue;
+		size_t n = together(s, p, l, i, &next);
+		mark(f, s, p, &o->event[i], n, x_at(s->policy[p].charts, o->event[i].now_ns), from, to);
+	}
+	fprintf(f, "</g>");
 }
 
 static double most(const struct sim_charts *c, const struct sim_line *l)
@@ -250,7 +285,7 @@ void sim_svg_line(FILE *f, const struct sim *s, size_t p, const struct sim_line 
 	path(f, c, l->lo, top, "line");
 	path(f, c, l->hi, top, "line");
 	limits(f, pol, l, top);
-	marks(f, s, p, height - AXIS);
+	marks(f, s, p, NULL, TOP - 10, height - AXIS);
 	fprintf(f, "</g></svg>\n");
 }
 
@@ -275,12 +310,7 @@ static void lane(FILE *f, const struct sim *s, size_t p, const struct sim_lane *
 		fprintf(f, "L%.1f %.1fZ", LEFT + w * i, LANE - 2);
 	}
 	fprintf(f, "\"/>");
-	for (size_t k = 0; k < s->policy[p].out.events; k++) {
-		const struct gf_event *ev = &s->policy[p].out.event[k];
-		double x = x_at(c, ev->now_ns);
-		if (ev->kind == GF_EV_ACTION && ev->pid == l->pid && ev->start_ns == l->start_ns)
-			mark(f, s, p, ev, x, 0, LANE - 2);
-	}
+	marks(f, s, p, l, 0, LANE - 2);
 	fprintf(f, "</g>");
 }
 

@@ -17,7 +17,7 @@ bool gf_show_printable(wchar_t c)
 	unsigned long u = (unsigned long)c;
 
 	/* Marks without width that reorder or hide what follows. */
-	if ((u >= 0x200b && u <= 0x200f) || (u >= 0x202a && u <= 0x202e) || (u >= 0x2060 && u <= 0x2069) || u == 0xfeff)
+	if ((u >= 0x200b && u <= 0x200f) || (u >= 0x202a && u <= 0x202e) || (u >= 0x2060 && u <= 0x2069) || u == 0xfeff || u == 0x61c)
 		return false;
 	return iswprint((wint_t)c) && wcwidth(c) >= 0;
 }

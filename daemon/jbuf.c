@@ -188,6 +188,20 @@ void gf_jbuf_kbool(struct gf_jbuf *b, const char *key, bool v)
 	gf_jbuf_bool(b, v);
 }
 
+/* Marks without width that reorder or hide what follows: nobody's name needs them. */
+static unsigned hidden(const char *s, size_t len)
+{
+	const unsigned char *c = (const unsigned char *)s;
+	unsigned u;
+
+	if (len == 2)
+		return c[0] == 0xd8 && c[1] == 0x9c ? 0x61c : 0;
+	if (len != 3)
+		return 0;
+	u = (c[0] & 15u) << 12 | (c[1] & 63u) << 6 | (c[2] & 63u);
+	return (u >= 0x200b && u <= 0x200f) || (u >= 0x202a && u <= 0x202e) || (u >= 0x2060 && u <= 0x2069) || u == 0xfeff ? u : 0;
+}
+
 const char *gf_safe_text(const char *s, size_t n, char *out, size_t size)
 {
 	size_t o = 0;
@@ -197,6 +211,7 @@ const char *gf_safe_text(const char *s, size_t n, char *out, size_t size)
 		size_t len = gf_utf8_len(s + i, n - i);
 		/* C0, DEL, C1 (U+0080..U+009F) */
 		bool bad = !len || c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)s[i + 1] < 0xa0);
+		unsigned u = bad ? 0 : hidden(s + i, len);
 		if (bad) {
 			if (!len)
 				len = 1;
@@ -204,6 +219,10 @@ const char *gf_safe_text(const char *s, size_t n, char *out, size_t size)
 				break;
 			for (size_t k = 0; k < len; k++)
 				o += (size_t)snprintf(out + o, size - o, "\\x%02x", (unsigned char)s[i + k]);
+		} else if (u) {
+			if (o + 6 >= size)
+				break;
+			o += (size_t)snprintf(out + o, size - o, "\\u%04x", u);
 		} else {
 			if (o + len >= size)
 				break;

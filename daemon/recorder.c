@@ -150,16 +150,25 @@ static void written(struct rec *c, int rc, const struct gf_err *err)
 	c->now.error[0] = 0;
 }
 
+/* A file of the samples of ticks, as these are taken now. */
+static int begin_ticks(struct rec *c)
+{
+	struct gf_fieldset f = fields(c);
+	char how[128], road[128];
+
+	snprintf(road, sizeof road, "ticks, %.118s", gf_target_describe(c->watch->target, how, sizeof how));
+	return gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), road);
+}
+
 static int of_image(struct rec *c, uint64_t fp, struct gf_err *err)
 {
 	struct gf_policy *p = gf_policies_find(c->watch->policies, fp);
 	bool is_new = false;
 	int rc = find_paths(c, p, &is_new, err);
-	struct gf_fieldset f = fields(c);
 
 	gf_policy_put(p);
 	if (!rc && is_new)
-		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), "ticks");
+		rc = begin_ticks(c);
 	c->fp = rc ? 0 : fp;
 	return rc;
 }
@@ -326,7 +335,7 @@ static int make_tape(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 	f = fields(c);
 	rc = gf_tape_create(c->watch->target->sample.cap ? c->watch->target->sample.cap : c->watch->config->max_tasks, &f, NULL, &c->tape, err);
 	if (!rc)
-		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), "ticks");
+		rc = begin_ticks(c);
 	if (rc)
 		return rc;
 	c->fp = c->watch->policy->img->fp;

@@ -96,6 +96,30 @@ print(len(to) > 3, sorted(to - ids))
 P
 )" "True []"
 
+# Names that reorder what follows, and so many actions that marks would hide the lines; one sample is no hour.
+python3 - "$work" <<'P'
+import sys
+with open(sys.argv[1] + "/many.csv", "w") as f:
+    f.write("time,mem.total:MiB,mem.available:MiB,pid,comm,rss:MiB\n")
+    for i in range(2000):
+        f.write("%d,4096,%d,7,ab\u202ecd\u200b,%d\n" % (1795746000 + i, 1000 + i % 7, 50 + i % 3))
+P
+head -n 2 "$work/many.csv" >"$work/one.csv"
+for f in many one; do $ctl import --from csv -o "$work/$f.gft" "$work/$f.csv" >/dev/null; done
+echo 'rule often if rss > 10MiB then log it cooldown 1s' >"$work/often.policy"
+$ctl simulate "$work/often.policy" "$work/many.gft" --budget 250/1s --html "$work/many.html" >"$work/many.txt" 2>&1
+is "marks that are near are one, and say how many" "$(python3 - "$work/many.html" <<'P'
+import re, sys
+t = open(sys.argv[1]).read()
+charts = re.findall(r"<svg.*?</svg>", t, re.S)
+marks = [re.findall(r'<a class="mark[^>]*><title>(?:(\d+) from here on, first )?', c) for c in charts]
+print(len(charts), {20 < len(m) < 120 for m in marks}, {sum(int(n or 1) for n in m) for m in marks} == {len(re.findall(r'<article', t)) - len(re.findall(r'held back', re.search('What it would have done.*?</table>', t, re.S)[0]))})
+P
+)" "3 {True} True"
+is "nothing reorders text, or hides" "$(grep -c $'\u202e\\|\u200b' "$work/many.html"):$(grep -c 'ab\\u202ecd\\u200b' "$work/many.html" | sed 's/[1-9][0-9]*/some/')" "0:some"
+$ctl simulate "$work/often.policy" "$work/one.gft" --svg "$work/one.svg" >/dev/null 2>&1
+is "a chart of one sample is no hour long, and shows it" "$(grep -c '+10m' "$work/one.svg"):$(grep -c 'class="line" d="M[0-9.]* [0-9.]*h.1"' "$work/one.svg")" 0:1
+
 if command -v chromium >/dev/null; then
 	# What a browser makes of it: the page as it stands, its text, and an explanation that opens by its address.
 	look() { timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$work/chromium" "$@" 2>/dev/null; }

@@ -313,6 +313,10 @@ static void test_hostile_names(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "comm")), "0123456789abcdef");
 	json_decref(j);
 	assert_string_equal(gf_safe_text("\xc3\xa4\xc3\xa4", 4, s, 4), "\xc3\xa4"); /* cut between characters */
+	/* what reorders text or has no width, and its neighbours */
+	assert_string_equal(gf_safe_text("a\u202eb\u200b\u061c\u2066", 13, s, sizeof s), "a\\u202eb\\u200b\\u061c\\u2066");
+	assert_string_equal(gf_safe_text("\u2010\u202f\u061b\u206a", 11, s, sizeof s), "\u2010\u202f\u061b\u206a");
+	assert_string_equal(gf_safe_text("\u202e", 3, s, 6), "");
 }
 
 /* No image, or bytes that mean nothing in it: still JSON, still a sentence. */
