@@ -752,25 +752,15 @@ static GF_HD __attribute__((noinline, unused)) void gf_mcore_act(struct gf_mcore
 /* A lane's share of a call. */
 static GF_HD __attribute__((noinline, unused)) void gf_mcore_job(struct gf_mcore *m, const struct gf_call *call, uint32_t lane, uint32_t lanes)
 {
-	switch (call->job) {
-	case GF_MJOB_REFRESH:
-		gf_mjob_refresh(m, call->a, lane, lanes);
-		break;
-	case GF_MJOB_SEEK:
-		gf_mjob_seek(m, call->a, lane, lanes);
-		break;
-	case GF_MJOB_GO:
-		gf_mjob_go(m, call->a, lane, lanes);
-		break;
-	case GF_MJOB_SHOW:
-		gf_mjob_show(m, call->a, lane, lanes);
-		break;
-	case GF_MJOB_RELATE:
-		gf_mjob_relate(m, call->a, lane, lanes);
-		break;
-	default:
-		break;
-	}
+#define GF_MODEL_SHARE(number, body)                  \
+	if (call->job == (number))                    \
+	body(m, call->a, lane, lanes)
+	GF_MODEL_SHARE(GF_MJOB_REFRESH, gf_mjob_refresh);
+	GF_MODEL_SHARE(GF_MJOB_SEEK, gf_mjob_seek);
+	GF_MODEL_SHARE(GF_MJOB_GO, gf_mjob_go);
+	GF_MODEL_SHARE(GF_MJOB_SHOW, gf_mjob_show);
+	GF_MODEL_SHARE(GF_MJOB_RELATE, gf_mjob_relate);
+#undef GF_MODEL_SHARE
 }
 #endif
 

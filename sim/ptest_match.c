@@ -92,8 +92,7 @@ static const struct gf_ptest_got *nearest(const struct gf_ptest_expect *e, const
 	return best;
 }
 
-/* The entry in the list of misses; made where it has none yet. NULL: no memory. */
-static struct gf_ptest_miss *entry(struct gf_ptest_outcome *o, const struct gf_ptest_expect *e)
+struct gf_ptest_miss *gf_ptest_miss_of(struct gf_ptest_outcome *o, const struct gf_ptest_expect *e)
 {
 	for (size_t i = 0; i < o->misses; i++)
 		if (o->miss[i].e == e)
@@ -128,13 +127,13 @@ void gf_ptest_match(struct gf_ptest_case *c, struct gf_ptest_outcome *o, const s
 			if (e->want != GF_WANT_ACTION || single(e) != (pass == 0))
 				continue;
 			meet(e, o, img, &n);
-			m = e->met ? NULL : entry(o, e);
+			m = e->met ? NULL : gf_ptest_miss_of(o, e);
 			if (m)
 				m->processes = n;
 		}
 	for (size_t i = 0; i < c->expects; i++)
 		if (!c->expect[i].met)
-			entry(o, &c->expect[i]);
+			gf_ptest_miss_of(o, &c->expect[i]);
 	prune(o);
 	for (size_t i = 0; i < o->misses; i++)
 		o->miss[i].near = o->miss[i].none || o->miss[i].processes || o->miss[i].e->want != GF_WANT_ACTION ? NULL : nearest(o->miss[i].e, o);

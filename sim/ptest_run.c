@@ -259,19 +259,6 @@ static int held_now(const struct bench *b, uint32_t rule, const struct gf_rule_v
 	return b->held[rule];
 }
 
-static struct gf_ptest_miss *miss_of(struct gf_ptest_outcome *o, const struct gf_ptest_expect *e, bool none)
-{
-	for (size_t i = 0; i < o->misses; i++)
-		if (o->miss[i].e == e)
-			return &o->miss[i];
-	struct gf_ptest_miss *v = realloc(o->miss, (o->misses + 1) * sizeof *v);
-	if (!v)
-		return NULL;
-	o->miss = v;
-	v[o->misses] = (struct gf_ptest_miss){ .e = e, .none = none };
-	return &v[o->misses++];
-}
-
 /* Expectations about rules, and how rules are at the times of those about actions. */
 static int look(struct bench *b, const struct gf_run_tick *t, struct gf_ptest_expect *e, bool none)
 {
@@ -289,9 +276,10 @@ static int look(struct bench *b, const struct gf_run_tick *t, struct gf_ptest_ex
 	e->met |= is;
 	if (none && !is)
 		return 0;
-	m = miss_of(b->o, e, none);
+	m = gf_ptest_miss_of(b->o, e);
 	if (!m)
 		return -ENOMEM;
+	m->none = none;
 	/* of a range the time at which it was nearest */
 	if (m->has_view && !is && !(v->close >= m->view.close))
 		return 0;

@@ -62,6 +62,8 @@ int gf_ptest_run(struct gf_ptest_case *c, const struct gf_image_header *img, con
 void gf_ptest_outcome_deinit(struct gf_ptest_outcome *o);
 
 /* Called by the above: which expectations what was done meets. ptest_match.c */
+/* The entry in the list of misses; made where it has none yet. NULL: no memory. */
+struct gf_ptest_miss *gf_ptest_miss_of(struct gf_ptest_outcome *o, const struct gf_ptest_expect *e);
 void gf_ptest_match(struct gf_ptest_case *c, struct gf_ptest_outcome *o, const struct gf_image_header *img);
 
 #endif

@@ -160,24 +160,7 @@ static int put_tables(struct gf_reel_maker *m, const struct gf_sample *s, const 
 /* A tick's tables as a sample. */
 static void sample_of(const struct gf_reel_frame *f, const struct gf_reel_tick *t, struct gf_sample *s)
 {
-	uint8_t *b = f->base;
-
-	s->rows = t->rows;
-	s->live = t->live;
-	s->dropped = t->dropped;
-	s->epoch = t->epoch;
-	s->cap = t->up;
-	s->flags = b + t->flags;
-	s->gen = (uint32_t *)(void *)(b + t->gen);
-	s->parent = (uint32_t *)(void *)(b + t->parent);
-	s->uid = (uint32_t *)(void *)(b + t->uid);
-	s->pid = (int32_t *)(void *)(b + t->pid);
-	s->start_ns = (uint64_t *)(void *)(b + t->start_ns);
-	s->comm = (char (*)[GF_COMM_LEN])(void *)(b + t->comm);
-	for (uint32_t c = 0; c < GF_COLS; c++)
-		s->col[c] = t->col[c] ? (double *)(void *)(b + t->col[c]) : NULL;
-	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
-		s->str[c] = t->str[c] ? (struct gf_strref *)(void *)(b + t->str[c]) : NULL;
+	gf_reel_bind(t, f->base, t->up, s);
 	memcpy(s->host, t->host, sizeof s->host);
 }
 
@@ -444,12 +427,7 @@ static void show(struct reel_feed *x, const struct gf_reel_frame *f, const struc
 	struct gf_sample *s = &x->f.sample;
 
 	sample_of(f, t, s);
-	for (uint32_t c = 0; c < GF_COLS; c++)
-		if (!(c < GF_TF_COUNT ? x->want.task >> c & 1 : c - GF_TF_COUNT < x->want.paths))
-			s->col[c] = NULL;
-	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
-		if (!(x->want.str >> c & 1))
-			s->str[c] = NULL;
+	gf_reel_want(s, x->want.task, x->want.str, x->want.paths);
 }
 
 static int reel_next(struct gf_feed *f, struct gf_err *err)

@@ -26,6 +26,38 @@ struct gf_reel_tick {
 	uint64_t col[GF_COLS], str[GF_SF_COUNT];
 };
 
+/* A tick's tables, which lie in a frame at `base`, as a sample's. Not host fields, nor times. */
+GF_INLINE void gf_reel_bind(const struct gf_reel_tick *t, uint8_t *base, uint32_t cap, struct gf_sample *s)
+{
+	s->rows = t->rows;
+	s->live = t->live;
+	s->dropped = t->dropped;
+	s->epoch = t->epoch;
+	s->cap = cap;
+	s->flags = base + t->flags;
+	s->gen = (uint32_t *)(void *)(base + t->gen);
+	s->parent = (uint32_t *)(void *)(base + t->parent);
+	s->uid = (uint32_t *)(void *)(base + t->uid);
+	s->pid = (int32_t *)(void *)(base + t->pid);
+	s->start_ns = (uint64_t *)(void *)(base + t->start_ns);
+	s->comm = (char (*)[GF_COMM_LEN])(void *)(base + t->comm);
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		s->col[c] = t->col[c] ? (double *)(void *)(base + t->col[c]) : NULL;
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		s->str[c] = t->str[c] ? (struct gf_strref *)(void *)(base + t->str[c]) : NULL;
+}
+
+/* Of its columns only those that are wanted. */
+GF_INLINE void gf_reel_want(struct gf_sample *s, uint64_t task, uint32_t str, uint32_t paths)
+{
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		if (!(c < GF_TF_COUNT ? task >> c & 1 : c - GF_TF_COUNT < paths))
+			s->col[c] = NULL;
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		if (!(str >> c & 1))
+			s->str[c] = NULL;
+}
+
 struct gf_reel_frame {
 	uint8_t *base;
 	size_t size, room;

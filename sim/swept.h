@@ -106,24 +106,9 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 /* Arrays of a tick of the frame, of those columns that are wanted. */
 static GF_HD __attribute__((noinline)) void gf_swept_bind(struct gf_swept *v, struct gf_sample *s, uint8_t *frame, const struct gf_reel_tick *t, int all)
 {
-	s->rows = t->rows;
-	s->live = t->live;
-	s->dropped = t->dropped;
-	s->epoch = t->epoch;
-	s->cap = v->own.cap;
-	s->flags = frame + t->flags;
-	s->gen = (uint32_t *)(void *)(frame + t->gen);
-	s->parent = (uint32_t *)(void *)(frame + t->parent);
-	s->uid = (uint32_t *)(void *)(frame + t->uid);
-	s->pid = (int32_t *)(void *)(frame + t->pid);
-	s->start_ns = (uint64_t *)(void *)(frame + t->start_ns);
-	s->comm = (char (*)[GF_COMM_LEN])(void *)(frame + t->comm);
-	for (uint32_t c = 0; c < GF_COLS; c++) {
-		int want = all || (c < GF_TF_COUNT ? (int)(v->task >> c & 1) : c - GF_TF_COUNT < v->paths);
-		s->col[c] = want && t->col[c] ? (double *)(void *)(frame + t->col[c]) : NULL;
-	}
-	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
-		s->str[c] = t->str[c] && (all || v->str >> c & 1) ? (struct gf_strref *)(void *)(frame + t->str[c]) : NULL;
+	gf_reel_bind(t, frame, v->own.cap, s);
+	if (!all)
+		gf_reel_want(s, v->task, v->str, v->paths);
 }
 
 /* What is shown of a good tick, by the model. */
