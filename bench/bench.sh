@@ -69,18 +69,8 @@ guests() {
 	python3 bench/guests.py
 }
 
-# Simulation: 1,000 processes of which each moves in every sample, at one sample a second; CPU time for a second simulated.
-simulation() {
-	local TIMEFORMAT='%U %S'
-	"$BUILD/tests/helpers/simtrace" "$dir/busy.gft" busy 1000 1800 || return
-	{ time "$BUILD/gpufasctl" simulate policies/10-essentials.policy policies/20-low-memory.policy policies/30-leak.policy \
-		policies/60-runaway-cpu.policy "$dir/busy.gft" >"$dir/sim.out" 2>&1; } 2>"$dir/sim.time"
-	grep 'times as fast' "$dir/sim.out" || { cat "$dir/sim.out"; return; }
-	row "simulate: 1,000 processes, a second of history" "$(awk '{ print ($1 + $2) * 1000 / 1800 }' "$dir/sim.time")" ms 1
-}
 if [ "${1:-}" = simulation ]; then
-	simulation
-	exit
+	exec python3 bench/simulation.py
 fi
 
 # `bench.sh daemon`: only the figures of the daemon as a whole; `bench.sh guests`: only those of virtual machines.
@@ -163,4 +153,4 @@ for i in $(seq 30); do
 	ctl reload >/dev/null 2>&1 || echo "reload $i failed"
 done
 row "daemon: ticks missed in 30 reloads at a 10 ms period" "$(($(missed) - before))" "" 0
-[ "${1:-}" = daemon ] || { simulation; guests; }
+[ "${1:-}" = daemon ] || { python3 bench/simulation.py; guests; }
