@@ -15,10 +15,10 @@
 
 #include "compat.h"
 
-static void put(struct gpufas_host *h, u64 *have, int field, u64 v)
+static void put(struct gpufas_host *h, int field, u64 v)
 {
-	WRITE_ONCE(h->v[field], v);
-	*have |= 1ull << field;
+	h->v[field] = v;
+	h->have |= 1ull << field;
 }
 
 static u64 bytes(unsigned long pages)
@@ -26,7 +26,7 @@ static u64 bytes(unsigned long pages)
 	return (u64)pages << PAGE_SHIFT;
 }
 
-static void fill_memory(struct gpufas_host *h, u64 *have)
+static void fill_memory(struct gpufas_host *h)
 {
 	unsigned long file = global_node_page_state(NR_FILE_PAGES);
 	long swap = get_nr_swap_pages();
@@ -35,17 +35,17 @@ static void fill_memory(struct gpufas_host *h, u64 *have)
 #ifdef CONFIG_SWAP
 	cached = global_node_page_state_pages(NR_SWAPCACHE);
 #endif
-	put(h, have, GPUFAS_H_MEM_TOTAL, bytes(totalram_pages()));
-	put(h, have, GPUFAS_H_MEM_FREE, bytes(global_zone_page_state(NR_FREE_PAGES)));
-	put(h, have, GPUFAS_H_MEM_AVAILABLE, bytes(si_mem_available()));
-	put(h, have, GPUFAS_H_MEM_FILE, bytes(file > cached ? file - cached : 0));
-	put(h, have, GPUFAS_H_MEM_DIRTY, bytes(global_node_page_state(NR_FILE_DIRTY)));
-	put(h, have, GPUFAS_H_MEM_SLAB, bytes(global_node_page_state_pages(NR_SLAB_RECLAIMABLE_B) +
+	put(h, GPUFAS_H_MEM_TOTAL, bytes(totalram_pages()));
+	put(h, GPUFAS_H_MEM_FREE, bytes(global_zone_page_state(NR_FREE_PAGES)));
+	put(h, GPUFAS_H_MEM_AVAILABLE, bytes(si_mem_available()));
+	put(h, GPUFAS_H_MEM_FILE, bytes(file > cached ? file - cached : 0));
+	put(h, GPUFAS_H_MEM_DIRTY, bytes(global_node_page_state(NR_FILE_DIRTY)));
+	put(h, GPUFAS_H_MEM_SLAB, bytes(global_node_page_state_pages(NR_SLAB_RECLAIMABLE_B) +
 					      global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B)));
-	put(h, have, GPUFAS_H_SWAP_FREE, bytes(swap > 0 ? swap : 0));
+	put(h, GPUFAS_H_SWAP_FREE, bytes(swap > 0 ? swap : 0));
 }
 
-static void fill_cpu_times(struct gpufas_host *h, u64 *have, u64 iowait_ns)
+static void fill_cpu_times(struct gpufas_host *h, u64 iowait_ns)
 {
 	static const u8 busy[] = { CPUTIME_USER, CPUTIME_NICE, CPUTIME_SYSTEM, CPUTIME_IRQ, CPUTIME_SOFTIRQ };
 	u64 sum = 0, steal = 0;
@@ -58,13 +58,13 @@ static void fill_cpu_times(struct gpufas_host *h, u64 *have, u64 iowait_ns)
 			sum += READ_ONCE(stat[busy[i]]);
 		steal += READ_ONCE(stat[CPUTIME_STEAL]);
 	}
-	put(h, have, GPUFAS_H_BUSY, sum);
-	put(h, have, GPUFAS_H_IOWAIT, iowait_ns);
-	put(h, have, GPUFAS_H_STEAL, steal);
-	put(h, have, GPUFAS_H_CPUS, num_online_cpus());
+	put(h, GPUFAS_H_BUSY, sum);
+	put(h, GPUFAS_H_IOWAIT, iowait_ns);
+	put(h, GPUFAS_H_STEAL, steal);
+	put(h, GPUFAS_H_CPUS, num_online_cpus());
 }
 
-static void fill_events(struct gpufas_host *h, u64 *have)
+static void fill_events(struct gpufas_host *h)
 {
 #ifdef CONFIG_VM_EVENT_COUNTERS
 	u64 scan = 0, fault = 0, oom = 0, in = 0, out = 0;
@@ -81,39 +81,31 @@ static void fill_events(struct gpufas_host *h, u64 *have)
 		out += READ_ONCE(e[PSWPOUT]);
 #endif
 	}
-	put(h, have, GPUFAS_H_PGSCAN, scan);
-	put(h, have, GPUFAS_H_PGMAJFAULT, fault);
-	put(h, have, GPUFAS_H_OOM_KILL, oom);
+	put(h, GPUFAS_H_PGSCAN, scan);
+	put(h, GPUFAS_H_PGMAJFAULT, fault);
+	put(h, GPUFAS_H_OOM_KILL, oom);
 	if (IS_ENABLED(CONFIG_SWAP)) {
-		put(h, have, GPUFAS_H_PSWPIN, in);
-		put(h, have, GPUFAS_H_PSWPOUT, out);
+		put(h, GPUFAS_H_PSWPIN, in);
+		put(h, GPUFAS_H_PSWPOUT, out);
 	}
 #endif
 }
 
-void gpufas_host_fill(struct gpufas_region *r, const struct gpufas_tally *t, u64 iowait_ns)
+void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 iowait_ns)
 {
-	struct gpufas_host *h = r->host;
-	static u64 seq; /* one pass ends at a time */
-	u64 have = 0;
 	int i;
 
-	WRITE_ONCE(h->seq, ++seq | 1);
-	smp_wmb();
-	fill_memory(h, &have);
+	memset(h, 0, sizeof(*h));
+	fill_memory(h);
 	for (i = 0; i < 3; i++)
-		put(h, &have, GPUFAS_H_LOAD_1 + i, READ_ONCE(avenrun[i]));
-	fill_cpu_times(h, &have, iowait_ns);
-	put(h, &have, GPUFAS_H_TASKS, t->tasks);
-	put(h, &have, GPUFAS_H_THREADS, t->threads);
+		put(h, GPUFAS_H_LOAD_1 + i, READ_ONCE(avenrun[i]));
+	fill_cpu_times(h, iowait_ns);
+	put(h, GPUFAS_H_TASKS, t->tasks);
+	put(h, GPUFAS_H_THREADS, t->threads);
 	if (t->by_thread) {
-		put(h, &have, GPUFAS_H_RUNNING, t->running);
-		put(h, &have, GPUFAS_H_BLOCKED, t->blocked);
+		put(h, GPUFAS_H_RUNNING, t->running);
+		put(h, GPUFAS_H_BLOCKED, t->blocked);
 	}
-	fill_events(h, &have);
-	WRITE_ONCE(h->have, have);
-	WRITE_ONCE(h->at_ns, ktime_get_boot_fast_ns());
-	smp_wmb();
-	seq = (seq | 1) + 1;
-	WRITE_ONCE(h->seq, seq);
+	fill_events(h);
+	h->at_ns = ktime_get_boot_fast_ns();
 }

@@ -230,8 +230,11 @@ static bool look_at(struct gpufas_region *r, int i, bool *ret_busy)
 	struct gpufas_verdict v;
 	bool took = false;
 
-	if (seq <= READ_ONCE(s->done) && !READ_ONCE(s->pid))
+	if (seq <= READ_ONCE(s->done) && !READ_ONCE(s->pid)) {
+		/* Taken, but perhaps not answered yet. */
+		*ret_busy |= atomic_read(&s->busy);
 		return false;
+	}
 	if (atomic_cmpxchg_acquire(&s->busy, 0, 1)) {
 		*ret_busy = true;
 		return false;

@@ -268,7 +268,7 @@ static long gpufas_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		r = started ? kick() : -ENXIO;
 		break;
 	case GPUFAS_IOC_PASS:
-		r = started ? gpufas_sampler_pass() : -ENXIO;
+		r = started ? gpufas_sampler_pass(region) : -ENXIO;
 		break;
 	}
 	mutex_unlock(&lock);

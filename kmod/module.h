@@ -4,7 +4,9 @@
  *
  *	main.c     parameters, the device file, who owns the region
  *	region.c   the pinned memory and its layout
- *	sampler.c  a timer a CPU; passes over all processes, in slices
+ *	timers.c   a timer a CPU
+ *	sampler.c  passes over all processes, in slices (pass.h)
+ *	publish.c  what a pass leaves in the region
  *	record.c   one process into its record
  *	host.c     host fields
  *	mailbox.c  verdicts, applied once, and their answers
@@ -45,26 +47,26 @@ struct gpufas_region *gpufas_region_create(u32 rows);
 void gpufas_region_destroy(struct gpufas_region *r);
 int gpufas_region_mmap(struct gpufas_region *r, struct vm_area_struct *vma);
 
-/* sampler.c */
+/* timers.c */
 int gpufas_sampler_init(void);
 void gpufas_sampler_exit(void);
 /* Timers on all CPUs. The region must stay until gpufas_sampler_stop() has returned. */
 void gpufas_sampler_start(struct gpufas_region *r);
 void gpufas_sampler_stop(void);
-/* One whole pass that begins now, by the caller and whoever else comes by. Sleeps. */
-int gpufas_sampler_pass(void);
+/* sampler.c. One whole pass that begins now, by the caller and whoever else comes by. Sleeps. */
+int gpufas_sampler_pass(struct gpufas_region *r);
 
 /* record.c. False: not before `end` (ktime_get_mono_fast_ns()), come again; only unless `alone`, which is given when nothing
  * else was done in this slice. Under RCU. */
 bool gpufas_record(struct task_struct *leader, u32 want, u64 end, bool alone, struct gf_task_rec *rec);
 extern atomic64_t gpufas_count_busy, gpufas_count_long;
 
-/* host.c: fills the region's host fields, but for GPUFAS_H_TASKS to _BLOCKED, which it is given. */
+/* host.c: fills host fields in, but seq; GPUFAS_H_TASKS to _BLOCKED it is given. */
 struct gpufas_tally {
 	u32 tasks, threads, running, blocked;
 	bool by_thread; /* running and blocked are known */
 };
-void gpufas_host_fill(struct gpufas_region *r, const struct gpufas_tally *t, u64 iowait_ns);
+void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 iowait_ns);
 
 /* mailbox.c */
 void gpufas_mailbox_reset(struct gpufas_region *r);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * kmodtest COMMAND: the kernel module's user, for tests and figures. In a guest; static.
- *   ioctls procs mailbox refusals mem  tests
+ *   ioctls procs mailbox refusals mem hotmem  tests
+ *   takeover SECONDS                   CPUs are lost for so long, each in another way
  *   fuzz SEED ROUNDS                   random control pages, mailboxes, ioctls and mappings
  *   hold SECONDS [kill]                opens, starts, maps, arms; then makes passes (and sends verdicts) until it is over
  *   stay BUDGET                        opens, arms so that the module goes on without it, and ends
@@ -373,6 +374,10 @@ int main(int argc, char **argv)
 		return kt_ioctls() | bad;
 	if (!strcmp(what, "mem"))
 		return kt_mem() | bad;
+	if (!strcmp(what, "hotmem"))
+		return kt_hotmem() | bad;
+	if (!strcmp(what, "takeover") && argc > 2)
+		return kt_takeover((unsigned)atoi(argv[2])) | bad;
 	if (!strcmp(what, "procs"))
 		return kt_procs() | bad;
 	if (!strcmp(what, "mailbox"))
@@ -391,6 +396,6 @@ int main(int argc, char **argv)
 		return thrash((size_t)atoi(argv[2]), (unsigned)atoi(argv[3]));
 	if (!strcmp(what, "bench"))
 		return kt_bench(argc - 2, argv + 2);
-	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|gap|thrash MIB SECONDS|bench ...\n");
+	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|hotmem|takeover SECONDS|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|gap|thrash MIB SECONDS|bench ...\n");
 	return 2;
 }

@@ -47,6 +47,9 @@ pid_t kt_spawn(enum kt_kind kind);
 int kt_wait(pid_t pid);
 void kt_end(pid_t pid);
 
+/* 0, or the errno that mapping (and unmapping) so ends with. */
+int kt_try_map(int fd, size_t size, int prot, int flags, off_t off);
+
 int kt_ioctls(void);
 int kt_mem(void);
 int kt_procs(void);
@@ -54,6 +57,8 @@ int kt_mailbox(void);
 int kt_refusals(void);
 int kt_fuzz(unsigned seed, unsigned rounds);
 int kt_bench(int argc, char **argv);
+int kt_takeover(unsigned seconds);
+int kt_hotmem(void);
 #define KT_COUNT(a) (sizeof(a) / sizeof *(a))
 
 #endif

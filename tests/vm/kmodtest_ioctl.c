@@ -23,7 +23,7 @@ static int try_arm(int fd, struct gpufas_arm a)
 	return ioctl(fd, GPUFAS_IOC_ARM, &a) ? errno : 0;
 }
 
-static int try_map(int fd, size_t size, int prot, int flags, off_t off)
+int kt_try_map(int fd, size_t size, int prot, int flags, off_t off)
 {
 	void *p = mmap(NULL, size, prot, flags, fd, off);
 
@@ -44,7 +44,7 @@ static void before_start(int fd)
 	kt_ok(try_arm(fd, (struct gpufas_arm){ .size = sizeof(struct gpufas_arm), .flags = GPUFAS_ARM_ACT }) == ENXIO, "arming before the start is refused");
 	kt_ok(ioctl(fd, GPUFAS_IOC_KICK) && errno == ENXIO, "kicking before the start is refused");
 	kt_ok(ioctl(fd, GPUFAS_IOC_PASS) && errno == ENXIO, "a pass before the start is refused");
-	kt_ok(try_map(fd, 4096, PROT_READ, MAP_SHARED, 0) == ENXIO, "a mapping before the start is refused");
+	kt_ok(kt_try_map(fd, 4096, PROT_READ, MAP_SHARED, 0) == ENXIO, "a mapping before the start is refused");
 	s.version = GPUFAS_VERSION + 1;
 	kt_ok(try_start(fd, s) == EINVAL, "another version is refused");
 	s.version = GPUFAS_VERSION;
@@ -106,12 +106,12 @@ static void mappings(const struct kt *k)
 {
 	size_t size = k->s.region_size;
 
-	kt_ok(try_map(k->fd, size + 4096, PROT_READ, MAP_SHARED, 0) == ENXIO, "a mapping past the end is refused");
-	kt_ok(try_map(k->fd, 4096, PROT_READ, MAP_SHARED, (off_t)size) == ENXIO, "a mapping behind the end is refused");
-	kt_ok(try_map(k->fd, 4096, PROT_READ, MAP_SHARED, (off_t)0x7ffffffffffff000) != 0, "a mapping at the end of all offsets is refused");
-	kt_ok(try_map(k->fd, size, PROT_READ, MAP_PRIVATE, 0) == EINVAL, "a private mapping is refused");
-	kt_ok(try_map(k->fd, size, PROT_READ | PROT_EXEC, MAP_SHARED, 0) == EINVAL, "an executable mapping is refused");
-	kt_ok(!try_map(k->fd, 8192, PROT_READ, MAP_SHARED, (off_t)size - 8192), "a mapping of the last two pages");
+	kt_ok(kt_try_map(k->fd, size + 4096, PROT_READ, MAP_SHARED, 0) == ENXIO, "a mapping past the end is refused");
+	kt_ok(kt_try_map(k->fd, 4096, PROT_READ, MAP_SHARED, (off_t)size) == ENXIO, "a mapping behind the end is refused");
+	kt_ok(kt_try_map(k->fd, 4096, PROT_READ, MAP_SHARED, (off_t)0x7ffffffffffff000) != 0, "a mapping at the end of all offsets is refused");
+	kt_ok(kt_try_map(k->fd, size, PROT_READ, MAP_PRIVATE, 0) == EINVAL, "a private mapping is refused");
+	kt_ok(kt_try_map(k->fd, size, PROT_READ | PROT_EXEC, MAP_SHARED, 0) == EINVAL, "an executable mapping is refused");
+	kt_ok(!kt_try_map(k->fd, 8192, PROT_READ, MAP_SHARED, (off_t)size - 8192), "a mapping of the last two pages");
 	kt_ok(mremap(k->mem, size, size * 2, MREMAP_MAYMOVE) == MAP_FAILED, "a mapping does not grow");
 	kt_ok(mprotect(k->mem, size, PROT_READ | PROT_EXEC) && errno == EACCES, "a mapping does not become executable");
 }
@@ -172,27 +172,5 @@ int kt_ioctls(void)
 	free(kt_table(&k, &t));
 	kt_ok(t.count <= 100 && t.total >= t.count, "no more records than rows (%u of %u)", t.count, t.total);
 	kt_close(&k);
-	return 0;
-}
-
-/* All RAM, read only: what lies at the region's physical address is the region. */
-int kt_mem(void)
-{
-	struct kt k;
-	int fd = open(GPUFAS_DEVICE_MEM, O_RDWR);
-
-	kt_ok(fd < 0 && errno == EPERM, "physical memory does not open for writing");
-	fd = open(GPUFAS_DEVICE_MEM, O_RDONLY | O_CLOEXEC);
-	kt_ok(fd >= 0, "it opens for reading");
-	kt_open(&k, 0);
-	const struct gpufas_header *h = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, (off_t)k.h->self_pa);
-	kt_ok(h != MAP_FAILED && h->magic == GPUFAS_MAGIC && h->instance == k.s.instance && h->self_pa == k.h->self_pa,
-	      "at the region's address lies the region");
-	kt_ok(mprotect((void *)(uintptr_t)h, 4096, PROT_READ | PROT_WRITE) && errno == EACCES, "a mapping does not become writable");
-	kt_ok(try_map(fd, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, (off_t)k.h->self_pa) != 0, "a writable mapping is refused");
-	kt_ok(try_map(fd, 4096, PROT_READ, MAP_SHARED, (off_t)1 << 45) == ENXIO, "where no RAM is nothing is mapped");
-	kt_ok(try_map(fd, 4096, PROT_READ, MAP_SHARED, 0xfee00000) == ENXIO, "nor where a device is");
-	kt_close(&k);
-	close(fd);
 	return 0;
 }
