@@ -200,16 +200,29 @@ static int no_signal(const struct gf_ctl *ctl, const char *word)
 
 int gf_cmd_signal(struct gf_ctl *ctl)
 {
+	static const char *const roads[] = { "auto", "call", "mailbox", "store", "irq-work" };
+	const char *road = ctl->val[GF_O_ROAD], *near;
 	char sig[32], text[256];
 	double pid;
-	json_t *data;
+	json_t *data, *rq;
+	size_t i = 0;
 	int rc;
 
 	if (!gf_ctl_number(ctl->arg[1], 1, 4194304, &pid) || pid != (int)pid)
 		return gf_ctl_misuse(ctl, "`%s` is not a process id", ctl->arg[1]);
 	if (!signal_name(ctl->arg[2], sig, sizeof sig))
 		return no_signal(ctl, ctl->arg[2]);
-	rc = gf_ctl_call(ctl, "signal", json_pack("{s:s, s:i, s:s}", "target", ctl->arg[0], "pid", (int)pid, "signal", sig), &data, NULL);
+	while (road && i < 5 && strcmp(road, roads[i]))
+		i++;
+	if (i == 5) {
+		near = gf_nearest(road, roads, 5);
+		return gf_ctl_misuse(ctl, "there is no road `%s`%s%s%s: auto, call, mailbox, store or irq-work", road, near ? "; did you mean " : "", near ? near : "",
+				     near ? "?" : "");
+	}
+	rq = json_pack("{s:s, s:i, s:s}", "target", ctl->arg[0], "pid", (int)pid, "signal", sig);
+	if (road)
+		json_object_set_new(rq, "road", json_string(road));
+	rc = gf_ctl_call(ctl, "signal", rq, &data, NULL);
 	if (rc)
 		return rc;
 	if (ctl->json)

@@ -158,7 +158,8 @@ const struct gf_ctl_cmd gf_ctl_cmds[] = {
 	{ .name = "signal", .args = "TARGET PID SIGNAL", .run = gf_cmd_signal, .min_args = 3, .max_args = 3, .json = true, .daemon = true,
 	  .summary = "send a signal through the daemon, under its guards",
 	  .help = "What the daemon never touches (pid 1, kernel threads, itself) it does not\n"
-		  "touch for this command either.\n" },
+		  "touch for this command either.\n",
+	  OPTS(OPT(GF_O_ROAD, "road", 0, "ROAD", "auto (default), call, mailbox (the kernel module's), in a guest also store, irq-work")) },
 	{ .name = "observe", .args = "on|off", .run = gf_cmd_observe, .min_args = 1, .max_args = 1, .json = true, .daemon = true,
 	  .summary = "switch observe mode: rules report what they would do and do nothing",
 	  .help = "Targets whose own mode in gpufas.yaml is observe go on observing unless named.\n",

@@ -8,12 +8,11 @@
 #include "compiler/source.h"
 #include "daemon/daemon.h"
 #include "daemon/eventjson.h"
-#include "grammar/ast.h" /* signals by name */
 
 typedef void (*command)(struct gf_daemon *d, struct gf_client *c, json_t *rq);
 
 /* Optional members of a request: of the right type or not there. */
-static bool get_str(struct gf_client *c, json_t *rq, const char *key, const char **ret)
+bool gf_request_str(struct gf_client *c, json_t *rq, const char *key, const char **ret)
 {
 	json_t *v = json_object_get(rq, key);
 
@@ -26,7 +25,7 @@ static bool get_str(struct gf_client *c, json_t *rq, const char *key, const char
 	return true;
 }
 
-static bool get_int(struct gf_client *c, json_t *rq, const char *key, int64_t lo, int64_t hi, int64_t *ret)
+bool gf_request_int(struct gf_client *c, json_t *rq, const char *key, int64_t lo, int64_t hi, int64_t *ret)
 {
 	json_t *v = json_object_get(rq, key);
 
@@ -55,13 +54,13 @@ static bool get_bool(struct gf_client *c, json_t *rq, const char *key, bool *ret
 }
 
 /* The target that a request names, or the first; NULL with the answer given. */
-static struct gf_watch *target_of(struct gf_daemon *d, struct gf_client *c, json_t *rq)
+struct gf_watch *gf_request_target(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
 	const char *name = NULL, *names[GF_CONFIG_MAX_TARGETS];
 	char list[512] = "";
 	size_t o = 0;
 
-	if (!get_str(c, rq, "target", &name))
+	if (!gf_request_str(c, rq, "target", &name))
 		return NULL;
 	struct gf_watch *w = gf_watch_find(d, name);
 	if (w)
@@ -129,7 +128,7 @@ static void cmd_status(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 
 static void cmd_rules(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	struct gf_watch *w = target_of(d, c, rq);
+	struct gf_watch *w = gf_request_target(d, c, rq);
 	struct gf_jbuf b = { 0 };
 
 	if (!w)
@@ -144,7 +143,7 @@ static void cmd_rules(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 
 static void cmd_ps(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	struct gf_watch *w = target_of(d, c, rq);
+	struct gf_watch *w = gf_request_target(d, c, rq);
 
 	json_t *paths = json_object_get(rq, "paths");
 
@@ -168,8 +167,8 @@ static void cmd_events(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	bool follow = false;
 	struct gf_jbuf b = { 0 };
 
-	if (!get_int(c, rq, "last", 0, 1000000, &last) || !get_int(c, rq, "since_seq", 0, INT64_MAX, &since) ||
-	    !get_bool(c, rq, "follow", &follow) || !get_str(c, rq, "rule", &f.rule) || !(w = target_of(d, c, rq)))
+	if (!gf_request_int(c, rq, "last", 0, 1000000, &last) || !gf_request_int(c, rq, "since_seq", 0, INT64_MAX, &since) ||
+	    !get_bool(c, rq, "follow", &follow) || !gf_request_str(c, rq, "rule", &f.rule) || !(w = gf_request_target(d, c, rq)))
 		return;
 	if (names_target(rq))
 		f.target = (int)w->index;
@@ -194,9 +193,9 @@ static void cmd_explain(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	int64_t seq = 0;
 	const char *rule = NULL;
 	struct gf_jbuf b = { 0 }, r = { 0 };
-	struct gf_watch *w = target_of(d, c, rq);
+	struct gf_watch *w = gf_request_target(d, c, rq);
 
-	if (!w || !get_int(c, rq, "event", 1, INT64_MAX, &seq) || !get_str(c, rq, "rule", &rule))
+	if (!w || !gf_request_int(c, rq, "event", 1, INT64_MAX, &seq) || !gf_request_str(c, rq, "rule", &rule))
 		return;
 	if (!seq == !rule) {
 		gf_client_fail(c, NULL, "explain wants either \"event\" or \"rule\"");
@@ -280,7 +279,7 @@ static bool switches(const struct gf_watch *w, const struct gf_watch *named, boo
 
 static void cmd_observe(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	struct gf_watch *named = target_of(d, c, rq);
+	struct gf_watch *named = gf_request_target(d, c, rq);
 	bool on = d->observe;
 	struct gf_jbuf b = { 0 };
 
@@ -316,94 +315,6 @@ static void cmd_observe(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 	gf_client_answer(c, &b);
 }
 
-/* Identity of a process as /proc shows it: start time in clock ticks since boot. -ESRCH. */
-static int start_of(int32_t pid, uint64_t *ret_ns, char *comm, size_t n)
-{
-	char path[64], buf[1024];
-	unsigned long long ticks;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return -ESRCH;
-	size_t len = fread(buf, 1, sizeof buf - 1, f);
-	fclose(f);
-	buf[len] = 0;
-	char *open = strchr(buf, '('), *close = strrchr(buf, ')');
-	if (!open || !close || close < open)
-		return -ESRCH;
-	/* state is field 3, starttime field 22 */
-	if (sscanf(close + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks) != 1)
-		return -ESRCH;
-	*ret_ns = ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
-	gf_safe_text(open + 1, (size_t)(close - open - 1), comm, n);
-	return 0;
-}
-
-/* Number of a signal by its name or number as text, or 0. */
-static int signal_number(const char *sig)
-{
-	char *end = NULL;
-	long number = *sig >= '0' && *sig <= '9' ? strtol(sig, &end, 10) : 0;
-	int n = !end ? gf_signal_number(sig) : *end || number > 64 ? 0 : (int)number;
-
-	return n && gf_signal_name(n) ? n : 0;
-}
-
-static void signal_host(struct gf_watch *w, struct gf_client *c, struct gf_verdict *v, const char *name)
-{
-	char comm[80] = "";
-	struct gf_jbuf b = { 0 };
-	int r = start_of(v->pid, &v->start_ns, comm, sizeof comm);
-
-	if (!r)
-		r = gf_act(v, NULL);
-	if (r) {
-		gf_client_fail(c, NULL, "%s is not sent to pid %d: %s", name, v->pid,
-			       r == -ESRCH ? "there is no such process" : r == -ESTALE ? "another process has the pid now" :
-			       r == -EPERM ? "this process may never be touched, or not by the daemon" : strerror(-r));
-		return;
-	}
-	gf_reporter_say_of(w->daemon->reporter, w->index, LOG_NOTICE, "%s sent to %s (pid %d) for uid %u over the control socket",
-			   name, comm, v->pid, gf_client_uid(c));
-	gf_jbuf_open(&b, '{');
-	gf_jbuf_kint(&b, "pid", v->pid);
-	gf_jbuf_kstr(&b, "signal", name);
-	gf_jbuf_kstr(&b, "result", "sent");
-	gf_jbuf_close(&b, '}');
-	gf_client_answer(c, &b);
-}
-
-static void cmd_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq)
-{
-	struct gf_verdict v = { .action = GF_ACT_SIGNAL, .rule = GF_NONE, .row = GF_NONE };
-	struct gf_watch *w = target_of(d, c, rq);
-	int64_t pid = 0;
-	const char *sig = NULL;
-	char name[32];
-
-	if (!w || !get_int(c, rq, "pid", 1, 4194304, &pid) || !get_str(c, rq, "signal", &sig))
-		return;
-	if (!pid || !sig) {
-		gf_client_fail(c, NULL, "signal wants \"pid\" and \"signal\"");
-		return;
-	}
-	v.pid = (int32_t)pid;
-	v.arg = signal_number(sig);
-	if (!v.arg) {
-		gf_client_fail(c, NULL, "there is no signal \"%s\"", sig);
-		return;
-	}
-	gf_signal_text(v.arg, name, sizeof name);
-	if (w->observe)
-		gf_client_fail(c, NULL, d->watches > 1 ? "target %s is in observe mode: no signals are sent there" :
-			       "the daemon is in observe mode: it sends no signals", w->name);
-	else if (w->config->kind == GF_TARGET_HOST)
-		signal_host(w, c, &v, name);
-	else
-		gf_watch_signal(w, c, &v, name);
-}
-
 /* Views are computed only while somebody looks. Who asks after a quiet time waits
  * for the next tick rather than being told "unknown". True: put off. */
 static bool wait_for_views(struct gf_daemon *d, struct gf_client *c, json_t *rq)
@@ -431,10 +342,10 @@ static bool wait_for_views(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 
 static void cmd_fields(struct gf_daemon *d, struct gf_client *c, json_t *rq)
 {
-	struct gf_watch *w = target_of(d, c, rq);
+	struct gf_watch *w = gf_request_target(d, c, rq);
 	const char *path = NULL;
 
-	if (w && get_str(c, rq, "path", &path))
+	if (w && gf_request_str(c, rq, "path", &path))
 		gf_watch_fields(w, c, path);
 }
 
@@ -449,7 +360,7 @@ static void run_command(struct gf_daemon *d, struct gf_client *c, const char *cm
 		{ "rules", false, true, cmd_rules }, { "ps", false, false, cmd_ps },
 		{ "events", false, false, cmd_events }, { "explain", false, true, cmd_explain },
 		{ "metrics", false, true, cmd_metrics }, { "fields", false, false, cmd_fields }, { "reload", true, false, cmd_reload },
-		{ "observe", true, false, cmd_observe }, { "signal", true, false, cmd_signal },
+		{ "observe", true, false, cmd_observe }, { "signal", true, false, gf_daemon_signal },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -53,7 +53,7 @@ struct gf_watch {
 	struct gf_shadow *shadow; /* always there; a policy is in it where one is configured */
 	struct gf_actuator *actuator; /* host */
 	struct gf_vm_actuator *vm_actuator; /* vm */
-	struct gf_worker *worker; /* vm and image */
+	struct gf_worker *worker; /* vm and image; of the host once it is asked for what takes long */
 	bool lost;                /* the target is there in name only: its memory cannot be read */
 	struct gf_view *view;     /* for ps; made when asked for */
 	uint64_t ps_client[GF_CTL_MAX_CLIENTS]; /* who waits for it */
@@ -161,10 +161,27 @@ uint64_t gf_daemon_rss(void); /* bytes */
 /* metrics.c: appends a Prometheus text exposition (format 0.0.4). */
 void gf_daemon_metrics(struct gf_daemon *d, struct gf_jbuf *b);
 
+/* Members of a request: of the right type or not there; false, NULL: the answer has been given. Of no target the first. */
+bool gf_request_str(struct gf_client *c, json_t *rq, const char *key, const char **ret);
+bool gf_request_int(struct gf_client *c, json_t *rq, const char *key, int64_t lo, int64_t hi, int64_t *ret);
+struct gf_watch *gf_request_target(struct gf_daemon *d, struct gf_client *c, json_t *rq);
+
+/* byhand.c: signals by hand. */
+void gf_daemon_signal(struct gf_daemon *d, struct gf_client *c, json_t *rq);
+
+/* A request that a worker answers: begins with this, which guest.c fills in. */
+struct gf_ask {
+	struct gf_job job;
+	struct gf_watch *watch;
+	uint64_t client;
+	uid_t uid;
+};
+bool gf_ask_put(struct gf_watch *w, struct gf_client *c, struct gf_ask *a); /* false: the client has its answer; a is the caller's; NULL: out of memory */
+struct gf_client *gf_ask_client(const struct gf_ask *a);                    /* NULL: gone */
+
 /* guest.c: targets of kind vm and image. */
 int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err); /* its target and its worker */
 /* Requests; they answer themselves. path NULL: only what the target is. */
-void gf_watch_signal(struct gf_watch *w, struct gf_client *c, const struct gf_verdict *v, const char *name);
 void gf_watch_fields(struct gf_watch *w, struct gf_client *c, const char *path);
 
 /* lastresort.c: arg is a struct gf_watch; as gf_actuator_opts.last_resort. */

@@ -9,10 +9,8 @@
 
 #include "compiler/compiler.h"
 #include "daemon/daemon.h"
-#include "daemon/eventjson.h"
 #include "targets/vm.h"
 
-#define SIGNAL_WAIT_NS 1000000000ull /* for what becomes of a signal by hand */
 #define MAX_MEMBERS 4096u            /* of one struct, in an answer */
 
 /* News of a guest or of the kernel module, from a keeper's thread. */
@@ -105,113 +103,45 @@ int gf_watch_make_guest(struct gf_watch *w, struct gf_err *err)
 
 /* ---- requests ------------------------------------------------------------------------ */
 
-/* A request that a worker answers. */
+/* What may follow a kernel path. */
 struct ask {
-	struct gf_job job;
-	struct gf_watch *watch;
-	uint64_t client;
-	uid_t uid;
+	struct gf_ask a;
 	int error;
 	struct gf_err err;
-	/* signal */
-	struct gf_verdict v;
-	char name[32];
-	struct gf_event_member member;
-	/* fields */
 	char *path, prefix[512];
 	struct gf_jbuf json; /* its "members" */
 	unsigned members;
 	char release[128];
 };
 
-static struct gf_client *asker(const struct ask *a)
+struct gf_client *gf_ask_client(const struct gf_ask *a)
 {
 	return gf_control_client(a->watch->daemon->control, a->client);
 }
 
-static void ask_free(struct ask *a)
-{
-	gf_jbuf_deinit(&a->json);
-	free(a->path);
-	free(a);
-}
-
-static void put(struct gf_watch *w, struct gf_client *c, struct ask *a)
+bool gf_ask_put(struct gf_watch *w, struct gf_client *c, struct gf_ask *a)
 {
 	struct gf_err err = { "out of memory" };
+	int r = w->worker ? 0 : gf_worker_create(w->daemon->ps_fd, &w->worker, &err);
 
-	if (a) {
+	if (a && !r) {
 		a->watch = w;
 		a->uid = gf_client_uid(c);
 		a->client = gf_client_defer(c);
 	}
-	if (a && !gf_worker_put(w->worker, &a->job, &err))
-		return;
+	if (a && !r && !gf_worker_put(w->worker, &a->job, &err))
+		return true;
 	gf_client_fail(c, NULL, "%s", err.text);
-	if (a)
-		ask_free(a);
+	return false;
 }
 
-static void signal_run(struct gf_job *j)
+static void ask_free(struct ask *a)
 {
-	struct ask *a = (struct ask *)j;
-
-	a->error = gf_vm_act(a->watch->target, &a->v, SIGNAL_WAIT_NS, &a->member);
-}
-
-static void signal_done(struct gf_job *j, bool ran)
-{
-	struct ask *a = (struct ask *)j;
-	struct gf_client *c = asker(a);
-	const struct gf_watch *w = a->watch;
-	char text[256];
-	struct gf_jbuf b = { 0 };
-
-	if (!ran) {
-		if (c)
-			gf_client_fail(c, NULL, "the daemon is stopping");
-		ask_free(a);
+	if (!a)
 		return;
-	}
-	gf_member_text(&a->member, text, sizeof text);
-	if (a->error || a->member.became == GF_BECAME_REFUSED) {
-		if (c)
-			gf_client_fail(c, NULL, "%s is not sent to pid %d: %s", a->name, a->v.pid, text);
-		ask_free(a);
-		return;
-	}
-	gf_reporter_say_of(w->daemon->reporter, w->index, LOG_NOTICE, "%s sent to pid %d for uid %u over the control socket: %s", a->name,
-			   a->v.pid, a->uid, text);
-	if (c) {
-		gf_jbuf_open(&b, '{');
-		gf_jbuf_kint(&b, "pid", a->v.pid);
-		gf_jbuf_kstr(&b, "signal", a->name);
-		gf_jbuf_kstr(&b, "result", "sent");
-		gf_jbuf_kstr(&b, "text", text);
-		gf_jbuf_key(&b, "member");
-		gf_member_json(&a->member, &b);
-		gf_jbuf_close(&b, '}');
-		gf_client_answer(c, &b);
-	}
-	ask_free(a);
-}
-
-void gf_watch_signal(struct gf_watch *w, struct gf_client *c, const struct gf_verdict *v, const char *name)
-{
-	struct ask *a = calloc(1, sizeof *a);
-
-	if (w->config->kind != GF_TARGET_VM) {
-		gf_client_fail(c, NULL, "\"%s\" is an image: it is never acted on", w->name);
-		free(a);
-		return;
-	}
-	if (a) {
-		a->job.run = signal_run;
-		a->job.done = signal_done;
-		a->v = *v;
-		snprintf(a->name, sizeof a->name, "%s", name);
-	}
-	put(w, c, a);
+	gf_jbuf_deinit(&a->json);
+	free(a->path);
+	free(a);
 }
 
 static void one_member(void *arg, const char *name, const char *type, const struct gf_btf_member *m)
@@ -240,7 +170,7 @@ static void one_member(void *arg, const char *name, const char *type, const stru
 static void fields_run(struct gf_job *j)
 {
 	struct ask *a = (struct ask *)j;
-	struct gf_guest *g = gf_vm_guest(a->watch->target, &a->err);
+	struct gf_guest *g = gf_vm_guest(a->a.watch->target, &a->err);
 
 	if (!g) {
 		a->error = -ENODATA;
@@ -257,7 +187,7 @@ static void fields_run(struct gf_job *j)
 static void fields_done(struct gf_job *j, bool ran)
 {
 	struct ask *a = (struct ask *)j;
-	struct gf_client *c = asker(a);
+	struct gf_client *c = gf_ask_client(&a->a);
 	struct gf_jbuf b = { 0 };
 
 	if (!c) {
@@ -270,8 +200,8 @@ static void fields_done(struct gf_job *j, bool ran)
 		gf_client_fail(c, NULL, "%s", a->err.text[0] ? a->err.text : strerror(-a->error));
 	} else {
 		gf_jbuf_open(&b, '{');
-		gf_jbuf_kstr(&b, "target", a->watch->name);
-		gf_jbuf_kstr(&b, "kind", gf_config_kind(a->watch->config->kind));
+		gf_jbuf_kstr(&b, "target", a->a.watch->name);
+		gf_jbuf_kstr(&b, "kind", gf_config_kind(a->a.watch->config->kind));
 		gf_jbuf_kstr(&b, "release", a->release);
 		if (a->path) {
 			gf_jbuf_kstr(&b, "path", a->path);
@@ -310,13 +240,14 @@ void gf_watch_fields(struct gf_watch *w, struct gf_client *c, const char *path)
 	}
 	a = calloc(1, sizeof *a);
 	if (a) {
-		a->job.run = fields_run;
-		a->job.done = fields_done;
+		a->a.job.run = fields_run;
+		a->a.job.done = fields_done;
 		a->path = path ? strdup(path) : NULL;
 	}
 	if (a && path && !a->path) {
 		free(a);
 		a = NULL;
 	}
-	put(w, c, a);
+	if (!gf_ask_put(w, c, a ? &a->a : NULL))
+		ask_free(a);
 }

@@ -253,6 +253,19 @@ GF_INLINE int gf_region_rec(const struct gf_region *r, const struct gf_region_lo
 	return gf_region_mend(ret, l->last_ns);
 }
 
+/* The process that has this pid in the newest whole table. 0; -ENOENT: none; -errno as of gf_region_begin() and _end(). */
+GF_INLINE int gf_region_find(const struct gf_region *r, int32_t pid, struct gf_task_rec *ret)
+{
+	struct gf_region_look l;
+	int q = gf_region_begin(r, &l), found = 0;
+
+	for (uint32_t i = 0; !q && !found && i < l.count; i++)
+		found = gf_region_rec(r, &l, i, ret) == 1 && ret->pid == pid;
+	if (!q)
+		q = gf_region_end(r, &l);
+	return q ? q : found ? 0 : -ENOENT;
+}
+
 /* ---- the machine as a whole ------------------------------------------------------------- */
 
 /* The clock of the machine, as somebody sees it who has another one. */

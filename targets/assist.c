@@ -13,6 +13,8 @@
 #define VALID_NS 500000000ull  /* of the guest's clock */
 #define ANSWER_NS 300000000ull /* of ours: then it is void, */
 #define VOID_NS 2000000u       /* and after so long it is certain */
+#define TABLES 8u              /* tables that are looked into for a process that has just begun, */
+#define TABLE_NS 30000000u     /* so long after each other */
 #define DEVICES_MAX 256u /* entries of misc_list that are looked at */
 
 static const char *const bad_text[] = {
@@ -141,6 +143,7 @@ int gf_assist_create(const struct gf_kernel *k, struct gf_assist **ret)
 
 	if (!a)
 		return -ENOMEM;
+	pthread_mutex_init(&a->lock, NULL);
 	if (!gf_btf_member(k->btf, "miscdevice", "name", &name) && !gf_btf_member(k->btf, "miscdevice", "list", &list) &&
 	    !gf_btf_member(k->btf, "miscdevice", "this_device", &device) && !gf_btf_member(k->btf, "device", "platform_data", &data) &&
 	    !gf_kernel_sym(k, "misc_list", &a->list)) {
@@ -161,30 +164,58 @@ void gf_assist_free(struct gf_assist *a)
 		return;
 	for (uint32_t i = 0; i < a->n; i++)
 		free(a->all[i]);
+	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
 
 /* ---- delivery ---- */
 
-int gf_assist_send(struct gf_assist_mail *m, const struct gf_guest *g, const struct gf_verdict *v, uint64_t *ret_seq)
+int gf_assist_send(const struct gf_guest *g, const struct gf_verdict *v, uint64_t *ret_seq)
 {
-	struct gf_region *r = g->assist ? atomic_load(&g->assist->region) : NULL;
+	struct gf_assist *a = g->assist;
+	struct gf_region *r = a ? atomic_load(&a->region) : NULL;
 	struct gpufas_verdict out;
 	int slot;
 
 	if (!r || v->action != GF_ACT_SIGNAL || !gf_kmod_can(v) || !gf_region_alive(r))
 		return -ENODEV;
-	if (m->of != r || m->instance != r->instance) {
-		gf_mail_init(&m->mail, r);
-		m->of = r;
-		m->instance = r->instance;
-	}
 	uint64_t now = gf_region_word(r, GF_REGION_HEAD(now_ns));
 	gf_kmod_verdict(v, now + VALID_NS, &out);
-	slot = gf_mail_post(&m->mail, &out, now);
+	pthread_mutex_lock(&a->lock);
+	if (a->of != r || a->instance != r->instance) {
+		gf_mail_init(&a->mail, r);
+		a->of = r;
+		a->instance = r->instance;
+	}
+	slot = gf_mail_post(&a->mail, &out, now);
+	pthread_mutex_unlock(&a->lock);
 	if (slot >= 0)
 		*ret_seq = out.seq;
 	return slot;
+}
+
+void gf_assist_done(const struct gf_guest *g, uint32_t slot, uint64_t seq)
+{
+	pthread_mutex_lock(&g->assist->lock);
+	gf_mail_free(&g->assist->mail, slot, seq);
+	pthread_mutex_unlock(&g->assist->lock);
+}
+
+int gf_assist_start(const struct gf_guest *g, int32_t pid, uint64_t *ret_start_ns)
+{
+	const struct timespec pause = { 0, TABLE_NS };
+	struct gf_region *r = g->assist ? atomic_load(&g->assist->region) : NULL;
+	struct gf_task_rec rec;
+	int q = -ENODEV;
+
+	for (uint32_t i = 0; r && q && i < TABLES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		q = gf_region_find(r, pid, &rec);
+	}
+	if (!q)
+		*ret_start_ns = rec.start_ns;
+	return q == -ENOENT ? -ESRCH : q;
 }
 
 static int take_answer(const struct gf_verdict *v, const struct gpufas_answer *a, uint64_t age_ns, struct gf_delivery *d)
@@ -207,28 +238,33 @@ static int take_answer(const struct gf_verdict *v, const struct gpufas_answer *a
 	return 0;
 }
 
-int gf_assist_poll(struct gf_assist_mail *m, const struct gf_guest *g, const struct gf_verdict *v, uint32_t slot, uint64_t seq, uint64_t age_ns,
-		   struct gf_delivery *d)
+int gf_assist_poll(const struct gf_guest *g, const struct gf_verdict *v, uint32_t slot, uint64_t seq, uint64_t age_ns, struct gf_delivery *d)
 {
 	const struct timespec pause = { 0, VOID_NS };
+	struct gf_assist *s = g->assist;
 	struct gpufas_answer a;
 	bool answered;
+	int q = 0;
 
 	d->how = GF_HOW_MODULE;
-	if (!m->of || !g->assist || !gf_region_alive(m->of))
+	if (!s)
 		return d->phase == GF_PHASE_TAKEN ? 0 : -ENODEV;
-	answered = gf_mail_answer(&m->mail, slot, seq, &a);
-	if (!answered && d->phase != GF_PHASE_TAKEN && age_ns > ANSWER_NS) {
-		gf_mail_void(&m->mail, slot, seq);
-		nanosleep(&pause, NULL);
-		answered = gf_mail_answer(&m->mail, slot, seq, &a);
-		if (!answered) {
-			gf_mail_free(&m->mail, slot, seq);
-			return -ENODEV;
-		}
+	pthread_mutex_lock(&s->lock);
+	if (!s->of || !gf_region_alive(s->of)) {
+		pthread_mutex_unlock(&s->lock);
+		return d->phase == GF_PHASE_TAKEN ? 0 : -ENODEV;
 	}
-	int q = answered ? take_answer(v, &a, age_ns, d) : 0;
+	answered = gf_mail_answer(&s->mail, slot, seq, &a);
+	if (!answered && d->phase != GF_PHASE_TAKEN && age_ns > ANSWER_NS) {
+		gf_mail_void(&s->mail, slot, seq);
+		nanosleep(&pause, NULL);
+		answered = gf_mail_answer(&s->mail, slot, seq, &a);
+		q = answered ? 0 : -ENODEV;
+	}
+	if (answered)
+		q = take_answer(v, &a, age_ns, d);
 	if (q || gf_delivery_over(d))
-		gf_mail_free(&m->mail, slot, seq);
+		gf_mail_free(&s->mail, slot, seq);
+	pthread_mutex_unlock(&s->lock);
 	return q;
 }

@@ -6,6 +6,7 @@
 #ifndef GPUFAS_ASSIST_H
 #define GPUFAS_ASSIST_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "gpu/delivery.h"
@@ -21,6 +22,10 @@ struct gf_assist {
 	uint64_t list, name_at, list_at, device_at, data_at; /* misc_list; offsets in its entries; 0: this kernel has none */
 	uint64_t beat;
 	char why[160];                      /* not used: a sentence; the keeper's */
+	pthread_mutex_t lock;               /* what is below */
+	struct gf_region *of;               /* the region that it is of; NULL: of none yet */
+	uint64_t instance;
+	struct gf_mail mail;
 };
 
 int gf_assist_create(const struct gf_kernel *k, struct gf_assist **ret);
@@ -32,19 +37,16 @@ int gf_assist_take(const struct gf_kmem *m, uint64_t header_va, struct gf_region
 /* Tells the module what is wanted. */
 void gf_assist_ask(struct gf_assist *a, uint32_t want, uint64_t period_ns, uint64_t poll_ns);
 
-/* ---- delivery: the actuator's thread ---- */
-
-struct gf_assist_mail {
-	struct gf_region *of; /* NULL: of none yet */
-	uint64_t instance;
-	struct gf_mail mail;
-};
+/* ---- delivery: any thread that holds the guest ---- */
 
 /* Sends v: a slot, or -errno: nothing was sent (no module, not something for it, no room). */
-int gf_assist_send(struct gf_assist_mail *m, const struct gf_guest *g, const struct gf_verdict *v, uint64_t *ret_seq);
+int gf_assist_send(const struct gf_guest *g, const struct gf_verdict *v, uint64_t *ret_seq);
 /* What has become of it, as far as can be seen, into d. 0; or -ENODEV: nothing was done and nothing will be: by another road.
  * age_ns: since it was sent. */
-int gf_assist_poll(struct gf_assist_mail *m, const struct gf_guest *g, const struct gf_verdict *v, uint32_t slot, uint64_t seq, uint64_t age_ns,
-		   struct gf_delivery *d);
+int gf_assist_poll(const struct gf_guest *g, const struct gf_verdict *v, uint32_t slot, uint64_t seq, uint64_t age_ns, struct gf_delivery *d);
+/* It is not followed any further. */
+void gf_assist_done(const struct gf_guest *g, uint32_t slot, uint64_t seq);
+/* When pid began, by the module's table. -ESRCH: it is not in there; -ENODEV: there is no module. */
+int gf_assist_start(const struct gf_guest *g, int32_t pid, uint64_t *ret_start_ns);
 
 #endif

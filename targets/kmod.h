@@ -78,6 +78,9 @@ struct gf_kmod_result {
 /* Signals and last resorts: sends those of n verdicts whose skip is 0, has the module look, and takes its answers. Waits for up to a fifth of a
  * second where there are none; then they are void. */
 void gf_kmod_deliver(struct gf_kmod *k, const struct gf_verdict *v, const int *skip, size_t n, struct gf_kmod_result *ret);
+/* One signal by hand, on the caller's thread: v->start_ns to the clock tick, exact afterwards. Waits until it is answered and, of one that
+ * ends processes, a moment for the end. 0; or -errno with a sentence's end, and nothing was done (but -ETIMEDOUT: it is void in a moment). */
+int gf_kmod_act(struct gf_kmod *k, struct gf_verdict *v, struct gf_event_member *ret, struct gf_err *err);
 bool gf_kmod_can(const struct gf_verdict *v); /* whether that is something for the mailbox at all */
 /* v as the module wants it, without seq and check. */
 void gf_kmod_verdict(const struct gf_verdict *v, uint64_t deadline_ns, struct gpufas_verdict *ret);

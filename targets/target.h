@@ -99,6 +99,9 @@ size_t gf_host_self(const struct gf_target *t, int32_t *buf, size_t n);
 const char *gf_host_delivers(struct gf_target *t);
 const char *gf_host_module(struct gf_target *t, char *buf, size_t n);
 
+/* By which road a signal by hand goes. */
+enum gf_hand { GF_HAND_AUTO, GF_HAND_CALL, GF_HAND_STORE, GF_HAND_IRQ_WORK, GF_HAND_MAILBOX, GF_HAND_COUNT };
+
 /* This machine. AUTO takes BPF and falls back to /proc, saying why in ->road. */
 int gf_host_create(const struct gf_host_opts *opts, struct gf_target **ret, struct gf_err *err);
 

@@ -103,8 +103,8 @@ struct gf_vm_engine {
  * with. When this returns what was there before is not called any more. Any thread. */
 void gf_vm_actuator_engine(struct gf_vm_actuator *a, const struct gf_vm_engine *e);
 /* One verdict by hand (gpufasctl signal), on the caller's thread; waits up to wait_ns for its effect. ret_member says what
- * became of it. 0 or the member's error. v->start_ns 0: whoever has the pid now. */
-int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns, struct gf_event_member *ret_member);
+ * became of it. 0 or the member's error, with a sentence's end in err where it says more. v->start_ns 0: whoever has the pid now. */
+int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, enum gf_hand road, uint64_t wait_ns, struct gf_event_member *ret_member, struct gf_err *err);
 const char *gf_refused_text(uint8_t why); /* enum gf_refused as a sentence's end */
 const char *gf_how_text(uint8_t how);
 

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <time.h>
 
+#include "targets/act.h"
+#include "targets/assist.h"
+#include "targets/kmod.h"
 #include "targets/pseudo_do.h"
 #include "targets/vm.h"
 #include "targets/vm_deliver.h"
@@ -99,7 +102,7 @@ static void refused(struct gf_delivery *d, uint8_t why)
 				   .became = GF_BECAME_REFUSED, .why = why, .how = GF_HOW_STORE };
 }
 
-void gf_vm_deliver_begin(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, struct gf_delivery *d)
+void gf_vm_deliver_begin(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, enum gf_pseudo_road road, struct gf_delivery *d)
 {
 	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, vm };
 	/* Asked for each: the one before may have been a reset, or may have waited for a kick. */
@@ -112,37 +115,126 @@ void gf_vm_deliver_begin(struct gf_target *vm, struct gf_guest *g, const struct 
 	else if (!g->pseudo)
 		refused(d, GF_REF_READ_ONLY);
 	else
-		gf_pseudo_begin(g->pseudo, v, GF_ROAD_AUTO, &kick, d);
+		gf_pseudo_begin(g->pseudo, v, road, &kick, d);
 }
 
-int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, uint64_t wait_ns, struct gf_event_member *ret_member)
+int32_t gf_vm_deliver_module(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, uint64_t *ret_seq, struct gf_delivery *d)
 {
-	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, vm };
-	const struct timespec pause = { 0, 200000 };
+	int32_t slot;
+
+	if (!g || !g->pseudo || (v->epoch && v->epoch != (uint32_t)g->boot) || gf_vm_storable(vm, g))
+		return -1;
+	slot = gf_assist_send(g, v, ret_seq);
+	if (slot < 0)
+		return -1;
+	gf_delivery_init(d, v, GF_ROAD_AUTO, gf_act_is_lethal(v));
+	d->phase = GF_PHASE_SENT;
+	d->how = GF_HOW_MODULE;
+	return slot;
+}
+
+/* Why there is no way by the module. */
+static int no_module(struct gf_target *vm, struct gf_guest *g, const struct gf_verdict *v, int error, struct gf_err *err)
+{
+	uint8_t why = g ? gf_vm_storable(vm, g) : (uint8_t)GF_REF_NO_GUEST;
+
+	if (why)
+		return gf_err_set(err, -gf_refused_errno(why), "%s", gf_refused_text(why));
+	if (!gf_kmod_can(v))
+		return gf_err_set(err, EOPNOTSUPP, "by the mailbox go only signals 1 to 31");
+	if (!g->assist)
+		return gf_err_set(err, EOPNOTSUPP, "the kernel module in the guest is not to be used (\"assisted: off\" in gpufas.yaml)");
+	if (error == -ESRCH)
+		return gf_err_set(err, ESRCH, "the guest's kernel module has no such process in its table");
+	if (atomic_load(&g->assist->region))
+		return gf_err_set(err, ETIMEDOUT, "the guest's kernel module did not take it in time, or is not armed");
+	return gf_err_set(err, ENODEV, "there is no kernel module in the guest that can be used (in the guest: modprobe gpufas assisted=1)");
+}
+
+struct by_hand {
+	struct gf_target *vm;
+	struct gf_guest *g;
+	struct gf_verdict v;
+	enum gf_hand road;
 	struct gf_delivery d;
-	struct gf_err err;
+	int32_t slot; /* -1: not by the module */
+	uint64_t seq;
+	int error;    /* the module does not do it */
+};
+
+/* The module wants to know who exactly is meant. */
+static void begin(struct by_hand *h)
+{
+	enum gf_pseudo_road road = h->road == GF_HAND_STORE ? GF_ROAD_STORE : h->road == GF_HAND_IRQ_WORK ? GF_ROAD_IRQ_WORK : GF_ROAD_AUTO;
+	bool module = h->road == GF_HAND_AUTO || h->road == GF_HAND_MAILBOX;
+
+	h->slot = -1;
+	if (module && h->g && h->g->assist && !h->v.start_ns)
+		h->error = gf_assist_start(h->g, h->v.pid, &h->v.start_ns);
+	if (module && !h->error)
+		h->slot = gf_vm_deliver_module(h->vm, h->g, &h->v, &h->seq, &h->d);
+	if (h->slot < 0 && h->road != GF_HAND_MAILBOX)
+		gf_vm_deliver_begin(h->vm, h->g, &h->v, road, &h->d);
+	else if (h->slot < 0)
+		h->error = h->error ? h->error : -ENODEV;
+}
+
+static void look(struct by_hand *h, uint64_t age)
+{
+	struct gf_pseudo_kick kick = { gf_vm_deliver_kick, h->vm };
+
+	if (gf_vm_storable(h->vm, h->g))
+		return;
+	if (h->slot < 0) {
+		gf_pseudo_poll(h->g->pseudo, &h->d, &kick);
+		return;
+	}
+	if (!gf_assist_poll(h->g, &h->v, (uint32_t)h->slot, h->seq, age, &h->d))
+		return;
+	h->slot = -1;
+	if (h->road == GF_HAND_MAILBOX)
+		h->error = -ETIMEDOUT;
+	else
+		gf_vm_deliver_begin(h->vm, h->g, &h->v, GF_ROAD_AUTO, &h->d);
+}
+
+static uint64_t now_ns(void)
+{
 	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int gf_vm_act(struct gf_target *vm, const struct gf_verdict *v, enum gf_hand road, uint64_t wait_ns, struct gf_event_member *ret_member, struct gf_err *err)
+{
+	const struct timespec pause = { 0, 200000 };
+	struct by_hand h = { .vm = vm, .v = *v, .road = road };
 
 	if (gf_vm_deliver_is_qmp(v)) {
 		gf_vm_deliver_qmp(vm, v, ret_member);
 		return ret_member->error;
 	}
 	/* Held for the whole of it: whoever unmaps waits until we are done, which is soon. */
-	struct gf_guest *g = gf_vm_guest(vm, &err);
-	gf_vm_deliver_begin(vm, g, v, &d);
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, end = now + wait_ns;
-	while (g && !gf_delivery_over(&d) && now < end) {
+	h.g = gf_vm_guest(vm, &(struct gf_err){ "" });
+	begin(&h);
+	uint64_t begun = now_ns(), now = begun;
+	while (h.g && !(h.error && road == GF_HAND_MAILBOX) && !gf_delivery_over(&h.d) && now < begun + wait_ns) {
 		nanosleep(&pause, NULL);
-		if (!gf_vm_storable(vm, g))
-			gf_pseudo_poll(g->pseudo, &d, &kick);
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		now = now_ns();
+		look(&h, now - begun);
 	}
-	gf_vm_deliver_member(v, &d, ret_member);
-	if (g && !gf_delivery_over(&d) && !gf_vm_storable(vm, g))
-		gf_pseudo_end(g->pseudo, &d);
-	if (g)
-		gf_guest_put(g);
+	if (h.error && road == GF_HAND_MAILBOX) {
+		*ret_member = (struct gf_event_member){ .pid = v->pid, .exit_us = GF_NONE, .how = GF_HOW_MODULE, .became = GF_BECAME_REFUSED };
+		ret_member->error = no_module(vm, h.g, v, h.error, err);
+	} else {
+		gf_vm_deliver_member(&h.v, &h.d, ret_member);
+		if (h.g && h.slot < 0 && !gf_delivery_over(&h.d) && !gf_vm_storable(vm, h.g))
+			gf_pseudo_end(h.g->pseudo, &h.d);
+		if (h.slot >= 0)
+			gf_assist_done(h.g, (uint32_t)h.slot, h.seq);
+	}
+	if (h.g)
+		gf_guest_put(h.g);
 	return ret_member->error;
 }

@@ -67,7 +67,6 @@ struct gf_vm_actuator {
 	pthread_mutex_t engine_lock; /* what is below; held while its results are taken */
 	struct gf_vm_engine engine;  /* results NULL: there is none */
 	struct gf_deliver_result result[RESULTS];
-	struct gf_assist_mail mail;
 	/* The device had begun to take these back when they were taken: whose they are it has yet to say. */
 	struct gf_deliver_result asked[ASKED];
 	uint32_t asks;
@@ -196,15 +195,8 @@ static struct victim *slot(struct gf_vm_actuator *a, struct gf_guest *g)
  * before any store. */
 static bool by_module(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *g)
 {
-	if (!g || !g->pseudo || (w->v.epoch && w->v.epoch != (uint32_t)g->boot) || gf_vm_storable(a->vm, g))
-		return false;
-	w->slot = gf_assist_send(&a->mail, g, &w->v, &w->seq);
-	if (w->slot < 0)
-		return false;
-	gf_delivery_init(&w->d, &w->v, GF_ROAD_AUTO, gf_act_is_lethal(&w->v));
-	w->d.phase = GF_PHASE_SENT;
-	w->d.how = GF_HOW_MODULE;
-	return true;
+	w->slot = gf_vm_deliver_module(a->vm, g, &w->v, &w->seq, &w->d);
+	return w->slot >= 0;
 }
 
 static void carry_out(struct gf_vm_actuator *a, uint32_t n)
@@ -238,7 +230,7 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 		}
 		if (by_module(a, w, g))
 			continue;
-		gf_vm_deliver_begin(a->vm, g, v, &w->d);
+		gf_vm_deliver_begin(a->vm, g, v, GF_ROAD_AUTO, &w->d);
 		if (!gf_delivery_over(&w->d))
 			continue;
 		tell(a, w);
@@ -305,7 +297,7 @@ static void take_over(struct gf_vm_actuator *a, const struct gf_deliver_result *
 	}
 	w->engines = false;
 	if (!r->begun || !g || !g->pseudo || g->boot != w->boot)
-		gf_vm_deliver_begin(a->vm, g, &r->verdict, &w->d);
+		gf_vm_deliver_begin(a->vm, g, &r->verdict, GF_ROAD_AUTO, &w->d);
 	else if (gf_vm_storable(a->vm, g))
 		w->d = r->delivery; /* looked at when the guest goes on */
 	else
@@ -411,9 +403,9 @@ static bool follow(struct gf_vm_actuator *a, struct victim *w, struct gf_guest *
 		w->d.became = GF_BECAME_LOST;
 		w->d.phase = GF_PHASE_OVER;
 	} else if (look && w->slot >= 0) {
-		if (gf_assist_poll(&a->mail, g, &w->v, (uint32_t)w->slot, w->seq, age, &w->d)) {
+		if (gf_assist_poll(g, &w->v, (uint32_t)w->slot, w->seq, age, &w->d)) {
 			w->slot = -1; /* it has not, and will not: from outside */
-			gf_vm_deliver_begin(a->vm, g, &w->v, &w->d);
+			gf_vm_deliver_begin(a->vm, g, &w->v, GF_ROAD_AUTO, &w->d);
 		}
 	} else if (look)
 		gf_pseudo_poll(g->pseudo, &w->d, &kick);

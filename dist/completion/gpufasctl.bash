@@ -39,7 +39,7 @@ _gpufasctl()
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--engine|--memory|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
+		--socket|--color|--target|--period|--output|--sort|--columns|--lines|--rule|--delay|--ram|--layout|--for|--interval|--fields|--from|-i|--run|--junit|--minimum|--trace|--against|--what-if|--assume|--to|--speed|--sweep|--engine|--road|--memory|--pressure|--budget|--html|--svg|--chart|-l|-o|-t|-s|-n|-r|-d)
 			((i++)) ;;
 		-*) ;;
 		*)
@@ -95,6 +95,7 @@ _gpufasctl()
 	--sweep)
 		words=$(gpufasctl simulate --numbers "${COMP_WORDS[@]:2:COMP_CWORD-3}" 2>/dev/null | awk '{ print $1 "=" }')
 		COMPREPLY=($(compgen -W "$words" -- "$cur")); return ;;
+	--road) COMPREPLY=($(compgen -W 'auto call mailbox store irq-work' -- "$cur")); return ;;
 	--engine) COMPREPLY=($(compgen -W 'cpu gpu emu auto' -- "$cur")); return ;;
 	--to|--speed|--pressure|--budget|--chart|--paths) return ;;
 	--for) COMPREPLY=($(compgen -W '1s 60s 10min' -- "$cur")); return ;;
@@ -119,7 +120,8 @@ _gpufasctl()
 		record) words="$common $daemon --output --for --interval --fields --paths --target --ram --layout --force" ;;
 		import) words="$common --json --from --output --force --target --list" ;;
 		trace) words="$common --json --dump --sizes" ;;
-		reload|status|signal|metrics) words="$common $daemon" ;;
+		reload|status|metrics) words="$common $daemon" ;;
+		signal) words="$common $daemon --road" ;;
 		explain|observe) words="$common $daemon --target" ;;
 		ps) words="$common $daemon --sort --columns --lines --target --ram --layout" ;;
 		top) words="$common --socket --delay --once --sort --target" ;;

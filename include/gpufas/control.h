@@ -28,7 +28,8 @@
  * reload *  -                             {"rules":N,"kept":N,"warnings":[...]}   (of all targets together)
  * observe * "on":bool, "target" (all; off: not
  *           those whose own mode is observe) {"observe":bool,"targets":[{"name","observe"}]}   (targets: of many)
- * signal *  "target","pid","signal"       {"pid":,"signal":,"result":"sent"}; of a vm also "text": what became of it, and
+ * signal *  "target","pid","signal","road"
+ *           (auto|call|mailbox|store|irq-work) {"pid":,"signal":,"result":"sent"}; of a vm, and by the mailbox, also "text": what became of it, and
  *                                         "member": as in events
  * fields    "target", "path":"task->mm"   {"target":,"kind":,"release":,"path":,"prefix":,"members":[{"name","type","off","size",
  *                                         "pointer":bool,"number":bool,"next":"->|.|[|"}]}   (a bit field has "bit", "bits";

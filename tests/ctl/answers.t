@@ -29,6 +29,8 @@ golden status-colour $ctl status --color always
 $ctl signal host 5 9 >/dev/null; $ctl signal host 5 SIGRTMIN+3 >/dev/null; $ctl events -n 7 --rule x >/dev/null
 is "a signal's number becomes its name" "$(sed -n 1p "$work/d/log")" '{"target":"host","pid":5,"signal":"SIGKILL","v":1,"cmd":"signal"}'
 is "real-time signals" "$(sed -n 2p "$work/d/log")" '{"target":"host","pid":5,"signal":"SIGRTMIN+3","v":1,"cmd":"signal"}'
+$ctl signal host 5 TERM --road mailbox >/dev/null
+is "the road is passed on" "$(sed -n 4p "$work/d/log")" '{"target":"host","pid":5,"signal":"SIGTERM","road":"mailbox","v":1,"cmd":"signal"}'
 is "events of one rule" "$(sed -n 3p "$work/d/log")" '{"last":7,"follow":false,"rule":"x","v":1,"cmd":"events"}'
 
 # Nothing that a process is called may reach the terminal as an escape.

@@ -42,6 +42,8 @@ refuse 'is not a process id' signal host -- -1 TERM
 refuse 'did you mean SIGTERM' signal host 5 TREM
 refuse 'there is no signal' signal host 5 65
 refuse 'there is no signal' signal host 5 SIGRTMIN+99
+refuse 'did you mean mailbox' signal host 5 TERM --road mailbx
+refuse 'there is no road' signal host 5 TERM --road moon
 refuse 'on or off' observe maybe
 refuse 'seconds' top -d 0
 refuse 'no column' top --once --sort anon
@@ -107,6 +109,7 @@ PATH=$(cd "$BUILD" && pwd):$PATH
 is "bash completes rules" "$(bash_words explain lo)" "low-memory"
 is "bash completes targets" "$(bash_words signal '')" "host"
 is "bash completes signals" "$(bash_words signal host 5 SIGKI)$(bash_words signal host 5 KI)" "SIGKILLKILL"
+is "bash completes roads" "$(bash_words signal --road m)" "mailbox"
 is "bash completes processes" "$(bash_words signal host 77)" "777"
 is "bash completes fields" "$(bash_words ps --sort rs)" "rss"
 plan

@@ -44,6 +44,18 @@ is "with what it must know, and nothing else" "$(cat "$d/hooked")" "rule=hook co
 
 has "a signal by hand" "$(ask "{\"v\":1,\"cmd\":\"signal\",\"pid\":$hooked,\"signal\":\"KILL\"}")" '"signal":"SIGKILL","result":"sent"'
 until_ok gone "$hooked" && ok "has arrived" || not_ok "has arrived"
+sleeper "${tag}m"; mailed=$sleeper
+mail() { ask "{\"v\":1,\"cmd\":\"signal\",\"pid\":$1,\"signal\":\"KILL\",\"road\":\"$2\"}"; }
+if [ -e /dev/gpufas ]; then
+	echo "# /dev/gpufas is there: that its absence is an error is not looked at"
+else
+	has "by a mailbox that is not there" "$(mail "$mailed" mailbox)" "SIGKILL is not sent to pid $mailed: no /dev/gpufas: the kernel module is not loaded"
+fi
+has "nor by a road into guests" "$(mail "$mailed" store)" 'leads into guests'
+has "nor by one that there is not" "$(mail "$mailed" moon)" 'no such road'
+gone "$mailed"; is "and by no other road instead" $? 1
+has "by a system call, asked for" "$(mail "$mailed" call)" '"result":"sent"'
+until_ok gone "$mailed" && ok "it has arrived, too" || not_ok "it has arrived, too"
 has "not to pid 1" "$(ask '{"v":1,"cmd":"signal","pid":1,"signal":"TERM"}')" '"ok":false'
 has "not to the daemon" "$(ask "{\"v\":1,\"cmd\":\"signal\",\"pid\":$daemon,\"signal\":\"TERM\"}")" '"ok":false'
 ask '{"v":1,"cmd":"observe","on":true}' >/dev/null

@@ -129,6 +129,10 @@ until_ok gone "$victim"; is "and watched" $? 0
 has "ps of a guest that is not there" "$(ask '{"v":1,"cmd":"ps","target":"away"}')" "there is no QMP socket"
 has "ps of an image that is not there" "$(ask '{"v":1,"cmd":"ps","target":"core"}')" "no.core: No such file"
 has "a signal into a guest that is not there" "$(ask '{"v":1,"cmd":"signal","target":"away","pid":5,"signal":"KILL"}')" "SIGKILL is not sent to pid 5: the guest is not attached"
+by() { ask "{\"v\":1,\"cmd\":\"signal\",\"target\":\"$1\",\"pid\":5,\"signal\":\"KILL\",\"road\":\"$2\"}"; }
+has "nor by its mailbox" "$(by away mailbox)" "SIGKILL is not sent to pid 5: the guest is not attached"
+has "nor by a system call" "$(by away call)" "is for this machine; into a guest: store"
+has "no road leads into an image" "$(by core mailbox)" "it is never acted on"
 has "fields of a guest that is not there" "$(ask '{"v":1,"cmd":"fields","target":"away","path":"task"}')" "there is no QMP socket"
 has "what a target is, is known without its kernel" "$(ask '{"v":1,"cmd":"fields","target":"away"}')" '"kind":"vm","release":""'
 has "this machine has no kernel paths" "$(ask '{"v":1,"cmd":"fields","path":"task"}')" "kernel paths are for guests and images"

@@ -685,6 +685,68 @@ static void test_delivery(void **state)
 	free(m.f.p);
 }
 
+/* gpufasctl signal --road mailbox: by the module and by nothing else. */
+static void test_by_hand(void **state)
+{
+	struct module m = { .absent = true };
+	struct gf_err err = { "" };
+	struct gf_event_member got;
+	int status;
+
+	(void)state;
+	fake_make(&m.f, 77);
+	struct gf_target *t = host_by(&m, GF_SAMPLER_AUTO, &err);
+	assert_non_null(t);
+	struct gf_kmod *k = gf_host_kmod(t);
+	pid_t pid = sleeper();
+	struct gf_task_rec rec = fake_rec(pid, 77 * GF_TICK_NS + 4711, "x");
+	struct gf_verdict v = { .pid = pid, .start_ns = 77 * GF_TICK_NS, .action = GF_ACT_SIGNAL, .arg = SIGTERM };
+#define HAND(code, sentence) do { \
+		struct gf_verdict it = v; \
+		assert_int_equal(gf_kmod_act(k, &it, &got, &err), code); \
+		assert_int_equal(got.error, code); \
+		assert_string_equal(err.text, sentence); \
+		err.text[0] = 0; \
+	} while (0)
+	HAND(-ENODEV, "no /dev/gpufas: the kernel module is not loaded");
+	gf_target_destroy(t);
+	m.absent = false;
+	t = host_by(&m, GF_SAMPLER_AUTO, &err);
+	k = gf_host_kmod(t);
+	err.text[0] = 0;
+	HAND(-EACCES, "the kernel module only samples here (\"delivery: auto\" in gpufas.yaml has it deliver)");
+	gf_kmod_arm(k, GPUFAS_ARM_ACT);
+	fake_pass(&m.f, &(struct gf_task_rec){ .pid = 0 }, 1);
+	HAND(-ENOENT, "it is in no table of the kernel module's");
+	assert_int_equal(m.taken, 0);
+	fake_pass(&m.f, &rec, 1);
+	v.start_ns += GF_TICK_NS;
+	HAND(-ESTALE, "another process has the pid now");
+	v.start_ns -= GF_TICK_NS;
+	v.arg = 40;
+	HAND(-EOPNOTSUPP, "by the mailbox go only signals 1 to 31");
+	v.arg = SIGCONT;
+	HAND(0, "");
+	assert_int_equal(got.how, GF_HOW_MODULE);
+	assert_int_equal(got.became, GF_BECAME_DELIVERED);
+	assert_true(m.last.start_ns == rec.start_ns); /* to the nanosecond */
+	m.play = PLAY_REFUSE;
+	m.why = GPUFAS_WHY_KTHREAD;
+	HAND(-EPERM, "it is a kernel thread");
+	m.why = GPUFAS_WHY_DISARMED;
+	HAND(-EACCES, "the kernel module is not armed");
+	m.play = PLAY_SILENT;
+	HAND(-ETIMEDOUT, "the kernel module does not look into its mailbox");
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	m.play = PLAY_DO;
+	v.arg = SIGTERM;
+	HAND(0, "");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+#undef HAND
+	gf_target_destroy(t);
+	free(m.f.p);
+}
+
 /* ---- in a guest's memory ------------------------------------------------------------------ */
 
 #define MAP 0xffff888000000000ull
@@ -782,8 +844,7 @@ static void test_assist_lies(void **state)
 static void test_assist_mail(void **state)
 {
 	struct gf_verdict v = { .event = 9, .pid = 4711, .start_ns = 100, .action = GF_ACT_SIGNAL, .arg = SIGKILL };
-	static struct gf_assist_mail mail;
-	struct gf_assist assist = { .n = 0 };
+	static struct gf_assist assist = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct gf_guest guest = { .assist = &assist };
 	struct gf_delivery d;
 	struct fake_region f;
@@ -795,10 +856,10 @@ static void test_assist_mail(void **state)
 	f.h->now_ns = 1000;
 	take(&f, &r);
 	/* no module */
-	assert_int_equal(gf_assist_send(&mail, &guest, &v, &seq), -ENODEV);
+	assert_int_equal(gf_assist_send(&guest, &v, &seq), -ENODEV);
 	atomic_store(&assist.region, &r);
-#define SEND() (memset(&d, 0, sizeof d), d.exit_us = GF_NONE, gf_assist_send(&mail, &guest, &v, &seq))
-#define POLL(slot, age) gf_assist_poll(&mail, &guest, &v, (uint32_t)(slot), seq, age, &d)
+#define SEND() (memset(&d, 0, sizeof d), d.exit_us = GF_NONE, gf_assist_send(&guest, &v, &seq))
+#define POLL(slot, age) gf_assist_poll(&guest, &v, (uint32_t)(slot), seq, age, &d)
 	int slot = SEND();
 	assert_true(slot >= 0);
 	assert_int_equal(f.verdict[slot].pid, 4711);
@@ -855,7 +916,7 @@ int main(void)
 		cmocka_unit_test(test_header), cmocka_unit_test(test_table), cmocka_unit_test(test_records), cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_pieces), cmocka_unit_test(test_stalled), cmocka_unit_test(test_host_road), cmocka_unit_test(test_only_module),
 		cmocka_unit_test(test_mail), cmocka_unit_test(test_delivery),
-		cmocka_unit_test(test_assist_lies), cmocka_unit_test(test_assist_mail),
+		cmocka_unit_test(test_by_hand), cmocka_unit_test(test_assist_lies), cmocka_unit_test(test_assist_mail),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -454,14 +454,14 @@ static void test_guests(void **state)
 	struct gf_verdict v = { .pid = 5, .action = GF_ACT_SIGNAL, .arg = 9, .epoch = 1 };
 	struct gf_event_member m;
 	assert_int_equal(vm->t.sample.epoch, 2);
-	assert_int_equal(gf_vm_act(&vm->t, &v, 0, &m), -ESRCH);
+	assert_int_equal(gf_vm_act(&vm->t, &v, GF_HAND_AUTO, 0, &m, NULL), -ESRCH);
 	assert_int_equal(m.why, GF_REF_REBOOTED);
 	v.epoch = 2;
-	gf_vm_act(&vm->t, &v, 0, &m);
+	gf_vm_act(&vm->t, &v, GF_HAND_AUTO, 0, &m, NULL);
 	assert_int_not_equal(m.why, GF_REF_REBOOTED);
 	v.action = GF_ACT_RESET;
 	v.epoch = 1;
-	assert_int_equal(gf_vm_act(&vm->t, &v, 0, &m), -ESRCH);
+	assert_int_equal(gf_vm_act(&vm->t, &v, GF_HAND_AUTO, 0, &m, NULL), -ESRCH);
 	/* Paused, then gone: no sample, nobody fit to be acted on. */
 	atomic_store(&vm->paused, true);
 	assert_int_equal(gf_target_sample(&vm->t, &err), -EAGAIN);
