@@ -36,21 +36,22 @@ static int read_policy(struct sim *s, const char *name, char **arg, int n)
 	if (!rc)
 		rc = sim_compile(s, p->files.src, p->files.n, false, &p->img);
 	if (!rc && !p->img->sec[GF_SEC_RULE].count)
-		rc = gf_ctl_fail(GF_EXIT_NO, "%s: there is no rule in it", name);
+		rc = gf_ctl_fail(GF_EXIT_NO, "%s: there is no rule in it%s", name,
+				 s->kind == GF_TARGET_HOST ? " for a host; for a guest compile it with --target vm" : " for such a target");
 	return rc;
 }
 
 /* --against A,B: one policy of several files. */
 static int read_against(struct sim *s, const char *list)
 {
-	char *copy = strdup(list), *save = NULL, *arg[64];
+	char *copy = strdup(list), *save = NULL, *arg[65];
 	int n = 0, rc;
 
 	if (!copy)
 		return gf_ctl_fail(GF_EXIT_NO, "out of memory");
-	for (char *p = strtok_r(copy, ",", &save); p && n < 64; p = strtok_r(NULL, ",", &save))
+	for (char *p = strtok_r(copy, ",", &save); p && n < 65; p = strtok_r(NULL, ",", &save))
 		arg[n++] = p;
-	rc = n ? read_policy(s, list, arg, n) : gf_ctl_misuse(s->ctl, "--against needs a policy");
+	rc = n > 64 ? gf_ctl_misuse(s->ctl, "--against: more than 64 files; name their directory") : n ? read_policy(s, list, arg, n) : gf_ctl_misuse(s->ctl, "--against needs a policy");
 	free(copy);
 	return rc;
 }

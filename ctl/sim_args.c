@@ -41,8 +41,11 @@ static int assume(struct sim *s, const char *text)
 	char key[32];
 
 	snprintf(key, sizeof key, "%.*s", eq ? (int)(eq - text) : 31, text);
-	if (!strcmp(key, "kill") && !sim_time_text(how, &m->kill_ns))
-		return 0;
+	if (!strcmp(key, "kill")) {
+		if (!sim_time_text(how, &m->kill_ns))
+			return 0;
+		return gf_ctl_misuse(s->ctl, "--assume kill= is a time such as 5s, not `%s`", how);
+	}
 	if (!strcmp(key, "term")) {
 		m->term_never = !strcmp(how, "never");
 		if (m->term_never || !sim_time_text(how, &m->term_ns))
@@ -149,6 +152,7 @@ static int moment(struct sim *s, enum gf_ctl_option id, uint64_t *ret)
 	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%H:%M:%S", "%H:%M" };
 	const char *text = s->ctl->val[id];
 	const struct gf_feed_info *in = s->info;
+	char *unit = NULL;
 	time_t first = (time_t)(((int64_t)in->first_ns + in->wall_ns) / 1000000000), at;
 	uint64_t ns;
 
@@ -178,22 +182,43 @@ static int moment(struct sim *s, enum gf_ctl_option id, uint64_t *ret)
 		*ret = (uint64_t)GF_MAX((int64_t)at * 1000000000 - in->wall_ns, 1);
 		return 0;
 	}
-	return gf_ctl_misuse(s->ctl, "--%s is a time into the recording such as 90s or 10min, before its end such as -5min, or on the clock such as 05:41 or \"2026-11-23 05:41\", not `%s`",
-			     id == GF_O_FROM ? "from" : "to", text);
+	strtod(text, &unit);
+	return gf_ctl_misuse(s->ctl, "--%s is a time into the recording such as 90s or 10min, before its end such as -5min, or on the clock such as 05:41 or \"2026-11-23 05:41\", not `%s`%s",
+			     id == GF_O_FROM ? "from" : "to", text, unit != text && !strcmp(unit, "m") ? " (minutes are min)" : unit != text && !*unit ? " (seconds are s)" : "");
+}
+
+/* " (it is of 25.0s, from 2026-11-27 09:27:38 to 2026-11-27 09:28:03)"; returns buf. */
+static const char *extent(const struct gf_feed_info *in, char *buf, size_t n)
+{
+	char len[32], from[64], to[64];
+	uint64_t wall = in->wall_ns ? (uint64_t)((int64_t)in->first_ns + in->wall_ns) : 0;
+
+	buf[0] = 0;
+	if (in->last_ns < in->first_ns)
+		return buf;
+	gf_show_span((double)(in->last_ns - in->first_ns) / 1e9, len, sizeof len);
+	if (wall)
+		snprintf(buf, n, " (it is of %s, from %s to %s)", len, sim_clock(wall, true, from, sizeof from),
+			 sim_clock(wall + (in->last_ns - in->first_ns), true, to, sizeof to));
+	else
+		snprintf(buf, n, " (it is of %s)", len);
+	return buf;
 }
 
 int sim_args_times(struct sim *s)
 {
+	char buf[200];
 	struct gf_run_opts *r = &s->opts.run;
 	int rc = moment(s, GF_O_FROM, &r->from_ns);
 
 	if (!rc)
 		rc = moment(s, GF_O_TO, &r->to_ns);
 	if (!rc && r->to_ns && r->to_ns < GF_MAX(r->from_ns, s->info->first_ns))
-		rc = gf_ctl_misuse(s->ctl, "--to %s is before %s", s->ctl->val[GF_O_TO],
-				   r->from_ns > s->info->first_ns ? "--from" : "the recording begins");
+		rc = r->from_ns > s->info->first_ns ?
+		     gf_ctl_misuse(s->ctl, "--to %s is before --from %s", s->ctl->val[GF_O_TO], s->ctl->val[GF_O_FROM]) :
+		     gf_ctl_misuse(s->ctl, "--to %s is before the recording begins%s", s->ctl->val[GF_O_TO], extent(s->info, buf, sizeof buf));
 	if (!rc && s->info->last_ns && r->from_ns > s->info->last_ns)
-		rc = gf_ctl_misuse(s->ctl, "--from %s is after the recording ends", s->ctl->val[GF_O_FROM]);
+		rc = gf_ctl_misuse(s->ctl, "--from %s is after the recording ends%s", s->ctl->val[GF_O_FROM], extent(s->info, buf, sizeof buf));
 	return rc;
 }
 

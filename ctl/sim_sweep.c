@@ -22,6 +22,7 @@ struct sweeps {
 	struct gf_outcome *out;       /* [total] */
 	struct gf_many_opts opts;
 	struct gf_jbuf json;
+	bool headed;
 	struct gf_progress bar;
 };
 
@@ -122,6 +123,9 @@ static void row(struct sweeps *w, const char *trace, const size_t *at, const str
 		gf_jbuf_close(&w->json, '}');
 		return;
 	}
+	if (!w->headed)
+		print_head(w);
+	w->headed = true;
 	if (trace)
 		printf("%-28s ", trace);
 	for (size_t i = 0; i < w->n; i++)
@@ -200,6 +204,33 @@ static void tell(const struct sweeps *w, const struct gf_many_did *did)
 		fprintf(stderr, "  the first frame said: %.2f s by GPUs\n", did->gpu_guess_s);
 }
 
+/* What is to be known of the recording before the table is believed: cut short, damaged, without what a rule reads. 0, or an exit code. */
+static int remarks(const struct sweeps *w, const struct gf_feed_info *info, const char *trace)
+{
+	struct sim s = { .info = info, .opts = w->s->opts };
+	struct sim_policy p = { .img = w->img[0], .out = w->out[0] };
+	const char *name = trace ? trace : info->origin;
+	char lacks[256], safe[256], rule[256];
+	int rc = 0;
+
+	memcpy(s.what_if, w->s->what_if, sizeof s.what_if);
+	gf_show_safe(name, safe, sizeof safe);
+	if (*info->cut)
+		fprintf(stderr, "gpufasctl: %s: %s\n", safe, info->cut);
+	if (*p.out.damage)
+		fprintf(stderr, "gpufasctl: %s; all before it counts\n", p.out.damage);
+	if (!p.out.ticks)
+		return gf_ctl_fail(GF_EXIT_NO, "%s: there is no sample in that part of the recording", safe);
+	for (uint32_t i = 0; i < p.out.rules; i++) {
+		if (sim_judged(&s, &p, i))
+			continue;
+		gf_show_safe(gf_image_str(p.img, GF_SEC(struct gf_rule, p.img, GF_SEC_RULE)[i].name), rule, sizeof rule);
+		fprintf(stderr, "gpufasctl: %s: rule %s cannot be judged: the recording lacks %s\n", safe, rule, sim_lacks(&s, &p, i, lacks, sizeof lacks));
+		rc = GF_EXIT_NO;
+	}
+	return rc;
+}
+
 /* All runs over a recording; trace: its name, where there are several by themselves. */
 static int sweep_over(struct sweeps *w, struct gf_feed *feed, const char *trace)
 {
@@ -220,11 +251,13 @@ static int sweep_over(struct sweeps *w, struct gf_feed *feed, const char *trace)
 		return gf_ctl_fail(r == -ENODEV || r == -ENOTSUP ? GF_EXIT_UNREACHABLE : GF_EXIT_NO, "%s", *err.text ? err.text : strerror(-r));
 	}
 	tell(w, &did);
+	r = remarks(w, &feed->info, trace);
 	do {
-		row(w, trace, at, &w->out[k]);
+		if (w->out[k].ticks)
+			row(w, trace, at, &w->out[k]);
 		gf_outcome_deinit(&w->out[k++]);
 	} while (advance(w, at));
-	return 0;
+	return r;
 }
 
 /* --apart: each by itself. */
@@ -233,12 +266,14 @@ static int sweep_each(struct sweeps *w)
 	struct sim *s = w->s;
 	int rc = 0;
 
-	for (size_t i = 0; i < s->traces && !rc; i++) {
+	for (size_t i = 0; i < s->traces && (!rc || rc == GF_EXIT_NO); i++) {
 		struct gf_feed *feed = NULL;
 		struct gf_err err = { "" };
+		int r;
 		if (gf_chain_open(&s->trace[i], 1, &feed, &err))
 			return gf_ctl_fail(GF_EXIT_UNREACHABLE, "%s", err.text);
-		rc = sweep_over(w, feed, s->trace[i]);
+		r = sweep_over(w, feed, s->trace[i]);
+		rc = r ? r : rc;
 		gf_feed_destroy(feed);
 	}
 	return rc;
@@ -288,6 +323,8 @@ int sim_sweep(struct sim *s)
 		rc = memory(&w);
 	if (!rc && (s->policies > 1 || ctl->val[GF_O_HTML] || ctl->val[GF_O_SVG] || s->speed > 0))
 		rc = gf_ctl_misuse(ctl, "--sweep is of one policy, and for a table: no --against, --html, --svg, --speed");
+	if (!rc && (ctl->val[GF_O_EXPLAIN] || ctl->val[GF_O_CHART]))
+		rc = gf_ctl_misuse(ctl, "--sweep gives a table: for --%s run the policy that you like by itself", ctl->val[GF_O_EXPLAIN] ? "explain" : "chart");
 	if (!rc && ctl->val[GF_O_APART] && (ctl->val[GF_O_FROM] || ctl->val[GF_O_TO]))
 		rc = gf_ctl_misuse(ctl, "--from and --to are times of one recording: not with --apart");
 	if (!rc)
@@ -295,11 +332,9 @@ int sim_sweep(struct sim *s)
 	w.opts.outcome = s->opts;
 	if (!rc && ctl->json)
 		gf_jbuf_open(&w.json, '[');
-	else if (!rc)
-		print_head(&w);
 	if (!rc)
 		rc = ctl->val[GF_O_APART] ? sweep_each(&w) : sweep_over(&w, s->feed, NULL);
-	if (!rc && ctl->json) {
+	if ((!rc || rc == GF_EXIT_NO) && ctl->json && w.json.n) {
 		gf_jbuf_close(&w.json, ']');
 		printf("%.*s\n", (int)w.json.n, w.json.p);
 	}

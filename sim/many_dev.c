@@ -420,6 +420,7 @@ static void rules_out(const struct gf_swept_rule *from, struct gf_outcome *o)
 		to->first_ns = r->first_ns;
 		to->last_ns = r->last_ns;
 		to->true_ns = r->true_ns;
+		to->was_true = r->was_true != 0;
 		to->ticks_true = r->ticks_true;
 		to->ticks_unknown = r->ticks_unknown;
 		to->ticks = r->ticks;
@@ -432,7 +433,7 @@ static void said_out(const struct gf_batch *b, const struct gf_mcore *m, struct 
 	uint64_t has = b->m->reel->info.has.task;
 
 	*to = m->said;
-	to->cpu_ns = m->cpu_saved;
+	to->cpu_ns += m->cpu_saved;
 	to->by_rss = !(has & GF_BIT(GF_TF_ANON)) && has & GF_BIT(GF_TF_RSS);
 	to->no_memory = !(has & (GF_BIT(GF_TF_ANON) | GF_BIT(GF_TF_RSS)));
 	to->no_cpu = !(has & GF_BIT(GF_TF_CPUTIME));

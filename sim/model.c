@@ -20,9 +20,6 @@ static void reset(struct gf_model *m)
 
 	gf_mcore_reset_rows(c);
 	memset(&c->said, 0, sizeof c->said);
-	memset(c->load, 0, sizeof c->load);
-	c->cpu_saved = c->forks_saved = 0;
-	c->touched = 0;
 	c->now_ns = 0;
 	c->before.rows = 0;
 	m->epoch = 0;
@@ -169,7 +166,7 @@ void gf_model_said(const struct gf_feed *model, struct gf_model_said *ret)
 	uint64_t has = m->inner->info.has.task;
 
 	*ret = m->core.said;
-	ret->cpu_ns = m->core.cpu_saved;
+	ret->cpu_ns += m->core.cpu_saved;
 	ret->by_rss = !(has & GF_BIT(GF_TF_ANON)) && has & GF_BIT(GF_TF_RSS);
 	ret->no_memory = !(has & (GF_BIT(GF_TF_ANON) | GF_BIT(GF_TF_RSS)));
 	ret->no_cpu = !(has & GF_BIT(GF_TF_CPUTIME));

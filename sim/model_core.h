@@ -91,7 +91,7 @@ struct gf_mcore {
 	uint64_t now_ns, dt_ns; /* since the sample before; 0: there is none */
 	double keep[3];      /* of load.1, .5, .15 over dt_ns */
 	double load[3];      /* what is missing in them */
-	double cpu_saved;    /* ns, of all that are gone or stopped, since the beginning */
+	double cpu_saved;    /* ns, of all that are gone or stopped, in this boot; said.cpu_ns: in those before */
 	double forks_saved;
 	uint32_t cap, rows;  /* rows: of the sample before */
 	uint8_t touched;     /* some process is not as in truth */
@@ -525,6 +525,12 @@ GF_INLINE void gf_mcore_reset_rows(struct gf_mcore *m)
 			gf_m_forget(m, w * 64 + gf_ctz64(bits));
 	}
 	m->rows = 0;
+	/* and counters begin anew */
+	m->said.cpu_ns += m->cpu_saved;
+	m->cpu_saved = m->forks_saved = 0;
+	for (uint32_t k = 0; k < 3; k++)
+		m->load[k] = 0;
+	m->touched = 0;
 }
 
 /* ---- host fields ------------------------------------------------------------------ */
@@ -673,6 +679,24 @@ GF_INLINE void gf_m_go_on(struct gf_mcore *m, uint32_t row)
 		m->leaves_ns[row] = m->now_ns + m->opts.term_ns;
 }
 
+/* SIGKILL, once: nothing that comes later puts the exit off, and who would be gone before is gone by what it got first. */
+GF_INLINE void gf_m_kill(struct gf_mcore *m, uint32_t row)
+{
+	uint64_t when = GF_MAX(m->now_ns + m->opts.kill_ns, 1u);
+
+	m->touched = 1;
+	gf_m_dirty(m, row);
+	if (m->mark[row] & GF_M_KILLED)
+		return;
+	m->mark[row] = (uint8_t)(m->mark[row] | GF_M_KILLED);
+	if (m->leaves_ns[row] && m->leaves_ns[row] <= when && m->is[row] != GF_M_STOPPED)
+		return;
+	if (m->leaves_ns[row])
+		m->said.ended--;
+	m->said.killed++;
+	m->leaves_ns[row] = when;
+}
+
 GF_INLINE void gf_m_send(struct gf_mcore *m, uint32_t row, const struct gf_verdict *v)
 {
 	if (v->arg >= GF_M_SIGSTOP && v->arg <= GF_M_SIGTTOU) {
@@ -680,11 +704,7 @@ GF_INLINE void gf_m_send(struct gf_mcore *m, uint32_t row, const struct gf_verdi
 	} else if (v->arg == GF_M_SIGCONT) {
 		gf_m_go_on(m, row);
 	} else if (v->arg == GF_M_SIGKILL) {
-		gf_m_dirty(m, row);
-		m->leaves_ns[row] = GF_MAX(m->now_ns + m->opts.kill_ns, 1u);
-		m->said.killed += !(m->mark[row] & GF_M_KILLED);
-		m->mark[row] = (uint8_t)(m->mark[row] | GF_M_KILLED);
-		m->touched = 1;
+		gf_m_kill(m, row);
 	} else if (gf_verdict_is_lethal(v)) {
 		m->touched = 1;
 		gf_m_dirty(m, row);
@@ -706,6 +726,19 @@ GF_INLINE bool gf_mcore_stops(const struct gf_image_header *img)
 		if (s[k].action == GF_ACT_FREEZE || (s[k].action == GF_ACT_SIGNAL && s[k].arg >= GF_M_SIGSTOP && s[k].arg <= GF_M_SIGTTOU))
 			return true;
 	return false;
+}
+
+/* The kernel keeps nice between -20 and 19: what was cut off does not count later. */
+GF_INLINE void gf_m_renice(struct gf_mcore *m, uint32_t row, int32_t by)
+{
+	double is = gf_m_true(m, GF_TF_NICE, row);
+
+	gf_m_dirty(m, row);
+	m->nice[row] += by;
+	if (!gf_is_unknown(is))
+		m->nice[row] = gf_m_min(gf_m_max(is + m->nice[row], -20), 19) - is;
+	m->said.reniced++;
+	m->touched = 1;
 }
 
 /* What becomes of a verdict that is not only observed. Leader. */
@@ -735,10 +768,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_mcore_act(struct gf_mcore
 		gf_m_go_on(m, v->row);
 		break;
 	case GF_ACT_RENICE:
-		gf_m_dirty(m, v->row);
-		m->nice[v->row] += v->arg;
-		m->said.reniced++;
-		m->touched = 1;
+		gf_m_renice(m, v->row, v->arg);
 		break;
 	case GF_ACT_LIMIT:
 		m->said.limits++;

@@ -123,7 +123,7 @@ static void take_verdict(struct gf_outcome_work *w, const struct gf_verdict *v)
 }
 
 /* The same without how near rules came, which takes longer than all else. */
-static void take_truths(struct gf_outcome_work *w, uint64_t dt)
+static void take_truths(struct gf_outcome_work *w)
 {
 	const struct gf_rule_state *rs = gf_run_engine(w->run)->st->rule;
 
@@ -131,10 +131,8 @@ static void take_truths(struct gf_outcome_work *w, uint64_t dt)
 		struct gf_outcome_rule *r = &w->o->rule[i];
 		r->ticks++;
 		r->ticks_unknown += rs[i].truth == GF_UNKNOWN;
-		if (rs[i].truth != GF_TRUE)
-			continue;
-		r->ticks_true++;
-		r->true_ns += dt;
+		r->was_true = rs[i].truth == GF_TRUE;
+		r->ticks_true += r->was_true;
 	}
 }
 
@@ -148,7 +146,7 @@ static uint64_t lasted(const struct gf_outcome_work *w, uint64_t now)
 	return GF_MIN(now - before, most);
 }
 
-static void take_views(struct gf_outcome_work *w, const struct gf_run_tick *t, uint64_t dt)
+static void take_views(struct gf_outcome_work *w, const struct gf_run_tick *t)
 {
 	for (size_t i = 0; i < t->rules; i++) {
 		const struct gf_rule_view *v = &t->view[i];
@@ -156,9 +154,9 @@ static void take_views(struct gf_outcome_work *w, const struct gf_run_tick *t, u
 
 		r->ticks++;
 		r->ticks_unknown += v->truth == GF_UNKNOWN;
-		if (v->truth == GF_TRUE) {
+		r->was_true = v->truth == GF_TRUE;
+		if (r->was_true) {
 			r->ticks_true++;
-			r->true_ns += dt;
 			continue;
 		}
 		if (!(v->close == v->close) || (r->close == r->close && v->close <= r->close))
@@ -207,10 +205,14 @@ static void take(struct gf_outcome_work *w, const struct gf_run_tick *t)
 		o->digest = gf_digest_verdict(o->digest, &t->verdict[i]);
 	for (size_t i = 0; i < t->verdicts; i++)
 		take_verdict(w, &t->verdict[i]);
+	for (size_t i = 0; i < o->rules; i++) {
+		o->rule[i].true_ns += o->rule[i].was_true ? dt : 0;
+		o->rule[i].was_true = false;
+	}
 	if (!t->stale && w->opts->table)
-		take_truths(w, dt);
+		take_truths(w);
 	else if (!t->stale)
-		take_views(w, t, dt);
+		take_views(w, t);
 	look_for_pressure(w, t->stale, dt);
 	o->ticks++;
 	o->stale += t->stale;
@@ -320,10 +322,15 @@ int gf_outcome_go(struct gf_outcome_work *w, struct gf_err *err)
 
 void gf_outcome_close(struct gf_outcome_work *w)
 {
+	struct gf_engine_stats st = { 0 };
+
 	if (!w)
 		return;
 	if (w->model && !w->o->ticks)
 		gf_model_said(w->model, &w->o->said);
+	if (w->run)
+		gf_engine_stats(gf_run_engine(w->run), &st);
+	w->o->events_lost += st.events_dropped; /* more in one sample than the engine has room for */
 	gf_engine_destroy(w->second);
 	gf_run_destroy(w->run);
 	gf_feed_destroy(w->model);

@@ -15,7 +15,8 @@ struct gf_outcome_rule {
 	uint64_t actions, steps, no_victims, held[8]; /* first steps; all steps; by enum gf_held_back */
 	uint64_t observed;          /* of the actions, those that were only observed */
 	uint64_t first_ns, last_ns; /* boot time of the first and the last action; 0: none */
-	uint64_t true_ns;           /* how long it was true */
+	uint64_t true_ns;           /* how long it was true: from each sample in which it was to the next one */
+	bool was_true;              /* in the last sample */
 	uint64_t ticks_true, ticks_unknown, ticks;
 	/* The nearest that it came while it was not true; close is unknown where that is not known. */
 	double close;

@@ -35,7 +35,7 @@ static int quantity(const char *p, size_t len, const char *like, double *ret, co
 	memcpy(buf, p, len);
 	buf[len] = 0;
 	v = strtod(buf, &end);
-	if (end == buf || !isfinite(v))
+	if (end == buf || !(fabs(v) < 1e15))
 		return -EINVAL;
 	if (!*end)
 		end = (char *)(uintptr_t)like;
@@ -48,9 +48,17 @@ static int quantity(const char *p, size_t len, const char *like, double *ret, co
 	return -EINVAL;
 }
 
+/* As the policy language has numbers: without an exponent. */
 static void print(double v, const struct unit *u, char *buf, size_t n)
 {
-	snprintf(buf, n, "%.10g%s", fabs(v) < 1e-12 ? 0 : v, u->text);
+	char number[40];
+	size_t len = (size_t)snprintf(number, sizeof number, "%.*f", fabs(v) >= 1e6 ? 3 : 9, fabs(v) < 1e-9 ? 0 : v);
+
+	while (len > 1 && len < sizeof number && number[len - 1] == '0')
+		len--;
+	if (len && len < sizeof number && number[len - 1] == '.')
+		len--;
+	snprintf(buf, n, "%.*s%s", (int)len, number, u->text);
 }
 
 static const struct unit *base_of(const struct unit *u)
@@ -78,12 +86,14 @@ static int range(const char *text, const char *dots, const char *like, struct gf
 	    quantity(dots + 2, (size_t)(slash - dots - 2), like, &v[1], &u[1]) || quantity(slash + 1, (size_t)(end - slash - 1), like, &v[2], &u[2]))
 		return gf_err_set(err, EINVAL, "\"%.60s\" is no range: write FROM..TO/STEP, such as 2%%..10%%/1%%", text);
 	if (u[0] != u[1] || u[0] != u[2]) {
-		const struct unit *base = base_of(u[0]);
+		const struct unit *base = base_of(u[0]), *small = u[0];
 		if (base != base_of(u[1]) || base != base_of(u[2]))
 			return gf_err_set(err, EINVAL, "\"%.60s\": the three are not of one kind", text);
+		for (int i = 1; i < 3; i++)
+			small = u[i]->by < small->by ? u[i] : small;
 		for (int i = 0; i < 3; i++) {
-			v[i] *= u[i]->by;
-			u[i] = base;
+			v[i] = v[i] * u[i]->by / small->by;
+			u[i] = small;
 		}
 	}
 	if (!(v[2] > 0) || v[1] < v[0])

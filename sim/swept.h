@@ -22,7 +22,7 @@
 #define GF_SWEPT_STAGED 64u /* events of one tick; more: it is run on the CPU */
 
 struct gf_swept_rule {
-	uint64_t actions, steps, no_victims, held[8], observed, first_ns, last_ns, true_ns, ticks_true, ticks_unknown, ticks;
+	uint64_t actions, steps, no_victims, held[8], observed, first_ns, last_ns, true_ns, ticks_true, ticks_unknown, ticks, was_true;
 };
 
 struct gf_swept_victim {
@@ -66,6 +66,7 @@ struct gf_swept {
 	struct gf_sample truth;
 	struct gf_sample bare;     /* host fields without rows */
 	uint64_t dt;
+	uint8_t failed;            /* this tick's sample did */
 };
 
 enum { GF_SJOB_RULES = 100 };
@@ -80,12 +81,13 @@ static GF_HD __attribute__((noinline)) void gf_sjob_rules(struct gf_swept *v, ui
 	for (uint32_t k = lane; k < rules; k += lanes) {
 		uint8_t truth = v->st->rule[k].truth;
 		struct gf_swept_rule *r = &v->rule[k];
+		r->true_ns += r->was_true ? v->dt : 0;
+		r->was_true = !v->failed && truth == GF_TRUE;
+		if (v->failed)
+			continue;
 		r->ticks++;
 		r->ticks_unknown += truth == GF_UNKNOWN;
-		if (truth != GF_TRUE)
-			continue;
-		r->ticks_true++;
-		r->true_ns += v->dt;
+		r->ticks_true += r->was_true;
 	}
 }
 
@@ -266,8 +268,8 @@ static GF_HD __attribute__((noinline)) void gf_swept_tick(struct gf_swept *v, st
 		gf_tick_run(&v->tick);
 	gf_swept_take(v, t);
 	v->dt = dt;
-	if (!t->stale)
-		gf_team_call(team, GF_SJOB_RULES, 0, 0, 0);
+	v->failed = t->stale;
+	gf_team_call(team, GF_SJOB_RULES, 0, 0, 0);
 	if (v->pst)
 		gf_swept_pressure(v, team, t->stale, dt);
 	v->ticks++;

@@ -62,6 +62,23 @@ is "a recording in windows gives the same table" "$($ctl simulate $early "$work/
 has "and that is said" "$(cat "$work/windows")" "and goes by in windows"
 says "a memory that is none" 'size such as 512MiB' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --memory 5%
 says "memory without a sweep" '--memory is for --sweep' $low "$work/leak.gft" --memory 5GiB
+table() { sim $early "$work/leak.gft" --sweep "$1" | sed -n 's/^\([^ ]*\) .*/\1/p' | tr '\n' ' '; }
+is "values in the smallest of a range's units" "$(table low-memory.cooldown=1s..2min/30s)" "low-memory.cooldown 1s 31s 61s 91s "
+is "large and small numbers have no exponent" "$(table low-memory.threshold=0.0001%,20000000000B)" "low-memory.mem.available 0.0001% 20000000000B "
+says "a part without a sample" 'there is no sample in that part' $early "$work/leak.gft" --sweep low-memory.threshold=1%,2% --from 10.1s --to 10.2s
+says "a table and explanations" 'for --explain run the policy that you like by itself' $early "$work/leak.gft" --sweep low-memory.threshold=1%,2% -e
+head -c 9000 "$work/leak.gft" >"$work/cut.gft"
+sim $early "$work/cut.gft" --sweep low-memory.threshold=1%,2% >"$work/out"
+is "a recording that is cut: swept" $? 0
+has "and it is said where it ends" "$(cat "$work/out")" "cut.gft: it ends"
+sim $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% >"$work/out"
+is "a sweep of a policy with a rule that cannot be judged: exit 1" $? 1
+has "and which rule, and why" "$(cat "$work/out")" "cannot be judged: the recording lacks"
+says "a time after the end" 'is after the recording ends (it is of ' $low "$work/leak.gft" --from 2h
+says "minutes" '(minutes are min)' $low "$work/leak.gft" --from 5m
+says "the end before the beginning" '--to 10s is before --from 20s' $low "$work/leak.gft" --from 20s --to 10s
+says "an assumption without a unit" 'kill= is a time such as 5s, not `5`' $low "$work/leak.gft" --assume kill=5
+says "a policy for guests" 'for a guest compile it with --target vm' policies/80-guests.policy "$work/leak.gft"
 says "an engine that is none" 'did you mean gpu?' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --engine gpx
 says "an engine without a sweep" 'is for --sweep' $low "$work/leak.gft" --engine cpu
 says "an unknown assumption" 'did you mean children?' $low "$work/leak.gft" --assume childrn=stay

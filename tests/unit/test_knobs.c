@@ -65,15 +65,17 @@ static void test_names(void **state)
 static void test_ranges(void **state)
 {
 	static const struct { const char *text, *first, *last; size_t n; } good[] = {
-		{ "low.threshold=2%..10%/2%", "2%", "10%", 5 }, { "low.threshold=2..10/4", "2%", "10%", 3 }, { "low.for=500ms..2s/500ms", "500000000ns", "2000000000ns", 4 },
-		{ "big.rss=1GiB..2GiB/512MiB", "1073741824B", "2147483648B", 3 }, { "low.limit=1,5,9", "1", "9", 3 },
+		{ "low.threshold=2%..10%/2%", "2%", "10%", 5 }, { "low.threshold=2..10/4", "2%", "10%", 3 }, { "low.for=500ms..2s/500ms", "500ms", "2000ms", 4 },
+		{ "big.rss=1GiB..2GiB/512MiB", "1024MiB", "2048MiB", 3 }, { "low.limit=1,5,9", "1", "9", 3 },
 		{ "storm.tasks.rate=100/s..300/s/100/s", "100/s", "300/s", 3 }, { "low.threshold=0.1%..0.3%/0.1%", "0.1%", "0.3%", 3 },
+		{ "low.for=1s..10min/90s", "1s", "541s", 7 }, { "big.rss=10000000000B,20000000000B", "10000000000B", "20000000000B", 2 },
+		{ "low.threshold=0.00001%,1%", "0.00001%", "1%", 2 },
 	};
 	static const struct { const char *text, *says; } bad[] = {
 		{ "low.threshold", "is not NAME=" }, { "low.threshold=", "is not NAME=" }, { "low.threshold=5%..2%/1%", "leads nowhere" },
 		{ "low.threshold=1%..5%/0%", "leads nowhere" }, { "low.threshold=1%..5%", "FROM..TO/STEP" }, { "low.threshold=1%..5s/1%", "not of one kind" },
 		{ "low.threshold=0%..100%/0.001%", "over 1000 values" }, { "low.threshold=x", "is no value" }, { "low.limit=1,,3", "is no value" },
-		{ "low.threshold=1e999%..5%/1%", "FROM..TO/STEP" },
+		{ "low.threshold=1e999%..5%/1%", "FROM..TO/STEP" }, { "low.limit=1e17", "is no value" },
 	};
 	struct gf_knobs k;
 	struct gf_sweep s;

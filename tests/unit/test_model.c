@@ -360,6 +360,87 @@ static void test_others(void **state)
 	unmake(&m);
 }
 
+/* Nothing that comes later puts an exit off, and each process has ended by one thing. */
+static void test_killed_again(void **state)
+{
+	struct made m;
+	struct gf_feed *f;
+	struct gf_model_said said;
+
+	(void)state;
+	make(&m, family, 6);
+	f = model(&m, (struct gf_model_opts){ .kill_ns = 3 * SEC, .term_ns = 2 * SEC });
+	next(f, 5);
+	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
+	act(f, 20, GF_ACT_SIGNAL, SIGTERM);
+	next(f, 1);
+	act(f, 20, GF_ACT_SIGNAL, SIGKILL); /* it would be gone later by that */
+	next(f, 1);
+	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
+	assert_false(there(f, 20));
+	next(f, 1);
+	assert_false(there(f, 10));
+	gf_model_said(f, &said);
+	assert_int_equal(said.killed, 1);
+	assert_int_equal(said.ended, 1);
+	gf_feed_destroy(f);
+	/* who is stopped is not ended by the first, but by the second */
+	f = model(&m, (struct gf_model_opts){ .term_ns = SEC });
+	next(f, 5);
+	act(f, 20, GF_ACT_SIGNAL, SIGSTOP);
+	act(f, 20, GF_ACT_SIGNAL, SIGTERM);
+	next(f, 3);
+	assert_true(there(f, 20));
+	act(f, 20, GF_ACT_SIGNAL, SIGKILL);
+	next(f, 1);
+	assert_false(there(f, 20));
+	gf_model_said(f, &said);
+	assert_int_equal(said.killed, 1);
+	assert_int_equal(said.ended, 0);
+	gf_feed_destroy(f);
+	/* nice beyond its ends is not kept in mind */
+	f = model(&m, (struct gf_model_opts){ 0 });
+	next(f, 5);
+	act(f, 20, GF_ACT_RENICE, 15);
+	act(f, 20, GF_ACT_RENICE, 15);
+	act(f, 20, GF_ACT_RENICE, -5);
+	next(f, 1);
+	assert_true(f->sample.col[GF_TF_NICE][row_of(f, 20)] == 14);
+	gf_feed_destroy(f);
+	unmake(&m);
+}
+
+/* Another boot: counters begin anew, so nothing of the boot before is taken off them; what was saved is remembered. */
+static void test_reboot(void **state)
+{
+	struct made m;
+	struct gf_feed *f;
+	struct gf_model_said said;
+
+	(void)state;
+	make(&m, family, 6);
+	f = model(&m, (struct gf_model_opts){ 0 });
+	next(f, 5);
+	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
+	next(f, 5);
+	gf_model_said(f, &said);
+	assert_true(said.cpu_ns == 2.5e9);
+	assert_true(host(f, GF_HF_CPU_BUSYTIME) == m.f.sample.host[GF_HF_CPU_BUSYTIME] - 2.5e9);
+	m.f.sample.epoch++;
+	next(f, 1);
+	assert_true(there(f, 10));
+	assert_true(host(f, GF_HF_CPU_BUSYTIME) == m.f.sample.host[GF_HF_CPU_BUSYTIME]);
+	assert_true(host(f, GF_HF_TASKS_FORKS) == m.f.sample.host[GF_HF_TASKS_FORKS]);
+	assert_true(host(f, GF_HF_LOAD_1) == 3);
+	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
+	next(f, 1);
+	assert_true(host(f, GF_HF_CPU_BUSYTIME) == m.f.sample.host[GF_HF_CPU_BUSYTIME] - 0.5e9);
+	gf_model_said(f, &said);
+	assert_true(said.cpu_ns == 3e9);
+	gf_feed_destroy(f);
+	unmake(&m);
+}
+
 static void test_what_if(void **state)
 {
 	static const struct { const char *text, *says; } bad[] = {
@@ -452,6 +533,30 @@ static void test_outcome(void **state)
 	free(pressed);
 }
 
+/* From each sample in which it is true to the next one; not over one that failed, nor a hole. */
+static void test_true_for(void **state)
+{
+	static const struct who grows[] = { { 1, 0, 0, 99, 1, 0, 0 }, { 10, 1, 5, 9, 500, 0, 0 }, { 11, 1, 30, 99, 500, 0, 0 } };
+	struct gf_image_header *img = compile("rule mem if mem.available < 60% then log");
+
+	(void)state;
+	for (int table = 0; table < 2; table++)
+		for (unsigned fails = 0; fails < 8; fails += 7) {
+			struct gf_outcome_opts opts = { .model = { .acts = true }, .pressure = img, .table = table != 0 };
+			struct gf_outcome o;
+			struct made m;
+			make(&m, grows, 3);
+			m.fails = fails;
+			assert_int_equal(gf_outcome_run(&m.f, img, &opts, &o, NULL), 0);
+			/* ticks 5 to 8, of which 7 may fail; 30 to the last one, which is tick 40 */
+			assert_int_equal(o.rule[0].true_ns, (fails ? 3 : 4) * SEC + 10 * SEC);
+			assert_int_equal(o.rule[0].true_ns, o.pressure_ns);
+			gf_outcome_deinit(&o);
+			unmake(&m);
+		}
+	free(img);
+}
+
 /* With effects there is less to do than without. */
 static void test_effect(void **state)
 {
@@ -478,7 +583,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kill),	cmocka_unit_test(test_children_stay), cmocka_unit_test(test_term),    cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_killed_again), cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_others),	cmocka_unit_test(test_what_if),	      cmocka_unit_test(test_outcome), cmocka_unit_test(test_effect),
+		cmocka_unit_test(test_true_for),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
