@@ -11,26 +11,27 @@
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
 #   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast; by several GPUs, in windows, by trials
+#   shadow     a second policy beside the GPU's: what both would do, and what it costs
 #
 # Results: $OUT/results.jsonl, $OUT/table.txt and logs; tick leaves $OUT/profile.txt, where each tick's time goes; the table is what is printed last. Where there is no GPU each part says
 # "skipped: why". Exit status 1 when a part failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240 [shadow]=120)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--engine) engine=$2; shift ;;
 	--short) short=--short ;;
-	-h | --help) sed -n '4,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-h | --help) sed -n '4,20s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) [ -n "${limit[$1]:-}" ] || { echo "run.sh: there is no part \"$1\" (--help lists them)" >&2; exit 2; }
 	   parts+=("$1") ;;
 	esac
 	shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(tests simulate hostile rescue tick sixteen latency cost neighbour)
+[ ${#parts[@]} -gt 0 ] || parts=(tests simulate shadow hostile rescue tick sixteen latency cost neighbour)
 
 # In the bundle, or in the repository after `make gpu-check`.
 if [ -e "$here/kit.tar.xz" ]; then

@@ -74,7 +74,7 @@ class Watch:
 
     made = 0
 
-    def __init__(self, guests, policy, engine=None, period="1ms", mode="enforce", env=None, max_tasks=16384, qmp=True, least=5):
+    def __init__(self, guests, policy, engine=None, period="1ms", mode="enforce", env=None, max_tasks=16384, qmp=True, least=5, shadow=None):
         Watch.made += 1
         self.dir = "%s/watch.%d" % (dir, Watch.made)
         os.mkdir(self.dir)
@@ -89,6 +89,10 @@ class Watch:
             f.write("period: %s\nmode: %s\n" % (period, mode))
             f.write("engine: {kind: %s, realtime: %s, mlock: no%s}\n" % (kind, "yes" if os.geteuid() == 0 else "no", ", gpu: {%s}" % gpu if gpu else ""))
             f.write("budget: {actions: 256, per: 1s}\naudit: {path: %s/audit.jsonl}\n" % self.dir)
+            if shadow:
+                with open(self.dir + "/shadow.policy", "w") as p:
+                    p.write(shadow)
+                f.write("shadow: {files: [%s/shadow.policy]}\n" % self.dir)
             f.write("control: {socket: %s/s, group: \"\"}\npolicy: {directories: [], files: [%s/show.policy]}\ntargets:\n" % (self.dir, self.dir))
             for g in guests:
                 src = "qmp: %s" % g.qmp if qmp else "ram: {file: %s}" % g.ram
@@ -798,7 +802,46 @@ def hostile():
             d.close()
 
 
-PARTS = dict(hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, cpu=cpu)
+# ---- a second policy ------------------------------------------------------------------
+
+
+def shadow():
+    """Beside a GPU that samples the guest by itself: what both would do, what the shadow alone would, and what it costs the GPU (nothing)."""
+    active = 'rule stops if cpu > 50% for 1s then SIGSTOP it settle 1h\n'
+    other = active + 'rule notes if cpu > 50% for 500ms then log it settle 1h\n'
+    if args.engine != "cpu":  # on samples of its own it may follow paths that the policy in force does not
+        other += 'rule deep if task->mm->map_count > 60000 then log\n'
+    seconds = 3 if args.short else 10
+    with Crowd(("shadow", "6.1", 2, 512)) as (g,):
+        plain = []
+        for second in (None, other):
+            w = Watch([g], active, period="20ms", shadow=second)
+            try:
+                time.sleep(seconds)
+                plain.append(w.target()["total_us"])
+                if not second:
+                    continue
+                s = w.target()["shadow"]
+                want = "own" if w.kind == "gpu" else "same"
+                emit("shadow", "evaluated on %s samples, of 2: %s" % (want, s["samples"]), int(s["samples"] != want or bool(s["why_not"])), "wrong", 0, how=s["how"])
+                emit("shadow", "its ticks in %d s at 20 ms" % seconds, s["ticks"], "", 10, True, missed=s["missed"])
+                emit("shadow", "a tick of the shadow, on a CPU", s["total_us"], "us")
+                p = g.spawn("spin")
+                end = time.time() + 60
+                while time.time() < end and not (s["agreed"] >= 1 and s["only_shadow"] >= 1):
+                    time.sleep(0.5)
+                    s = w.target()["shadow"]
+                g.kill(p)
+                emit("shadow", "acts that both came to (SIGSTOP of a hog)", s["agreed"], "", 1, True)
+                emit("shadow", "acts of the shadow alone (log)", s["only_shadow"], "", 1, True, differences=s["differences"])
+                emit("shadow", "acts of the policy in force alone", s["only_active"], "", 0, unseen=s["unseen"])
+            finally:
+                w.stop()
+        emit("shadow", "a tick of the policy in force, without a shadow", plain[0], "us")
+        emit("shadow", "the same beside one", plain[1], "us")
+
+
+PARTS = dict(shadow=shadow, hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, cpu=cpu)
 
 
 def missing():
