@@ -80,6 +80,8 @@ vm_group() { # guests, for tests/vm
 			compgen -G "/usr/src/linux-headers-${f%%:*}*-cloud-amd64" >/dev/null || need "${f#*:}" "headers of the ${f%%:*} kernel"
 		done
 		tool sparse sparse
+		tool dkms dkms
+		tool kexec kexec-tools # a panic hands over to a crash kernel
 	fi
 }
 docs_group() { tool scdoc scdoc; }
