@@ -31,7 +31,7 @@ fi
 if [ -z "$why" ]; then
 	skip "without a GPU every part says that it is skipped" "there is a GPU"
 else
-	parts="limits tests sanitize rescue tick sixteen latency cost neighbour cpu hostile simulate"
+	parts="limits tests sanitize rescue tick sixteen latency cost neighbour cpu hostile simulate shadow"
 	# shellcheck disable=SC2086
 	OUT=$d/out bash tests/gpu/run.sh $parts >"$d/said" 2>&1
 	rc=$?
