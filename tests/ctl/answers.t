@@ -69,6 +69,15 @@ sed "0,/^    \"road\":/s//    $lost&/" $here/data/status.json >"$work/d/status.j
 golden status-taken-over $ctl status
 sed "s/^    \"road\": \"bpf\"/    $gpu&/; s/^    \"road\": \"there/    $lost&/; s/^    \"road\": \"att/    ${gpu/device\":0/device\":1}&/" $here/many-status.json >"$work/d/status.json"
 golden status-engines $ctl status
+# A shadow on samples of its own: how it is evaluated, what it could not see, and that its guest is not there.
+shadow='"shadow": {"files": ["/s.policy"], "rules": 2, "why_not": "", "samples": "own", "how": "on samples of its own", "stale": true, "sample_error": "there is no guest", "ticks": 9, "agreed": 1, "only_shadow": 1, "only_active": 3, "unseen": 2, "lost": 4, "differences": [{"only": "active", "unseen": true, "sentence": "r: SIGKILL to a"}, {"only": "shadow", "unseen": false, "sentence": "s: would send SIGKILL to b"}]},'
+sed "s|^    \"road\": \"att|    $shadow&|" $here/many-status.json >"$work/d/status.json"
+out=$($ctl status 2>&1)
+for want in "2 rules from /s.policy: 1 actions as the policy in force, 1 alone, 3 not" "on samples of its own" "the shadow is STALE: there is no guest" \
+	"of 2 of those not done the process had gone before the shadow looked again" "4 actions of the policy in force came too fast" \
+	"only in force: r: SIGKILL to a (gone before the shadow looked)" "only shadow  : s: would send SIGKILL to b"; do
+	has "status: a shadow: $want" "$out" "$want"
+done
 cp $here/many-status.json "$work/d/status.json"
 : >"$work/d/log"
 $ctl events -t web >/dev/null; $ctl explain cpu-hog -t web >/dev/null; $ctl observe off --target web >/dev/null; $ctl ps -t web >/dev/null
