@@ -176,6 +176,8 @@ int gf_cmd_simulate(struct gf_ctl *ctl)
 		rc = compile_pressure(s);
 	if (!rc && !ctl->val[GF_O_SWEEP] && (ctl->val[GF_O_ENGINE] || ctl->val[GF_O_APART] || ctl->val[GF_O_MEMORY]))
 		rc = gf_ctl_misuse(ctl, "--%s is for --sweep", ctl->val[GF_O_ENGINE] ? "engine" : ctl->val[GF_O_APART] ? "apart" : "memory");
+	if (!rc && ctl->val[GF_O_CHART] && !ctl->val[GF_O_SVG] && !ctl->val[GF_O_SWEEP])
+		rc = gf_ctl_misuse(ctl, "--chart says which one --svg is to write");
 	if (!rc)
 		rc = ctl->val[GF_O_SWEEP] ? sim_sweep(s) : replay(s);
 	deinit(s);

@@ -99,9 +99,11 @@ static int read_header(struct gft_reader *r, struct gf_err *err)
 
 	if (n < 0)
 		return gf_err_set(err, (int)-n, "%s: %s", r->name, strerror((int)-n));
+	if (!n)
+		return gf_err_set(err, EBADMSG, "%s is empty", r->name);
 	if (n < (ssize_t)sizeof head) {
 		bool ours = n >= 4 && !memcmp(head, "\x89GFT", 4);
-		return gf_err_set(err, EBADMSG, n && !ours ? "%s is no recording of gpufas (import reads those of other tools)" :
+		return gf_err_set(err, EBADMSG, !ours ? "%s is no recording of gpufas (import reads those of other tools)" :
 				  "%s is a recording that ends before its first sample", r->name);
 	}
 	rc = gft_header_unpack(head, &h, &why);

@@ -79,6 +79,9 @@ says "minutes" '(minutes are min)' $low "$work/leak.gft" --from 5m
 says "the end before the beginning" '--to 10s is before --from 20s' $low "$work/leak.gft" --from 20s --to 10s
 says "an assumption without a unit" 'kill= is a time such as 5s, not `5`' $low "$work/leak.gft" --assume kill=5
 says "a policy for guests" 'for a guest compile it with --target vm' policies/80-guests.policy "$work/leak.gft"
+: >"$work/empty.gft"
+says "an empty recording" 'empty.gft is empty' $low "$work/empty.gft"
+says "which chart, of none" '--chart says which one --svg is to write' $low "$work/leak.gft" --chart mem.available
 says "an engine that is none" 'did you mean gpu?' $low "$work/leak.gft" --sweep low-memory.threshold=1%,2% --engine gpx
 says "an engine without a sweep" 'is for --sweep' $low "$work/leak.gft" --engine cpu
 says "an unknown assumption" 'did you mean children?' $low "$work/leak.gft" --assume childrn=stay
