@@ -22,7 +22,7 @@ struct sweeps {
 	struct gf_outcome *out;       /* [total] */
 	struct gf_many_opts opts;
 	struct gf_jbuf json;
-	bool headed;
+	bool headed, runs_begun;
 	struct gf_progress bar;
 };
 
@@ -179,9 +179,23 @@ static int compile_all(struct sweeps *w)
 	return rc;
 }
 
+static void reading(void *arg, double ticks)
+{
+	struct sweeps *w = arg;
+
+	gf_progress_at(&w->bar, ticks);
+}
+
 static void progress(void *arg, double done)
 {
-	gf_progress_at(arg, done);
+	struct sweeps *w = arg;
+
+	if (!w->runs_begun) {
+		gf_progress_end(&w->bar);
+		gf_progress_begin(&w->bar, "sweep", "runs", (double)w->total);
+		w->runs_begun = true;
+	}
+	gf_progress_at(&w->bar, done);
 }
 
 /* Where it ran and how fast, for who asked for an engine; why not there, in any case. */
@@ -240,9 +254,11 @@ static int sweep_over(struct sweeps *w, struct gf_feed *feed, const char *trace)
 	struct gf_err err = { "" };
 	int r;
 
-	gf_progress_begin(&w->bar, "sweep", "runs", (double)w->total);
+	w->runs_begun = false;
+	gf_progress_begin(&w->bar, "reading", "samples", w->s->opts.run.from_ns || w->s->opts.run.to_ns ? 0 : (double)feed->info.samples);
+	w->opts.reading = reading;
 	w->opts.progress = progress;
-	w->opts.progress_arg = &w->bar;
+	w->opts.progress_arg = w;
 	r = gf_many_run(feed, img, w->total, &w->opts, w->out, &did, &err);
 	gf_progress_end(&w->bar);
 	if (r) {

@@ -101,7 +101,8 @@ static int unroll(struct gf_many *m, struct gf_err *err)
 {
 	const struct gf_many_opts *o = m->opts;
 	const char *path[GF_MAX_PATHS];
-	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .path = path, .frame_size = o->frame };
+	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .path = path, .frame_size = o->frame,
+				    .progress = o->reading, .progress_arg = o->progress_arg };
 
 	ro.most = o->memory ? o->memory : gf_many_memory();
 	ro.fields = o->outcome.also;

@@ -26,6 +26,7 @@ struct gf_many_opts {
 	uint64_t frame;            /* bytes of a frame; 0: as gf_reel_opts */
 	double asks_s;             /* AUTO: GPUs are asked for where CPUs would take so many seconds; 0: 1 */
 	struct gf_outcome_opts outcome; /* no watch, no begin; table is set */
+	void (*reading)(void *arg, double ticks); /* samples that have been read, before the first run */
 	void (*progress)(void *arg, double done); /* in runs; from one thread at a time */
 	void *progress_arg;
 };

@@ -290,6 +290,8 @@ static int fill(struct gf_reel_maker *m, const struct gf_reel_plan *as, struct g
 		if (r && r != -EAGAIN)
 			return r;
 		rc = take_tick(m, r);
+		if (o->progress && !m->again)
+			o->progress(o->progress_arg, (double)m->r->ticks);
 	}
 	if (rc)
 		return gf_err_set(err, ENOMEM, "out of memory for the recording");

@@ -91,6 +91,8 @@ struct gf_reel_opts {
 	const char *const *path;  /* kernel paths, fields.paths of them */
 	size_t frame_size;        /* bytes, about; 0: 64 MiB */
 	uint32_t frame_ticks;     /* at most; 0: 256 */
+	void (*progress)(void *arg, double ticks); /* while all of it is read the first time; may be NULL */
+	void *progress_arg;
 	uint64_t most;            /* bytes of all frames: over that only windows of it are in memory; 0: as many as there are */
 };
 
