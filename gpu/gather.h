@@ -5,9 +5,8 @@
  * object are listed once, in order; neighbouring lanes load neighbouring words of one object (those in one line are one request), and put
  * them down by word: W[word][process]. What is read then reads W.
  *
- * A lane then takes the words of one process out of W, all at once, into memory of its own, where they lie one after the other. A layout
- * whose offsets lead there (struct gf_gather, l) makes them look like a process in memory: the same code reads both (gpu/tasks.h). All its
- * objects begin at the same place, the first word.
+ * A lane then makes the record of one process out of its words in W. A layout whose offsets lead there (struct gf_gather, l) makes them look like a
+ * process in memory: the same code reads both (struct gf_src, gpu/tasks.h). All its objects begin at the same place, the first word.
  *
  * Who is fetched so. A process that had a row at the last pass, whose objects were all found in the direct map then: their addresses
  * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Everyone else, and everyone of whom
@@ -15,13 +14,15 @@
  *
  * Why what is put together so is never torn. Let K be the look at the last pass at which addresses were kept, A the walk of this
  * pass, G the fetch, S the second look; each is over before the next begins, and within each loads are in any order.
- *   The task     A found the struct pid in the tree and this task behind it; at S it still has that struct pid, leads itself and has that
- *                number. A task_struct is freed by RCU after it has lost its struct pid: all of G read one living task. Its start time in
- *                G is the kept one: it is the process that has the row.
+ *   The task     A found the struct pid in the tree and this task behind it; at S it still has that struct pid. A task_struct is freed by RCU after it
+ *                has lost its struct pid (__unhash_process): all of G read one living task. An exec by another thread, after which that one leads,
+ *                exchanges their struct pids (de_thread): there was none. Its start time in G is the kept one: it is the process that has the row, and
+ *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again.
  *   signal       A task keeps its signal_struct for life: G's word is the kept one.
  *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K, G and S it is the same, and so is the exec count: there
  *                was no exec between, so the address space was the task's all the while, and so were command and descriptors.
- *   exit         PF_EXITING is set once, before anything is given back: it is the same in G and S.
+ *   exit         Takes the address space away first, and signal_struct after the struct pid: both were there all the while. Whether it has begun is
+ *                as of G, like all else.
  *   cred, parent Replaced, never changed in place, and freed by RCU. G's word is the kept one: what was read there was the task's, or had been within
  *                a grace period, as it is where one lane reads one after the other.
  *   times        stats_seq at K, G and S is one even number: no thread has left its figures behind since K.
@@ -51,7 +52,7 @@ struct gf_gather {
 	uint32_t twice[GF_GATHER_AGAIN]; /* words that are looked at again */
 	uint64_t mask[GF_GATHER_AGAIN];  /* what of them must be the same */
 	uint32_t span[GF_GO_COUNT];
-	uint32_t pgrp, session, level, euid, egid;
+	uint32_t pgrp, session, euid, egid;
 	struct gf_layout l;
 };
 
@@ -61,6 +62,7 @@ struct gf_kept {
 	uint64_t *at[GF_GO_COUNT];  /* mapped; 0: there is none */
 	uint64_t *start;
 	uint32_t *exec, *seq;
+	uint32_t *level;            /* of its struct pid: pid namespaces that it is in, less one */
 	uint32_t *pass;             /* of which this is */
 };
 
@@ -94,16 +96,22 @@ GF_INLINE void gf_gather_add(struct gf_gather *g, uint32_t of, uint32_t off)
 	g->span[of] = GF_MAX(g->span[of], off + 8);
 }
 
+/* Where in W, in bytes from a process's first word, a word is. The one after the last, which nobody writes, is 0. */
+GF_INLINE uint32_t gf_gather_at(const struct gf_gather *g, uint32_t word)
+{
+	return word * g->stride * 8;
+}
+
 /* size bytes at off. to NULL: listed; otherwise where they are in W. */
 GF_OUTLINE void gf_gather_word(struct gf_gather *g, uint32_t of, uint32_t off, uint32_t size, uint32_t *to)
 {
 	if (off == GF_ABSENT) {
 		if (to)
-			*to = off;
+			*to = gf_gather_at(g, GF_GATHER_WORDS);
 		return;
 	}
 	if (to) {
-		*to = gf_gather_find(g, of, off & ~7u) * 8 + (off & 7);
+		*to = gf_gather_at(g, gf_gather_find(g, of, off & ~7u)) + (off & 7);
 		return;
 	}
 	if (off > 65536 || (size <= 8 && (off & 7) + size > 8))
@@ -185,7 +193,6 @@ GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, u
 	}
 	gf_gather_word(g, GF_GO_CRED, o->files.cred_euid, 4, put ? &g->euid : NULL);
 	gf_gather_word(g, GF_GO_CRED, o->files.cred_egid, 4, put ? &g->egid : NULL);
-	gf_gather_word(g, GF_GO_PID, o->pid.level, 4, put ? &g->level : NULL);
 #undef TASK
 #undef SIGNAL
 #undef MM
@@ -211,19 +218,15 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 	/* What is not listed reads as 0, as what the kernel does not have. */
 	w = (uint32_t *)&g->l.task;
 	for (uint32_t i = 0; i < sizeof g->l.task / 4; i++)
-		w[i] = GF_ABSENT;
+		w[i] = gf_gather_at(g, GF_GATHER_WORDS);
 	w = (uint32_t *)&g->l.signal;
 	for (uint32_t i = 0; i < sizeof g->l.signal / 4; i++)
-		w[i] = GF_ABSENT;
-	g->l.mm.total_vm = g->l.mm.pgtables = g->l.mm.flags = GF_ABSENT;
+		w[i] = gf_gather_at(g, GF_GATHER_WORDS);
+	g->l.mm.total_vm = g->l.mm.pgtables = g->l.mm.flags = gf_gather_at(g, GF_GATHER_WORDS);
 	gf_gather_list(g, o, want, 1);
 	gf_gather_twice(g, GF_GO_TASK, o->task.thread_pid, ~0ull);
-	gf_gather_twice(g, GF_GO_TASK, o->task.group_leader, ~0ull);
-	gf_gather_twice(g, GF_GO_TASK, o->task.pid, 0xffffffffu);
-	gf_gather_twice(g, GF_GO_TASK, o->task.tgid, 0xffffffffu);
 	gf_gather_twice(g, GF_GO_TASK, o->task.mm, ~0ull);
 	gf_gather_twice(g, GF_GO_TASK, o->task.self_exec_id, 0xffffffffu);
-	gf_gather_twice(g, GF_GO_TASK, o->task.flags, GF_PF_EXITING);
 	if (sums)
 		gf_gather_twice(g, GF_GO_SIGNAL, o->signal.stats_seq, 0xffffffffu);
 	for (uint32_t i = 0; i < GF_RSS_PARTS && counts && o->mm.rss_kind == GF_RSS_PERCPU; i++)
@@ -279,70 +282,77 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 		kept->va[i][row] = va[i];
 		kept->at[i][row] = at;
 	}
-	if (whole)
-		kept->pass[row] = pass;
+	if (!whole)
+		return;
+	kept->level[row] = gf_u32((const uint8_t *)(uintptr_t)kept->at[GF_GO_PID][row], l->pid.level);
+	kept->pass[row] = pass;
 }
 
 /* ---- a process out of W ----------------------------------------------------- */
 
-GF_INLINE int32_t gf_gather_nr(const uint8_t *p, uint32_t off)
+GF_INLINE int32_t gf_gather_nr(uint32_t nr)
 {
-	uint32_t nr = gf_u32(p, off);
-
 	return nr <= GF_PID_LIMIT ? (int32_t)nr : 0;
 }
 
 /*
- * The record of the process whose words are at p, read as gf_task_read reads it. s: a context whose layout is g's; c: one for memory itself
- * (other threads, descriptors). parent: the parent's words, or NULL. many: whether a process with several threads is read here. 0, or -1: it
- * must be read by one lane.
+ * The record of the process whose words are w, read as gf_task_read reads it. c: a context for memory itself (other threads, descriptors). parent: the
+ * parent's words, or none (still 0). parts: as in gf_read_rss. many: whether a process with several threads is read here. 0, or -1: it must be read by
+ * one lane.
  */
-GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *kept, struct gf_task_ctx *s, struct gf_task_ctx *c, const uint8_t *p,
-			      const uint8_t *parent, uint32_t row, uint64_t pid, uint64_t task, int many, struct gf_task_rec *r)
+GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *kept, struct gf_task_ctx *c, const uint64_t *words,
+			      const uint64_t *parent_words, const int64_t *parts, uint32_t row, uint64_t pid, uint64_t task, int many,
+			      struct gf_task_rec *r)
 {
 	const uint32_t sums = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
+	const uint32_t all = GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES | GF_REC_VSZ;
+	const struct gf_src w = gf_src_fetched(words, g->stride);
 	const struct gf_layout_task *o = &g->l.task;
 	const uint8_t *mem = (const uint8_t *)(uintptr_t)kept->at[GF_GO_TASK][row];
-	uint64_t sig = gf_load(p + o->signal, 8), mm = gf_load(p + o->mm, 8);
-	uint32_t exec = gf_u32(p, o->self_exec_id), threads = gf_u32(p, g->l.signal.nr_threads);
+	uint64_t sig = gf_src_load(w, o->signal, 8), mm = gf_src_load(w, o->mm, 8);
+	uint32_t exec = gf_s32(w, o->self_exec_id), threads = gf_s32(w, g->l.signal.nr_threads), level = kept->level[row];
 	struct gf_threads t = { 0 };
 	struct gf_task_rec z = { 0 };
 	struct gf_around a = { 0 };
 
-	if (sig != kept->va[GF_GO_SIGNAL][row] || mm != kept->va[GF_GO_MM][row] || exec != kept->exec[row] ||
-	    gf_load(p + o->real_cred, 8) != kept->va[GF_GO_CRED][row] || gf_load(p + o->real_parent, 8) != kept->va[GF_GO_PARENT][row] ||
-	    gf_load(p + o->start_boottime, 8) != kept->start[row] || !gf_task_is(o, p, pid, task))
+	/* Not ||: all of it is loaded at once. */
+	if ((sig != kept->va[GF_GO_SIGNAL][row]) | (mm != kept->va[GF_GO_MM][row]) | (exec != kept->exec[row]) |
+	    (gf_src_load(w, o->real_cred, 8) != kept->va[GF_GO_CRED][row]) | (gf_src_load(w, o->real_parent, 8) != kept->va[GF_GO_PARENT][row]) |
+	    (gf_src_load(w, o->start_boottime, 8) != kept->start[row]) | !gf_task_is_of(o, w, pid, task))
 		return -1;
 	/* Parent and child in one address space, and a leader that has left its threads behind: rare. Kernel threads, which have no address space, have
 	 * that word set for as long as they live. */
-	if ((mm && gf_u64(p, o->vfork_done)) || (!mm && threads > 1))
+	if ((mm && gf_s64(w, o->vfork_done)) || (!mm && threads > 1))
 		return -1;
 	/* These wait for memory: not here, where others would wait for them. */
-	if (!many && (c->want & GF_REC_FDS || (c->want & sums && threads > 1) || gf_u32(p, g->level)))
+	if (!many && (c->want & GF_REC_FDS || (c->want & sums && threads > 1) || level))
 		return -1;
 	if (c->want & GF_REC_IDS) {
-		if (gf_load(p + g->l.signal.pgid, 8) != kept->va[GF_GO_PGRP][row] || gf_load(p + g->l.signal.sid, 8) != kept->va[GF_GO_SESSION][row])
+		if (gf_src_load(w, g->l.signal.pgid, 8) != kept->va[GF_GO_PGRP][row] || gf_src_load(w, g->l.signal.sid, 8) != kept->va[GF_GO_SESSION][row])
 			return -1;
-		a.pgrp = kept->va[GF_GO_PGRP][row] ? gf_gather_nr(p, g->pgrp) : 0;
-		a.session = kept->va[GF_GO_SESSION][row] ? gf_gather_nr(p, g->session) : 0;
+		a.pgrp = kept->va[GF_GO_PGRP][row] ? gf_gather_nr(gf_s32(w, g->pgrp)) : 0;
+		a.session = kept->va[GF_GO_SESSION][row] ? gf_gather_nr(gf_s32(w, g->session)) : 0;
 	}
-	a.ppid = parent ? gf_gather_nr(parent, o->tgid) : gf_gather_nr((const uint8_t *)(uintptr_t)kept->at[GF_GO_PARENT][row], c->l->task.tgid);
+	a.ppid = gf_gather_nr(parent_words ? gf_s32(gf_src_fetched(parent_words, g->stride), o->tgid)
+					   : gf_u32((const uint8_t *)(uintptr_t)kept->at[GF_GO_PARENT][row], c->l->task.tgid));
 	a.creds = 2;
-	a.euid = gf_u32(p, g->euid);
-	a.egid = gf_u32(p, g->egid);
-	a.first = gf_u32(p, g->level) ? gf_pid_is_first(c, pid) : 0;
-	gf_read_identity(s, &a, p, p, &z);
+	a.euid = gf_s32(w, g->euid);
+	a.egid = gf_s32(w, g->egid);
+	a.first = level ? gf_pid_is_first(c, pid) : 0;
+	gf_read_identity(c, &g->l, &a, w, w, &z);
 	if (c->want & sums) {
 		if (threads <= 1) {
-			if (gf_u32(p, g->l.signal.stats_seq) != kept->seq[row] || !gf_threads_sum(s, p, sig, p, &t, &z))
+			if (gf_s32(w, g->l.signal.stats_seq) != kept->seq[row] || !gf_threads_sum_of(c, &g->l, w, sig, w, &t, &z))
 				return -1;
-			t.holder = NULL;
-		} else if (!gf_threads_sum(c, mem, sig, (const uint8_t *)(uintptr_t)kept->at[GF_GO_SIGNAL][row], &t, &z)) {
-			return -1;
+		} else {
+			struct gf_task_rec y = z; /* that z's address goes nowhere keeps it in registers where there is one thread */
+			if (!gf_threads_sum(c, mem, sig, (const uint8_t *)(uintptr_t)kept->at[GF_GO_SIGNAL][row], &t, &y))
+				return -1;
+			z = y;
 		}
 	}
-	s->mm_at = p;
-	gf_read_memory(s, p, &t, &z);
+	if (!gf_read_no_memory(mm, &z) && c->want & all)
+		gf_read_mm_of(c, &g->l.mm, w, parts, &z);
 	if (c->want & GF_REC_FDS) {
 		const uint8_t *holder = gf_u64(mem, c->l->task.files) || !t.holder ? mem : t.holder;
 		gf_read_files(c, holder, &z);

@@ -99,7 +99,7 @@ struct gf_result {
 
 /* How near a > b is. Plain IEEE operations only: the same bits everywhere. What is
  * not known is not near: it must not hide the other half of an `or`. */
-GF_INLINE double gf_near_gt(double a, double b)
+GF_CALLED double gf_near_gt(double a, double b)
 {
 	double q = 0;
 
@@ -116,7 +116,7 @@ GF_INLINE double gf_near_gt(double a, double b)
 	return q < GF_NEAR ? q : GF_NEAR;
 }
 
-GF_INLINE double gf_near_eq(double a, double b)
+GF_CALLED double gf_near_eq(double a, double b)
 {
 	double x = a < 0 ? -a : a + 0.0, y = b < 0 ? -b : b + 0.0, q; /* -0 becomes 0 */
 
@@ -136,174 +136,179 @@ GF_INLINE void gf_fill(double *d, double x, const uint32_t n)
 		d[i] = x;
 }
 
-/* Opcodes that give a number from elsewhere. 0: not one of them. */
-GF_INLINE int gf_interp_load(const struct gf_ctx *c, struct gf_insn in, uint32_t base, const uint32_t n,
-			     struct gf_regs *r)
+/* What a number of the interpreter's own goes into: from now on V[k] is v[k]. */
+#if GF_WIDTH > 1
+#define GF_REG_OWN(r, k) ((r)->at[(k) & 15] = (r)->v[(k) & 15])
+#else
+#define GF_REG_OWN(r, k) ((void)0)
+#endif
+
+/* What is long and seldom wanted: on a device a function of its own, so that the rest of the interpreter stays in its instruction caches. */
+GF_CALLED void gf_interp_hist(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, double *d)
+{
+	gf_hist_read(&c->hist[imm], &c->st->hist[imm], c->now, base, GF_WIDTH > 1 ? n : 1, d);
+}
+
+GF_CALLED void gf_interp_share(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, double *d)
+{
+	gf_hold_share(&c->hold[imm], &c->st->hold[imm], c->now, c->st->tick, base, GF_WIDTH > 1 ? n : 1, d);
+}
+
+GF_CALLED void gf_interp_held(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, const uint8_t *p, uint8_t *d)
+{
+	gf_hold_update(&c->hold[imm], &c->st->hold[imm], c->st, c->now, base, GF_WIDTH > 1 ? n : 1, p, d);
+}
+
+GF_CALLED void gf_interp_latch(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, const uint8_t *on, const uint8_t *off,
+			       uint8_t *d)
+{
+	gf_latch_update(&c->hold[imm], &c->st->hold[imm], c->st, base, GF_WIDTH > 1 ? n : 1, on, off, d);
+}
+
+/* One opcode. d, a, b: numbers; t, p, q: truth. */
+GF_INLINE void gf_interp_op(const struct gf_ctx *c, struct gf_insn in, uint32_t base, const uint32_t n, struct gf_regs *r)
 {
 	double *d = r->v[in.d & 15];
-	const double *col;
+	const double *a = GF_REG_AT(r, in.a), *b = GF_REG_AT(r, in.b), *col;
+	uint8_t *t = r->p[in.d & 15];
+	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15], *is;
 
-#if GF_WIDTH > 1
-	r->at[in.d & 15] = d;
-#endif
 	switch (in.op) {
+	/* numbers from elsewhere */
 	case GF_OP_LDF:
+		GF_REG_OWN(r, in.d);
 		col = c->s->col[in.imm];
 		if (col)
 			GF_REG_SET(r, in.d, col + base);
 		else
 			gf_fill(d, gf_unknown(), n);
-		return 1;
+		break;
 	case GF_OP_LDC:
 		GF_REG_SET(r, in.d, c->st->vcol[in.imm] + base);
-		return 1;
+		break;
 	case GF_OP_LDH:
+		GF_REG_OWN(r, in.d);
 		gf_fill(d, c->s->host[in.imm], n);
-		return 1;
+		break;
 	case GF_OP_LDK:
+		GF_REG_OWN(r, in.d);
 		gf_fill(d, c->konst[in.imm], n);
-		return 1;
+		break;
 	case GF_OP_LDA:
+		GF_REG_OWN(r, in.d);
 		gf_fill(d, c->st->agg[in.imm], n);
-		return 1;
+		break;
 	case GF_OP_LDX:
-		gf_hist_read(&c->hist[in.imm], &c->st->hist[in.imm], c->now, base, n, d);
-		return 1;
+		GF_REG_OWN(r, in.d);
+		gf_interp_hist(c, in.imm, base, n, d);
+		break;
 	case GF_OP_CHELD:
-		gf_hold_share(&c->hold[in.imm], &c->st->hold[in.imm], c->now, c->st->tick, base, n, d);
-		return 1;
-	default:
-		return 0;
-	}
-}
+		GF_REG_OWN(r, in.d);
+		gf_interp_share(c, in.imm, base, n, d);
+		break;
 
-/* Opcodes from numbers to numbers. */
-GF_INLINE int gf_interp_num(struct gf_insn in, const uint32_t n, struct gf_regs *r)
-{
-	double *d = r->v[in.d & 15];
-	const double *a = GF_REG_AT(r, in.a), *b = GF_REG_AT(r, in.b);
+	/* comparisons, and truth from truth */
+	case GF_OP_LT:
+		gf_compare(GF_REL_LT, t, a, b, n);
+		break;
+	case GF_OP_LE:
+		gf_compare(GF_REL_LE, t, a, b, n);
+		break;
+	case GF_OP_GT:
+		gf_compare(GF_REL_LT, t, b, a, n);
+		break;
+	case GF_OP_GE:
+		gf_compare(GF_REL_LE, t, b, a, n);
+		break;
+	case GF_OP_EQ:
+		gf_compare(GF_REL_EQ, t, a, b, n);
+		break;
+	case GF_OP_NE:
+		gf_compare(GF_REL_NE, t, a, b, n);
+		break;
+	case GF_OP_AND:
+		GF_LANES t[i] = GF_MIN(p[i], q[i]);
+		break;
+	case GF_OP_OR:
+		GF_LANES t[i] = GF_MAX(p[i], q[i]);
+		break;
+	case GF_OP_NOT:
+		GF_LANES t[i] = (uint8_t)(2 - p[i]);
+		break;
+	case GF_OP_PSET:
+		GF_LANES t[i] = (uint8_t)in.imm;
+		break;
+	case GF_OP_KNOWN:
+		GF_LANES t[i] = (uint8_t)(a[i] == a[i] ? GF_TRUE : GF_FALSE);
+		break;
 
-	switch (in.op) {
+	/* truth that is kept in tables */
+	case GF_OP_MATCH:
+		is = c->st->match[in.imm] + base;
+		GF_LANES t[i] = is[i];
+		break;
+	case GF_OP_LDP:
+		is = c->st->pcol[in.imm] + base;
+		GF_LANES t[i] = is[i];
+		break;
+	case GF_OP_HELD:
+		gf_interp_held(c, in.imm, base, n, p, t);
+		break;
+	case GF_OP_LATCH:
+		gf_interp_latch(c, in.imm, base, n, p, q, t);
+		break;
+
+	/* numbers from numbers */
 	case GF_OP_ADD:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = a[i] + b[i];
 		break;
 	case GF_OP_SUB:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = a[i] - b[i];
 		break;
 	case GF_OP_MUL:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = a[i] * b[i];
 		break;
 	case GF_OP_DIV:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = b[i] == 0 ? gf_unknown() : a[i] / b[i];
 		break;
 	case GF_OP_MIN:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = a[i] != a[i] ? a[i] : (GF_LT(a[i], b[i]) ? a[i] : b[i]);
 		break;
 	case GF_OP_MAX:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = a[i] != a[i] ? a[i] : (GF_LT(b[i], a[i]) ? a[i] : b[i]);
 		break;
 	case GF_OP_NEG:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = -a[i];
 		break;
 	case GF_OP_CGT:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = gf_near_gt(a[i], b[i]);
 		break;
 	case GF_OP_CLT:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = gf_near_gt(b[i], a[i]);
 		break;
 	case GF_OP_CEQ:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = gf_near_eq(a[i], b[i]);
 		break;
-	case GF_OP_PV: {
-		const uint8_t *p = r->p[in.a & 15];
+	case GF_OP_PV:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = p[i] == GF_UNKNOWN ? gf_unknown() : (p[i] == GF_TRUE ? 1.0 : 0.0);
 		break;
-	}
-	case GF_OP_CPV: {
-		const uint8_t *p = r->p[in.a & 15];
+	case GF_OP_CPV:
+		GF_REG_OWN(r, in.d);
 		GF_LANES d[i] = p[i] == GF_TRUE ? 1.0 : 0.0;
 		break;
-	}
 	default:
-		return 0;
-	}
-#if GF_WIDTH > 1
-	r->at[in.d & 15] = d;
-#endif
-	return 1;
-}
-
-/* Comparisons, and truth from truth. */
-GF_INLINE int gf_interp_truth(struct gf_insn in, const uint32_t n, struct gf_regs *r)
-{
-	uint8_t *d = r->p[in.d & 15];
-	const double *a = GF_REG_AT(r, in.a), *b = GF_REG_AT(r, in.b);
-	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15];
-
-	switch (in.op) {
-	case GF_OP_LT:
-		gf_compare(GF_REL_LT, d, a, b, n);
-		return 1;
-	case GF_OP_LE:
-		gf_compare(GF_REL_LE, d, a, b, n);
-		return 1;
-	case GF_OP_GT:
-		gf_compare(GF_REL_LT, d, b, a, n);
-		return 1;
-	case GF_OP_GE:
-		gf_compare(GF_REL_LE, d, b, a, n);
-		return 1;
-	case GF_OP_EQ:
-		gf_compare(GF_REL_EQ, d, a, b, n);
-		return 1;
-	case GF_OP_NE:
-		gf_compare(GF_REL_NE, d, a, b, n);
-		return 1;
-	case GF_OP_AND:
-		GF_LANES d[i] = GF_MIN(p[i], q[i]);
-		return 1;
-	case GF_OP_OR:
-		GF_LANES d[i] = GF_MAX(p[i], q[i]);
-		return 1;
-	case GF_OP_NOT:
-		GF_LANES d[i] = (uint8_t)(2 - p[i]);
-		return 1;
-	case GF_OP_PSET:
-		GF_LANES d[i] = (uint8_t)in.imm;
-		return 1;
-	case GF_OP_KNOWN:
-		GF_LANES d[i] = (uint8_t)(a[i] == a[i] ? GF_TRUE : GF_FALSE);
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-/* Truth that is kept in tables. */
-GF_INLINE int gf_interp_table(const struct gf_ctx *c, struct gf_insn in, uint32_t base, const uint32_t n,
-			      struct gf_regs *r)
-{
-	uint8_t *d = r->p[in.d & 15];
-	const uint8_t *p = r->p[in.a & 15], *q = r->p[in.b & 15], *col;
-	struct gf_state *st = c->st;
-
-	switch (in.op) {
-	case GF_OP_MATCH:
-		col = st->match[in.imm] + base;
-		GF_LANES d[i] = col[i];
-		return 1;
-	case GF_OP_LDP:
-		col = st->pcol[in.imm] + base;
-		GF_LANES d[i] = col[i];
-		return 1;
-	case GF_OP_HELD:
-		gf_hold_update(&c->hold[in.imm], &st->hold[in.imm], st, c->now, base, n, p, d);
-		return 1;
-	case GF_OP_LATCH:
-		gf_latch_update(&c->hold[in.imm], &st->hold[in.imm], st, base, n, p, q, d);
-		return 1;
-	default:
-		return 0;
+		break;
 	}
 }
 
@@ -323,7 +328,7 @@ GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, c
 {
 	const struct gf_prog *pr = &c->prog[prog];
 	const struct gf_insn *code = c->code + pr->code;
-	struct gf_insn in = code[pr->len - 1];
+	struct gf_insn in = code[pr->len - 1], next = code[0];
 	uint32_t pc = 0;
 
 #if GF_WIDTH > 1
@@ -331,17 +336,20 @@ GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, c
 		r->at[k] = r->v[k];
 #endif
 	while (pc < pr->len) {
-		in = code[pc++];
+		in = next;
 		if (in.op == GF_OP_END)
 			break;
+		/* Under way while this one is done; the last is an END. */
+		next = code[++pc];
 		if (in.op == GF_OP_JAF || in.op == GF_OP_JAT) {
 			uint8_t x = in.op == GF_OP_JAF ? GF_FALSE : GF_TRUE;
-			if (in.imm > pc && gf_all(r->p[in.a & 15], x, n))
+			if (in.imm > pc && gf_all(r->p[in.a & 15], x, n)) {
 				pc = in.imm;
+				next = code[pc];
+			}
 			continue;
 		}
-		if (!gf_interp_truth(in, n, r) && !gf_interp_num(in, n, r) && !gf_interp_table(c, in, base, n, r))
-			gf_interp_load(c, in, base, n, r);
+		gf_interp_op(c, in, base, n, r);
 	}
 #if GF_WIDTH > 1
 	ret->p = r->p[in.a & 15];

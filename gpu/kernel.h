@@ -333,8 +333,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_views(struct gf_gpu *g)
 		gf_tick_near(t, k, &v.close, &row, v.term, &v.terms);
 		if (row != GF_NONE) {
 			v.close_pid = t->c.s->pid[row];
-			for (uint32_t i = 0; i < GF_COMM_LEN; i++)
-				v.close_comm[i] = t->c.s->comm[row][i];
+			gf_row_comm_copy(v.close_comm, t->c.s->comm[row]);
 		}
 		gf_gpu_put(&g->views[k], &v, sizeof v, 0, 1);
 	}

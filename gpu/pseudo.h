@@ -205,6 +205,34 @@ GF_APART int gf_ps_member(const struct gf_pseudo_plain *p, uint64_t base, int m,
 	return base && p->msize[m] && gf_ps_get(p, base + p->m[m], p->msize[m], ret);
 }
 
+/* Several members of one object, whose loads do not wait for one another: which[0..n) into ret, n at most PSEUDO_TOGETHER. A member that is not there, or
+ * not in the target's memory, reads as 0; returns whether all were. */
+#define PSEUDO_TOGETHER 8u
+GF_APART int gf_ps_members(const struct gf_pseudo_plain *p, uint64_t base, const uint8_t *which, uint32_t n, uint64_t *ret)
+{
+	const uint8_t *at[PSEUDO_TOGETHER];
+	uint64_t v[PSEUDO_TOGETHER];
+	uint32_t size[PSEUDO_TOGETHER];
+	int all = base != 0;
+
+	GF_ROLLED
+	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++) {
+		at[i] = NULL;
+		size[i] = i < n ? p->msize[which[i]] : 0;
+		if (base && size[i])
+			at[i] = gf_ps_at(p, base + p->m[which[i]], size[i]);
+		all &= i >= n || at[i] != NULL;
+	}
+	GF_UNROLL
+	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++)
+		v[i] = at[i] ? gf_load(at[i], size[i]) : 0;
+	GF_UNROLL
+	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++)
+		if (i < n)
+			ret[i] = v[i];
+	return all;
+}
+
 GF_INLINE int gf_ps_has(const struct gf_pseudo_plain *p, uint32_t part)
 {
 	return !(p->parts_off & part);
@@ -285,6 +313,8 @@ GF_INLINE uint32_t gf_ps_cas32(uint8_t *at, uint32_t want, uint32_t v)
 GF_APART int gf_ps_still_there(const struct gf_pseudo_plain *p)
 {
 	const struct gf_kmem *k = p->mem;
+	const struct gf_gva va = { p->banner_va };
+	const uint8_t *at;
 	struct gf_gpa gpa;
 	uint64_t left, v[8];
 	int same = 1;
@@ -293,8 +323,15 @@ GF_APART int gf_ps_still_there(const struct gf_pseudo_plain *p)
 	    || gpa.v != p->banner_va - GF_KERNEL_MAP + k->phys_base
 	    || gf_pt_walk(&k->ram, k->pgd, k->levels, k->page_offset + k->pgd.v, &gpa, &left) || gpa.v != k->pgd.v)
 		return 0;
+	at = gf_kmem_at(k, va, sizeof v);
+	if (!at)
+		return 0;
+	GF_UNROLL
 	for (uint32_t i = 0; i < 8; i++)
-		same &= !gf_kmem_load(k, p->banner_va + 8 * i, 8, &v[i]) && v[i] == p->banner[i];
+		v[i] = gf_load(at + 8 * i, 8);
+	GF_UNROLL
+	for (uint32_t i = 0; i < 8; i++)
+		same &= v[i] == p->banner[i];
 	return same;
 }
 

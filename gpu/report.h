@@ -41,12 +41,16 @@ GF_SELDOM struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_
 
 GF_INLINE void gf_event_victim(const struct gf_sample *s, struct gf_event *ev, uint32_t row)
 {
+	/* Loads first, here and below: what is stored could be what is loaded next, as far as a compiler can tell, and a device waits for each. */
+	uint64_t start = s->start_ns[row];
+	int32_t pid = s->pid[row];
+	uint32_t uid = s->uid[row];
+
+	gf_row_comm_copy(ev->comm, s->comm[row]);
 	ev->row = row;
-	ev->pid = s->pid[row];
-	ev->uid = s->uid[row];
-	ev->start_ns = s->start_ns[row];
-	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
-		ev->comm[i] = s->comm[row][i];
+	ev->pid = pid;
+	ev->uid = uid;
+	ev->start_ns = start;
 }
 
 /* Runs a program that explains, for the row or the host. 0 when it cannot be. */
@@ -137,21 +141,25 @@ GF_SELDOM void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, ui
 {
 	const struct gf_sample *s = t->c.s;
 	const struct gf_state *st = t->c.st;
-	uint8_t why = st->why[row];
+	uint8_t why = st->why[row], klass = st->klass[row];
+	uint32_t klass_by = st->klass_by[row], condemned = st->condemned[row], uid = s->uid[row];
+	int now = st->condemned_tick[row] == st->tick;
+	uint64_t start = s->start_ns[row];
+	double key = st->key[row];
+	int32_t pid = s->pid[row];
 
-	to->key = st->key[row];
-	to->start_ns = s->start_ns[row];
-	to->pid = s->pid[row];
-	to->uid = s->uid[row];
-	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
-		to->comm[i] = s->comm[row][i];
+	gf_row_comm_copy(to->comm, s->comm[row]);
+	to->key = key;
+	to->start_ns = start;
+	to->pid = pid;
+	to->uid = uid;
 	to->why = why;
-	to->klass = st->klass[row];
+	to->klass = klass;
 	to->by = GF_NONE;
-	if (why == GF_WHY_PROTECTED || why == GF_WHY_AVOIDED || (why == GF_WHY_CHOSEN && st->klass[row] == 0))
-		to->by = st->klass_by[row];
-	else if (why == GF_WHY_CONDEMNED && st->condemned_tick[row] == st->tick)
-		to->by = st->condemned[row] - 1;
+	if (why == GF_WHY_PROTECTED || why == GF_WHY_AVOIDED || (why == GF_WHY_CHOSEN && klass == 0))
+		to->by = klass_by;
+	else if (why == GF_WHY_CONDEMNED && now)
+		to->by = condemned - 1;
 }
 
 /* Who was looked at: the first seeds, then whoever ranks best by the key alone,
@@ -234,25 +242,31 @@ GF_SELDOM void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint
 		return;
 	}
 	v = &out->verdicts[out->verdicts_n++];
-	v->event = ev->seq;
+	const struct gf_step x = *sp;
+	uint64_t start = row == GF_NONE ? 0 : s->start_ns[row], seq = ev->seq;
+	int32_t pid = row == GF_NONE ? 0 : s->pid[row];
+	uint32_t gen = row == GF_NONE ? 0 : s->gen[row], epoch = s->epoch;
+	uint8_t observed = ev->observed;
+
+	v->event = seq;
 	v->row = row;
-	v->start_ns = row == GF_NONE ? 0 : s->start_ns[row];
-	v->pid = row == GF_NONE ? 0 : s->pid[row];
-	v->gen = row == GF_NONE ? 0 : s->gen[row];
+	v->start_ns = start;
+	v->pid = pid;
+	v->gen = gen;
 	v->rule = rule;
 	v->step = (uint8_t)step;
-	v->action = sp->action;
+	v->action = x.action;
 	v->group = group;
-	v->flags = (uint8_t)(flags | (ev->observed ? GF_VERDICT_OBSERVE : 0));
-	v->arg = sp->arg;
-	v->limit = sp->limit;
-	v->epoch = s->epoch;
+	v->flags = (uint8_t)(flags | (observed ? GF_VERDICT_OBSERVE : 0));
+	v->arg = x.arg;
+	v->limit = x.limit;
+	v->epoch = epoch;
 	for (uint32_t k = 0; k < sizeof v->reserved; k++)
 		v->reserved[k] = 0;
 	v->amount = gf_verdict_amount(t, sp, row);
-	if (row != GF_NONE && sp->action == GF_ACT_SIGNAL && sp->arg == GF_SIGKILL && !ev->observed) {
+	if (row != GF_NONE && x.action == GF_ACT_SIGNAL && x.arg == GF_SIGKILL && !observed) {
 		t->c.st->killed_ns[row] = t->c.now;
-		t->c.st->killed_gen[row] = s->gen[row];
+		t->c.st->killed_gen[row] = gen;
 	}
 }
 

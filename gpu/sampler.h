@@ -272,8 +272,9 @@ GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 	v->kept.start = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.start);
 	v->kept.exec = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.exec);
 	v->kept.seq = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.seq);
+	v->kept.level = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.level);
 	v->kept.pass = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.pass);
-	v->words = (uint64_t *)gf_bump(b, (size_t)v->recs * GF_GATHER_WORDS, sizeof *v->words);
+	v->words = (uint64_t *)gf_bump(b, (size_t)v->recs * (GF_GATHER_WORDS + 1), sizeof *v->words);
 	v->parts = (int64_t *)gf_bump(b, (size_t)v->recs * GF_RSS_PARTS, sizeof *v->parts);
 	v->changed = (uint8_t *)gf_bump(b, v->recs, sizeof *v->changed);
 	v->lead_at = (uint32_t *)gf_bump(b, v->cap, sizeof *v->lead_at);
@@ -712,9 +713,6 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->want = gf_sampler_wanted(v);
 	c->budget = v->share;
 	c->starved = 0;
-	c->still = 0;
-	c->mm_at = NULL;
-	c->parts = NULL;
 	c->pages = NULL;
 	c->pass = v->table.pass;
 	c->pulse = v->pulse;
@@ -774,7 +772,7 @@ GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t t
 		if (row == GF_NONE || !v->kept.va[GF_GO_MM][row])
 			continue;
 		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
-			base[k] = v->words[(size_t)(g->l.mm.rss_cpu[k] / 8) * stride + i];
+			base[k] = gf_src_load(gf_src_fetched(v->words + i, stride), g->l.mm.rss_cpu[k], 8);
 			bad |= base[k] & 3 || !base[k];
 		}
 		if (bad || gf_percpu_sum(&c, base, sum))
@@ -829,31 +827,21 @@ GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const
 			      struct gf_task_rec *r)
 {
 	const struct gf_gather *g = &v->gather;
-	struct gf_task_ctx s = *c;
-	uint32_t up, at, tgid = g->l.task.tgid / 8;
-	const uint8_t *parent = NULL;
+	const uint64_t *parent = NULL;
 	int64_t parts[GF_RSS_PARTS];
-	uint64_t w[GF_GATHER_WORDS];
+	uint32_t up, at;
 
 	if (v->plain || l->kept == GF_NONE || gf_team_flag(&v->changed[i]))
 		return 0;
-	/* Loads that do not wait for one another; what reads them does so one after the other. */
-	GF_UNROLL
-	for (uint32_t k = 0; k < GF_GATHER_WORDS; k++)
-		if (k < g->n)
-			w[k] = v->words[(size_t)k * g->stride + i];
 	GF_UNROLL
 	for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
 		parts[k] = v->parts[k * g->stride + i];
-	s.l = &g->l;
-	s.still = 1;
-	s.parts = parts;
 	/* Many have one parent: its words have been fetched once, where it is a process's leader. */
 	up = v->s->parent[l->kept];
 	at = up < v->cap ? v->lead_at[up] : GF_NONE;
 	if (at >= from && at < to && v->lead[at].kept == up && v->lead[at].task == v->kept.va[GF_GO_PARENT][l->kept])
-		parent = (const uint8_t *)(v->words + (size_t)tgid * g->stride + (at - from)) - 8 * tgid;
-	return !gf_gather_read(g, &v->kept, &s, c, (const uint8_t *)w, parent, l->kept, l->pid, l->task, many, r);
+		parent = v->words + (at - from);
+	return !gf_gather_read(g, &v->kept, c, v->words + i, parent, parts, l->kept, l->pid, l->task, many, r);
 }
 
 /* What becomes of a leader that has been read. */
@@ -873,7 +861,8 @@ GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum
 		l->state |= GF_LEAD_AGAIN;
 		gf_team_add(&v->starved, 1);
 	}
-	l->row = t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
+	/* Out of what was fetched: it has the row that it had. */
+	l->row = l->state & GF_LEAD_SAME ? l->kept : t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
 	if (l->row == GF_NONE) {
 		gf_team_add(&v->fresh[(i - from) / 32], 1u << (i - from) % 32);
 		gf_team_add(&v->fresh_n, 1);

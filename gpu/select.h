@@ -78,11 +78,26 @@ static GF_HD __attribute__((noinline, unused)) void gf_classes_make(struct gf_ti
 	GF_TICK_CALL(t, GF_JOB_CLASSES, gf_job_classes, 0, 0, 0);
 }
 
-/* 1 when row a ranks before row b, class aside. A total order: two engines, or
- * two runs, never choose differently. */
-GF_INLINE int gf_rank_before(const struct gf_sample *s, const struct gf_state *st, uint8_t pick, uint32_t a, uint32_t b)
+/* By what rows are ranked. */
+struct gf_standing {
+	double key;
+	uint64_t start_ns;
+	int32_t pid;
+	uint32_t row;
+};
+
+GF_INLINE struct gf_standing gf_standing(const struct gf_sample *s, const struct gf_state *st, uint32_t row)
 {
-	double x = st->key[a], y = st->key[b];
+	const struct gf_standing x = { st->key[row], s->start_ns[row], s->pid[row], row };
+
+	return x;
+}
+
+/* 1 when a ranks before b, class aside. A total order: two engines, or
+ * two runs, never choose differently. */
+GF_INLINE int gf_standing_before(uint8_t pick, const struct gf_standing *a, const struct gf_standing *b)
+{
+	double x = a->key, y = b->key;
 
 	if ((x != x) != (y != y))
 		return y != y;
@@ -90,11 +105,18 @@ GF_INLINE int gf_rank_before(const struct gf_sample *s, const struct gf_state *s
 		return x > y;
 	if (pick == GF_PICK_SMALLEST && x != y && x == x)
 		return x < y;
-	if (s->start_ns[a] != s->start_ns[b])
-		return pick == GF_PICK_OLDEST ? s->start_ns[a] < s->start_ns[b] : s->start_ns[a] > s->start_ns[b];
-	if (s->pid[a] != s->pid[b])
-		return s->pid[a] < s->pid[b];
-	return a < b;
+	if (a->start_ns != b->start_ns)
+		return pick == GF_PICK_OLDEST ? a->start_ns < b->start_ns : a->start_ns > b->start_ns;
+	if (a->pid != b->pid)
+		return a->pid < b->pid;
+	return a->row < b->row;
+}
+
+GF_INLINE int gf_rank_before(const struct gf_sample *s, const struct gf_state *st, uint8_t pick, uint32_t a, uint32_t b)
+{
+	const struct gf_standing x = gf_standing(s, st, a), y = gf_standing(s, st, b);
+
+	return gf_standing_before(pick, &x, &y);
 }
 
 GF_INLINE int gf_pick_before(const struct gf_sample *s, const struct gf_state *st, uint8_t pick, uint32_t a, uint32_t b)
@@ -168,27 +190,47 @@ GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
 	return 1;
 }
 
-/* Puts a row where it belongs in a list of at most max; returns the new length. */
-GF_INLINE uint32_t gf_top_put(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t n, uint32_t max,
-			      uint32_t row)
+/* Whether a row comes before another that is listed. */
+GF_INLINE int gf_top_before(const struct gf_tick *t, uint32_t how, uint8_t pick, const struct gf_standing *a, uint8_t klass, uint32_t other)
 {
 	const struct gf_state *st = t->c.st;
-	uint32_t k = n;
+	const struct gf_standing b = gf_standing(t->c.s, st, other);
+	uint8_t its = st->klass[other];
+
+	if (how == GF_TOP_NEAR)
+		return a->key > b.key || (a->key == b.key && a->row < b.row);
+	if (how == GF_TOP_PICK && klass != its)
+		return klass < its;
+	return gf_standing_before(pick, a, &b);
+}
+
+/* Puts a row where it belongs in a list of *n, at most max: 1, or 0, it ranks below a list that is full. */
+GF_CALLED int gf_top_put(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t *n, uint32_t max, uint32_t row)
+{
+	const struct gf_standing me = gf_standing(t->c.s, t->c.st, row);
+	uint8_t klass = t->c.st->klass[row];
+	uint32_t k = *n;
 
 	for (; k; k--) {
 		uint32_t x = list[k - 1];
-		int before = how == GF_TOP_PICK ? gf_pick_before(t->c.s, st, pick, row, x)
-			     : how == GF_TOP_RANK ? gf_rank_before(t->c.s, st, pick, row, x)
-			     : st->key[row] > st->key[x] || (st->key[row] == st->key[x] && row < x);
-		if (!before)
+		if (!gf_top_before(t, how, pick, &me, klass, x))
 			break;
 		if (k < max)
 			list[k] = x;
 	}
 	if (k == max)
-		return n;
+		return 0;
 	list[k] = row;
-	return GF_MIN(n + 1, max);
+	*n = GF_MIN(*n + 1, max);
+	return 1;
+}
+
+/* The same of a list, the best first: who comes after one for whom there is no room has none either. */
+GF_INLINE void gf_top_join(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t *n, uint32_t max, const uint32_t *from)
+{
+	for (uint32_t k = 0; k < max && from[k] != GF_NONE; k++)
+		if (!gf_top_put(t, how, pick, list, n, max, from[k]))
+			return;
 }
 
 /* The best of each group of rows (round 0) or of lists. a: how, pick, max in a byte each; b: round; c: rows or lists. */
@@ -206,11 +248,10 @@ GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, ui
 		for (uint32_t i = g * GF_TOP_GROUP; i < end; i++) {
 			if (!b) {
 				if (how == GF_TOP_PICK ? (why >> i % GF_TOP_GROUP * 8 & 255) == GF_WHY_CHOSEN : gf_top_has(t->c.st, how, i))
-					n = gf_top_put(t, how, pick, to, n, max, i);
+					gf_top_put(t, how, pick, to, &n, max, i);
 				continue;
 			}
-			for (uint32_t k = 0; k < max && from[i * GF_TOP_MAX + k] != GF_NONE; k++)
-				n = gf_top_put(t, how, pick, to, n, max, from[i * GF_TOP_MAX + k]);
+			gf_top_join(t, how, pick, to, &n, max, from + i * GF_TOP_MAX);
 		}
 		for (; n < max; n++)
 			to[n] = GF_NONE;
@@ -233,11 +274,8 @@ static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_ti
 		gf_team_call(t->team, GF_JOB_TOP, how | (uint32_t)pick << 8 | max << 16, round++, lists);
 		lists = (lists + GF_TOP_GROUP - 1) / GF_TOP_GROUP;
 	} while (lists > GF_TOP_LISTS);
-	for (uint32_t i = 0; i < lists; i++) {
-		const uint32_t *from = w->list[(round + 1) & 1] + i * GF_TOP_MAX;
-		for (uint32_t k = 0; k < max && from[k] != GF_NONE; k++)
-			n = gf_top_put(t, how, pick, to, n, max, from[k]);
-	}
+	for (uint32_t i = 0; i < lists; i++)
+		gf_top_join(t, how, pick, to, &n, max, w->list[(round + 1) & 1] + i * GF_TOP_MAX);
 	return n;
 }
 

@@ -178,20 +178,27 @@ GF_INLINE void gf_row_comm(struct gf_table *t, uint32_t row, const char *comm, u
 {
 	struct gf_sample *s = t->s;
 	struct gf_strref *ref = s->str[GF_SF_COMM] ? &s->str[GF_SF_COMM][row] : NULL;
-	char *to = s->comm[row];
-	uint32_t len = 0;
+	char *to = s->comm[row], now[GF_COMM_LEN], was[GF_COMM_LEN];
+	uint32_t len = 0, ended = 0;
 	int same = 1;
 
-	while (len < max && len < GF_COMM_LEN - 1 && comm[len]) {
-		same &= to[len] == comm[len];
-		len++;
+	/* Loads first: on a device they are under way together. */
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++) {
+		now[i] = (char)(i < max && i < GF_COMM_LEN - 1 ? comm[i] : 0);
+		was[i] = to[i];
 	}
-	for (uint32_t i = len; i < GF_COMM_LEN; i++)
-		same &= !to[i];
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++) {
+		ended |= !now[i];
+		now[i] = (char)(ended ? 0 : now[i]);
+		len += !ended;
+		same &= now[i] == was[i];
+	}
 	if (same && (!ref || ref->ver))
 		return;
 	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
-		to[i] = (char)(i < len ? comm[i] : 0);
+		to[i] = now[i];
 	if (ref) {
 		ref->p = to;
 		ref->len = len;

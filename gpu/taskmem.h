@@ -33,10 +33,6 @@ struct gf_task_ctx {
 	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
 	uint32_t starved; /* more were needed */
-	/* Of words that have been fetched (gpu/gather.h), side by side; in memory itself 0 and NULL. */
-	uint32_t still;        /* they stand still */
-	const uint8_t *mm_at;  /* the address space's */
-	const int64_t *parts;  /* what CPUs have of its counters, summed */
 	struct gf_pages *pages; /* instead of tlb: all lanes' own, of that pass */
 	uint32_t pass;
 	uint64_t *pulse;        /* gpu/pulse.h, or NULL */
@@ -56,10 +52,10 @@ GF_INLINE int gf_spend(struct gf_task_ctx *c, uint32_t n)
 	return 0;
 }
 
-/* What has been fetched stands still. */
-GF_INLINE void gf_ctx_fence(const struct gf_task_ctx *c)
+/* Between looks at an object. */
+GF_INLINE void gf_src_fence(const struct gf_src s)
 {
-	if (!c->still)
+	if (!s.still)
 		GF_LOAD_FENCE();
 }
 
@@ -134,10 +130,9 @@ GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, i
 	return 0;
 }
 
-/* The four page counters of an address space mapped at p: 0 or -1. */
-GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t *v)
+/* The four page counters of an address space: 0 or -1. parts: what CPUs have of them, summed, where that has been fetched, too. */
+GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts, int64_t *v)
 {
-	const struct gf_layout_mm *o = &c->l->mm;
 
 	if (o->rss_kind == GF_RSS_NONE || (o->rss_kind == GF_RSS_PERCPU && c->cpus->over))
 		return -1;
@@ -147,23 +142,23 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 		int same = 1;
 
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
-			word[i] = (int64_t)gf_load(p + o->rss[i], 8);
-		if (c->parts) {
+			word[i] = (int64_t)gf_src_load(p, o->rss[i], 8);
+		if (p.still) {
 			for (uint32_t i = 0; i < GF_RSS_PARTS && o->rss_kind == GF_RSS_PERCPU; i++)
-				sum[i] = c->parts[i];
+				sum[i] = parts[i];
 		} else if (o->rss_kind == GF_RSS_PERCPU) {
 			for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
-				base[i] = gf_load(p + o->rss_cpu[i], 8);
+				base[i] = gf_src_load(p, o->rss_cpu[i], 8);
 				if (base[i] & 3 || !base[i])
 					return -1;
 			}
-			gf_ctx_fence(c);
+			gf_src_fence(p);
 			if (gf_percpu_sum(c, base, sum))
 				return -1;
-			gf_ctx_fence(c);
+			gf_src_fence(p);
 		}
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++) {
-			same &= o->rss_kind != GF_RSS_PERCPU || (int64_t)gf_load(p + o->rss[i], 8) == word[i];
+			same &= p.still || o->rss_kind != GF_RSS_PERCPU || (int64_t)gf_src_load(p, o->rss[i], 8) == word[i];
 			v[i] = GF_MAX((int64_t)((uint64_t)word[i] + (uint64_t)sum[i]), (int64_t)0);
 			if (v[i] >> 40)
 				return -1; /* more than 4 PiB: no such count */
@@ -174,34 +169,40 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const uint8_t *p, int64_t
 	return 0;
 }
 
-GF_OUTLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
+/* o: where p's numbers are. */
+GF_INLINE void gf_read_mm_of(const struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts,
+			     struct gf_task_rec *r)
 {
-	const struct gf_layout_mm *o = &c->l->mm;
-	const uint8_t *p = c->mm_at ? c->mm_at : gf_obj(c->k, mm, o->span);
 	int64_t v[GF_RSS_PARTS];
 
-	if (!p) {
-		r->flags |= GF_REC_TORN;
-		return;
-	}
-	r->vsz = gf_u64(p, o->total_vm);
+	r->vsz = gf_s64(p, o->total_vm);
 	r->have |= GF_REC_VSZ;
 	if (!(c->want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES)))
 		return;
-	if (!gf_read_rss(c, p, v)) {
+	if (!gf_read_rss(c, o, p, parts, v)) {
 		r->file = v[GF_RSS_FILE];
 		r->anon = v[GF_RSS_ANON];
 		r->swap = v[GF_RSS_SWAP];
 		r->shmem = v[GF_RSS_SHMEM];
 		r->have |= GF_REC_RSS | GF_REC_SWAP;
 	}
-	if (o->pgtables != GF_ABSENT) {
-		r->pgtables = gf_u64(p, o->pgtables);
+	if (c->l->mm.pgtables != GF_ABSENT) {
+		r->pgtables = gf_s64(p, o->pgtables);
 		if (!(r->pgtables >> 52))
 			r->have |= GF_REC_PGTABLES;
 	}
-	if (gf_u64(p, o->flags) >> GF_MMF_OOM_SKIP & 1)
+	if (gf_s64(p, o->flags) >> GF_MMF_OOM_SKIP & 1)
 		r->flags |= GF_REC_OOM_SKIP;
+}
+
+GF_OUTLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
+{
+	const uint8_t *p = gf_obj(c->k, mm, c->l->mm.span);
+
+	if (p)
+		gf_read_mm_of(c, &c->l->mm, gf_src_at(p), NULL, r);
+	else
+		r->flags |= GF_REC_TORN;
 }
 
 GF_INLINE uint32_t gf_popcount(uint64_t w)
@@ -231,7 +232,7 @@ GF_OUTLINE void gf_read_fds(struct gf_task_ctx *c, const uint8_t *holder, uint64
 			return;
 		n += gf_popcount(gf_load(p, 8));
 	}
-	gf_ctx_fence(c);
+	GF_LOAD_FENCE();
 	/* Given back meanwhile, or grown: what was counted may be anything. */
 	if (gf_load(holder + c->l->task.files, 8) != files || gf_kmem_load(c->k, files + o->fdt, 8, &again) || again != fdt)
 		return;

@@ -82,26 +82,24 @@ struct gf_threads {
 	const uint8_t *holder; /* task_struct with the address space, mapped */
 };
 
-GF_INLINE void gf_thread_add(const struct gf_task_ctx *c, const uint8_t *t, struct gf_threads *s)
+GF_INLINE void gf_thread_add(const struct gf_task_ctx *c, const struct gf_layout_task *o, const struct gf_src t, struct gf_threads *s)
 {
-	const struct gf_layout_task *o = &c->l->task;
-
 	if (c->want & GF_REC_CPU)
-		s->run += gf_u64(t, o->sum_exec);
+		s->run += gf_s64(t, o->sum_exec);
 	if (c->want & GF_REC_SPLIT) {
-		s->utime += gf_u64(t, o->utime);
-		s->stime += gf_u64(t, o->stime);
+		s->utime += gf_s64(t, o->utime);
+		s->stime += gf_s64(t, o->stime);
 	}
 	if (c->want & GF_REC_FAULTS) {
-		s->minflt += gf_u64(t, o->min_flt);
-		s->majflt += gf_u64(t, o->maj_flt);
+		s->minflt += gf_s64(t, o->min_flt);
+		s->majflt += gf_s64(t, o->maj_flt);
 	}
 	if (c->want & GF_REC_IO) {
-		s->rbytes += gf_u64(t, o->read_bytes);
-		s->wbytes += gf_u64(t, o->write_bytes);
+		s->rbytes += gf_s64(t, o->read_bytes);
+		s->wbytes += gf_s64(t, o->write_bytes);
 	}
-	if (!s->holder && gf_u64(t, o->mm))
-		s->holder = t;
+	if (!s->holder && gf_s64(t, o->mm))
+		s->holder = t.p;
 }
 
 /* All threads: 0, or -1 when the list does not come back to where it began. */
@@ -117,43 +115,44 @@ GF_INLINE int gf_threads_walk(struct gf_task_ctx *c, uint64_t sig, struct gf_thr
 
 		if (i == GF_REC_THREADS || !t || gf_spend(c, 1) || gf_load(t + c->l->task.signal, 8) != sig)
 			return -1;
-		gf_thread_add(c, t, s);
+		gf_thread_add(c, &c->l->task, gf_src_at(t), s);
 		if (gf_list_next(c->k, node, &node))
 			return -1;
 	}
 	return 0;
 }
 
-/* What threads count, the living ones' and what the dead have left; false when the group kept changing. */
-GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64_t sig, const uint8_t *sp, struct gf_threads *s,
-			     struct gf_task_rec *r)
+/* What threads count, the living ones' and what the dead have left; false when the group kept changing. What has been fetched is of one thread. l: where
+ * numbers of task and sp are. */
+GF_INLINE int gf_threads_sum_of(struct gf_task_ctx *c, const struct gf_layout *l, const struct gf_src task, uint64_t sig, const struct gf_src sp,
+				struct gf_threads *s, struct gf_task_rec *r)
 {
 	const uint32_t counters = GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO;
-	const struct gf_layout_signal *o = &c->l->signal;
+	const struct gf_layout_signal *o = &l->signal;
 
 	for (uint32_t look = 0; look < 4 && !c->starved; look++) {
-		uint32_t before = gf_u32(sp, o->stats_seq);
+		uint32_t before = gf_s32(sp, o->stats_seq);
 		struct gf_threads z = { 0 };
 		uint32_t have = c->want & counters;
 
 		if (before & 1)
 			continue;
-		gf_ctx_fence(c);
-		z.run = gf_u64(sp, o->sum_sched);
-		z.utime = gf_u64(sp, o->utime);
-		z.stime = gf_u64(sp, o->stime);
-		z.minflt = gf_u64(sp, o->min_flt);
-		z.majflt = gf_u64(sp, o->maj_flt);
-		z.rbytes = gf_u64(sp, o->read_bytes);
-		z.wbytes = gf_u64(sp, o->write_bytes);
-		if (gf_u32(sp, o->nr_threads) <= 1)
-			gf_thread_add(c, task, &z);
+		gf_src_fence(sp);
+		z.run = gf_s64(sp, o->sum_sched);
+		z.utime = gf_s64(sp, o->utime);
+		z.stime = gf_s64(sp, o->stime);
+		z.minflt = gf_s64(sp, o->min_flt);
+		z.majflt = gf_s64(sp, o->maj_flt);
+		z.rbytes = gf_s64(sp, o->read_bytes);
+		z.wbytes = gf_s64(sp, o->write_bytes);
+		if (sp.still || gf_s32(sp, o->nr_threads) <= 1)
+			gf_thread_add(c, &l->task, task, &z);
 		else if (gf_threads_walk(c, sig, &z))
 			continue;
-		r->prev_utime_ns = gf_u64(sp, o->prev_utime);
-		r->prev_stime_ns = gf_u64(sp, o->prev_stime);
-		gf_ctx_fence(c);
-		if (gf_u32(sp, o->stats_seq) != before)
+		r->prev_utime_ns = gf_s64(sp, o->prev_utime);
+		r->prev_stime_ns = gf_s64(sp, o->prev_stime);
+		gf_src_fence(sp);
+		if (gf_s32(sp, o->stats_seq) != before)
 			continue;
 		*s = z;
 		if ((z.run | z.utime | z.stime) >> 62)
@@ -171,6 +170,12 @@ GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64
 		return 1;
 	}
 	return 0;
+}
+
+GF_OUTLINE int gf_threads_sum(struct gf_task_ctx *c, const uint8_t *task, uint64_t sig, const uint8_t *sp, struct gf_threads *s,
+			     struct gf_task_rec *r)
+{
+	return gf_threads_sum_of(c, c->l, gf_src_at(task), sig, gf_src_at(sp), s, r);
 }
 
 /* What objects that a process points to say of it. */
@@ -207,16 +212,18 @@ GF_INLINE void gf_read_around(struct gf_task_ctx *c, uint64_t pid, const uint8_t
 	a->lent = c->want & GF_REC_PGTABLES && gf_u64(p, o->mm) && gf_u64(p, o->vfork_done) && parent && gf_u64(parent, o->mm) == gf_u64(p, o->mm);
 }
 
-GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a, const uint8_t *p, const uint8_t *sp, struct gf_task_rec *r)
+/* l: where the numbers of p, the task, and sp, its signal_struct, are. */
+GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_layout *l, const struct gf_around *a, const struct gf_src p,
+				const struct gf_src sp, struct gf_task_rec *r)
 {
-	const struct gf_layout_task *o = &c->l->task;
-	const struct gf_layout_signal *so = &c->l->signal;
-	uint32_t flags = gf_u32(p, o->flags);
+	const struct gf_layout_task *o = &l->task;
+	const struct gf_layout_signal *so = &l->signal;
+	uint32_t flags = gf_s32(p, o->flags);
 
-	r->start_ns = gf_u64(p, o->start_boottime);
-	r->pid = (int32_t)gf_u32(p, o->tgid);
+	r->start_ns = gf_s64(p, o->start_boottime);
+	r->pid = (int32_t)gf_s32(p, o->tgid);
 	r->ppid = a->ppid;
-	r->exec_tag = gf_u32(p, o->self_exec_id);
+	r->exec_tag = gf_s32(p, o->self_exec_id);
 	if (c->want & GF_REC_IDS) {
 		r->pgrp = a->pgrp;
 		r->session = a->session;
@@ -226,14 +233,13 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a
 	r->egid = a->egid;
 	if (a->creds == 2)
 		r->have |= GF_REC_UID;
-	r->threads = gf_u32(sp, so->nr_threads);
-	r->prio = (short)(gf_u32(p, o->prio) - 100u);
-	r->nice = (signed char)(gf_u32(p, o->static_prio) - 120u);
-	r->policy = (uint8_t)gf_u32(p, o->policy);
-	r->oom_adj = (short)gf_load(sp + so->oom_score_adj, 2);
-	r->state = gf_state_letter(gf_u32(p, o->state), gf_u32(p, o->exit_state));
-	for (uint32_t i = 0; i < sizeof r->comm; i++)
-		r->comm[i] = (char)gf_load(p + o->comm + i, 1);
+	r->threads = gf_s32(sp, so->nr_threads);
+	r->prio = (short)(gf_s32(p, o->prio) - 100u);
+	r->nice = (signed char)(gf_s32(p, o->static_prio) - 120u);
+	r->policy = (uint8_t)gf_s32(p, o->policy);
+	r->oom_adj = (short)gf_src_load(sp, so->oom_score_adj, 2);
+	r->state = gf_state_letter(gf_s32(p, o->state), gf_s32(p, o->exit_state));
+	gf_src_text(p, o->comm, r->comm);
 	r->comm[sizeof r->comm - 1] = 0;
 	r->have |= GF_REC_STAT;
 	if (r->oom_adj >= -1000 && r->oom_adj <= 1000)
@@ -241,12 +247,24 @@ GF_INLINE void gf_read_identity(struct gf_task_ctx *c, const struct gf_around *a
 	if (flags & (GF_PF_KTHREAD | GF_PF_USER_WORKER | GF_PF_IO_WORKER))
 		r->flags |= GF_REC_KTHREAD;
 	/* A leader that has left while its threads live on: a process all the same. */
-	if (!gf_u32(sp, so->live) || ((flags & GF_PF_EXITING) && r->threads <= 1))
+	if (!gf_s32(sp, so->live) || ((flags & GF_PF_EXITING) && r->threads <= 1))
 		r->flags |= GF_REC_EXITING;
-	if (gf_u32(sp, so->flags) & GF_SIGNAL_UNKILLABLE || a->first)
+	if (gf_s32(sp, so->flags) & GF_SIGNAL_UNKILLABLE || a->first)
 		r->flags |= GF_REC_INIT;
 	if (a->lent)
 		r->flags |= GF_REC_OOM_SKIP;
+}
+
+/* True: it has none, and that is all that there is to know. */
+GF_INLINE int gf_read_no_memory(uint64_t mm, struct gf_task_rec *r)
+{
+	if (mm && !(r->flags & GF_REC_KTHREAD))
+		return 0;
+	r->flags |= GF_REC_NO_MM;
+	/* Nothing left to measure, unless threads live on whose memory was not found. */
+	if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING))
+		r->have |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES | GF_REC_VSZ;
+	return 1;
 }
 
 GF_INLINE void gf_read_memory(struct gf_task_ctx *c, const uint8_t *p, const struct gf_threads *s, struct gf_task_rec *r)
@@ -260,16 +278,11 @@ GF_INLINE void gf_read_memory(struct gf_task_ctx *c, const uint8_t *p, const str
 		holder = s->holder;
 		mm = gf_u64(holder, o->mm);
 	}
-	if (r->flags & GF_REC_KTHREAD || !mm) {
-		r->flags |= GF_REC_NO_MM;
-		/* Nothing left to measure, unless threads live on whose memory was not found. */
-		if (r->flags & (GF_REC_KTHREAD | GF_REC_EXITING))
-			r->have |= all;
+	if (gf_read_no_memory(mm, r))
 		return;
-	}
 	if (c->want & all)
 		gf_read_mm(c, mm, r);
-	gf_ctx_fence(c);
+	GF_LOAD_FENCE();
 	/* It must be the task's own all the while. */
 	if (gf_u64(holder, o->mm) != mm) {
 		r->have &= ~all;
@@ -277,12 +290,17 @@ GF_INLINE void gf_read_memory(struct gf_task_ctx *c, const uint8_t *p, const str
 	}
 }
 
+GF_INLINE int gf_task_is_of(const struct gf_layout_task *o, const struct gf_src p, uint64_t pid, uint64_t task)
+{
+	uint32_t tgid = gf_s32(p, o->tgid);
+
+	return gf_src_load(p, o->thread_pid, 8) == pid && gf_src_load(p, o->group_leader, 8) == task && tgid == gf_s32(p, o->pid) &&
+	       tgid && tgid <= GF_PID_LIMIT;
+}
+
 GF_INLINE int gf_task_is(const struct gf_layout_task *o, const uint8_t *p, uint64_t pid, uint64_t task)
 {
-	uint32_t tgid = gf_u32(p, o->tgid);
-
-	return gf_load(p + o->thread_pid, 8) == pid && gf_load(p + o->group_leader, 8) == task && tgid == gf_u32(p, o->pid) &&
-	       tgid && tgid <= GF_PID_LIMIT;
+	return gf_task_is_of(o, gf_src_at(p), pid, task);
 }
 
 GF_INLINE void gf_read_files(struct gf_task_ctx *c, const uint8_t *holder, struct gf_task_rec *r)
@@ -317,9 +335,9 @@ GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, ui
 			return GF_TASK_GONE;
 		if (!sp)
 			return GF_TASK_BAD;
-		gf_ctx_fence(c);
+		GF_LOAD_FENCE();
 		gf_read_around(c, pid, p, sp, &a);
-		gf_read_identity(c, &a, p, sp, &z);
+		gf_read_identity(c, c->l, &a, gf_src_at(p), gf_src_at(sp), &z);
 		if ((c->want & sums || (!gf_u64(p, o->mm) && z.threads > 1)) && !gf_threads_sum(c, p, sig, sp, &s, &z))
 			z.flags |= GF_REC_TORN;
 		gf_read_memory(c, p, &s, &z);
@@ -327,7 +345,7 @@ GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, ui
 			const uint8_t *holder = gf_u64(p, o->files) || !s.holder ? p : s.holder;
 			gf_read_files(c, holder, &z);
 		}
-		gf_ctx_fence(c);
+		GF_LOAD_FENCE();
 		*r = z;
 		if (!gf_task_is(o, p, pid, task))
 			return GF_TASK_GONE;

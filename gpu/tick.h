@@ -20,38 +20,44 @@ GF_INLINE uint8_t gf_dfa_run(const uint8_t *data, const struct gf_dfa *d, const 
 	return data[d->accept_off + state] == 1 ? GF_TRUE : GF_FALSE;
 }
 
+/* The matches on one string field of one row. changed: the string did; otherwise only those that are new. */
+GF_SELDOM void gf_tick_match_row(struct gf_tick *t, uint32_t field, uint32_t row, int changed)
+{
+	const struct gf_strref *str = t->c.s->str[field] ? &t->c.s->str[field][row] : NULL;
+	struct gf_state *st = t->c.st;
+	const struct gf_match *m = GF_SEC(struct gf_match, t->c.img, GF_SEC_MATCH);
+	const struct gf_dfa *dfa = GF_SEC(struct gf_dfa, t->c.img, GF_SEC_DFA);
+	const uint8_t *data = GF_SEC(uint8_t, t->c.img, GF_SEC_DFADATA);
+	uint32_t count = t->c.img->sec[GF_SEC_MATCH].count, ver = str ? str->ver : 0;
+
+	for (uint32_t k = 0; k < count; k++) {
+		if (m[k].field == field && (changed || st->match_fresh[k]))
+			st->match[k][row] = ver ? gf_dfa_run(data, &dfa[m[k].dfa], str->p, str->len) : (uint8_t)GF_UNKNOWN;
+	}
+	if (changed)
+		st->str_ver[field][row] = ver;
+}
+
 /* Brings the matches on one string field up to date in rows [base, base + n): a string
  * is run through its automata when it changed, not every tick. */
 GF_INLINE void gf_tick_match(struct gf_tick *t, uint32_t field, uint32_t base, uint32_t n)
 {
 	const struct gf_sample *s = t->c.s;
-	struct gf_state *st = t->c.st;
-	const struct gf_match *m = GF_SEC(struct gf_match, t->c.img, GF_SEC_MATCH);
-	const struct gf_dfa *dfa = GF_SEC(struct gf_dfa, t->c.img, GF_SEC_DFA);
-	const uint8_t *data = GF_SEC(uint8_t, t->c.img, GF_SEC_DFADATA);
-	uint32_t count = t->c.img->sec[GF_SEC_MATCH].count, end = GF_MIN(base + n, s->rows);
-	uint32_t *seen = st->str_ver[field];
-	uint8_t fresh = st->work.fresh;
+	const struct gf_strref *str = s->str[field];
+	const uint32_t *seen = t->c.st->str_ver[field];
+	uint32_t end = GF_MIN(base + n, s->rows);
+	uint8_t fresh = t->c.st->work.fresh;
 
 	for (uint32_t row = base; row < end; row++) {
-		const struct gf_strref *str = s->str[field] ? &s->str[field][row] : NULL;
-		uint32_t ver = str ? str->ver : 0;
-		int changed = seen[row] != ver;
+		int changed = seen[row] != (str ? str[row].ver : 0);
 
-		if (!(s->flags[row] & GF_ROW_VALID) || !(changed || fresh))
-			continue;
-		for (uint32_t k = 0; k < count; k++) {
-			if (m[k].field == field && (changed || st->match_fresh[k]))
-				st->match[k][row] = ver ? gf_dfa_run(data, &dfa[m[k].dfa], str->p, str->len)
-							: (uint8_t)GF_UNKNOWN;
-		}
-		if (changed)
-			seen[row] = ver;
+		if (s->flags[row] & GF_ROW_VALID && (changed || fresh))
+			gf_tick_match_row(t, field, row, changed);
 	}
 }
 
 /* A row with a new identity remembers nothing. */
-GF_INLINE void gf_tick_new_row(struct gf_tick *t, uint32_t row)
+GF_SELDOM void gf_tick_new_row(struct gf_tick *t, uint32_t row)
 {
 	struct gf_state *st = t->c.st;
 	uint32_t holds = t->c.img->sec[GF_SEC_HOLD].count, hists = t->c.img->sec[GF_SEC_HIST].count;
@@ -96,9 +102,8 @@ GF_JOB_BODY gf_job_rows(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, u
 	for GF_SHARE(base, up) {
 		for (uint32_t i = 0; i < GF_WIDTH; i++)
 			gf_tick_row(t, base + i);
-		for (uint32_t f = 0; f < GF_SF_COUNT; f++)
-			if (st->work.fields & 1u << f)
-				gf_tick_match(t, f, base, GF_WIDTH);
+		for (uint32_t f = st->work.fields; f; f &= f - 1)
+			gf_tick_match(t, gf_ctz64(f), base, GF_WIDTH);
 	}
 	for (uint32_t k = gf_team_spread(lane, lanes, progs, &by); k < progs; k += by) {
 		const struct gf_prog *pr = &t->c.prog[k];

@@ -39,12 +39,18 @@ struct gf_pseudo_thread {
 /* Looks an index up in an idr: entry or 0. An xarray: an entry whose low bits are 10 is a node, unless it is small. */
 GF_APART uint64_t gf_ps_idr(const struct gf_pseudo_plain *p, uint64_t head, uint64_t base, uint64_t index)
 {
-	uint64_t e, shift, b = 0;
+	const uint8_t *at = gf_ps_at(p, head, 8), *base_at = gf_ps_at(p, base, 4);
+	uint64_t e, shift, b;
 	uint32_t bits = 0;
 
 	while (bits < 8 && 1u << bits < p->slots)
 		bits++;
-	if (!p->slots || !gf_ps_get(p, head, 8, &e) || !gf_ps_get(p, base, 4, &b) || index < b)
+	if (!p->slots || !at || !base_at)
+		return 0;
+	/* Loads of a target's memory take a microsecond on a device: what does not wait for another is under way beside it, here and below. */
+	e = gf_load(at, 8);
+	b = gf_load(base_at, 4);
+	if (index < b)
 		return 0;
 	index -= b;
 	if ((e & 3) != 2)
@@ -78,25 +84,32 @@ GF_APART uint64_t gf_ps_leader(const struct gf_pseudo_plain *p, uint64_t pid_str
 	return link - p->m[M_TASK_LINK_TGID];
 }
 
-GF_APART int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, int sig, struct gf_pseudo_thread *ret)
-{
-	uint64_t flags, exit_state, on_rq, on_cpu = 0, blocked, trace, jobctl = 0;
+/* What is looked at of a thread. TASK_SIGNAL first: whose it is. */
+#define GF_THREAD_MEMBERS { M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE, M_TASK_STATE, M_TASK_ON_RQ, M_TASK_BLOCKED, M_TASK_PTRACE, M_TASK_ON_CPU }
+enum { GF_TM_SIGNAL, GF_TM_FLAGS, GF_TM_EXIT_STATE, GF_TM_STATE, GF_TM_ON_RQ, GF_TM_BLOCKED, GF_TM_PTRACE, GF_TM_ON_CPU, GF_TM_COUNT };
 
-	if (!gf_ps_member(p, task, M_TASK_FLAGS, &flags) || !gf_ps_member(p, task, M_TASK_EXIT_STATE, &exit_state)
-	    || !gf_ps_member(p, task, M_TASK_STATE, &ret->state) || !gf_ps_member(p, task, M_TASK_ON_RQ, &on_rq)
-	    || !gf_ps_member(p, task, M_TASK_BLOCKED, &blocked) || !gf_ps_member(p, task, M_TASK_PTRACE, &trace))
+/* 1; 0: it is not one of that signal_struct's, or not there. */
+GF_APART int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t signal, int sig, struct gf_pseudo_thread *ret)
+{
+	static const uint8_t which[GF_TM_COUNT] = GF_THREAD_MEMBERS;
+	uint64_t v[GF_TM_COUNT], jobctl = 0;
+
+	/* There is no on_cpu without SMP. */
+	if (!gf_ps_members(p, task, which, p->msize[M_TASK_ON_CPU] ? GF_TM_COUNT : GF_TM_COUNT - 1, v) || v[GF_TM_SIGNAL] != signal)
 		return 0;
-	gf_ps_member(p, task, M_TASK_ON_CPU, &on_cpu); /* none without SMP */
+	if (!p->msize[M_TASK_ON_CPU])
+		v[GF_TM_ON_CPU] = 0;
 	if (gf_ps_has(p, PART_FREEZE))
 		gf_ps_member(p, task, M_TASK_JOBCTL, &jobctl);
 	ret->stopping = (jobctl & GF_JOBCTL_STOPPING) != 0;
 	ret->task = task;
-	ret->traced = trace != 0;
-	ret->flags = (uint32_t)flags;
-	ret->exit_state = (uint32_t)exit_state;
-	ret->on_cpu = (uint32_t)on_cpu == 1;
-	ret->runnable = !ret->state && (uint32_t)on_rq == 1;
-	ret->blocked = sig > 0 && sig <= 64 && blocked >> (sig - 1) & 1;
+	ret->state = v[GF_TM_STATE];
+	ret->traced = v[GF_TM_PTRACE] != 0;
+	ret->flags = (uint32_t)v[GF_TM_FLAGS];
+	ret->exit_state = (uint32_t)v[GF_TM_EXIT_STATE];
+	ret->on_cpu = (uint32_t)v[GF_TM_ON_CPU] == 1;
+	ret->runnable = !ret->state && (uint32_t)v[GF_TM_ON_RQ] == 1;
+	ret->blocked = sig > 0 && sig <= 64 && v[GF_TM_BLOCKED] >> (sig - 1) & 1;
 	return 1;
 }
 
@@ -116,7 +129,7 @@ GF_INLINE void gf_ps_threads(const struct gf_pseudo_plain *p, const struct gf_ps
 /* 1: t is the next; 0: there are no more; -1: the list is none. */
 GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo_walk *w, int sig, struct gf_pseudo_thread *t)
 {
-	uint64_t next, owner;
+	uint64_t next;
 
 	while (w->n++ < PSEUDO_THREADS) {
 		if (!(w->n & 255))
@@ -128,7 +141,7 @@ GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo
 		if (next < p->m[M_TASK_THREAD_NODE])
 			return -1;
 		uint64_t task = next - p->m[M_TASK_THREAD_NODE];
-		if (!gf_ps_member(p, task, M_TASK_SIGNAL, &owner) || owner != w->signal || !gf_ps_thread_read(p, task, sig, t))
+		if (!gf_ps_thread_read(p, task, w->signal, sig, t))
 			return -1;
 		w->at = next;
 		if (!t->exit_state && !(t->flags & (GF_TASK_EXITING | GF_TASK_NOT_OURS)))
@@ -137,27 +150,40 @@ GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo
 	return -1;
 }
 
-/* Same process, same memory. */
-GF_APART int gf_ps_is_there(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v)
-{
-	uint64_t id, start, signal;
+/* What is looked at of a process. */
+#define GF_LEADER_MEMBERS { M_TASK_PID, M_TASK_TGID, M_TASK_START, M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE }
+enum { GF_LM_PID, GF_LM_TGID, GF_LM_START, GF_LM_SIGNAL, GF_LM_FLAGS, GF_LM_EXIT_STATE, GF_LM_COUNT };
 
-	return gf_ps_find_pid(p, v->pid) == v->pid_struct && gf_ps_leader(p, v->pid_struct) == v->task
-	       && gf_ps_member(p, v->task, M_TASK_PID, &id) && (int32_t)id == v->pid
-	       && gf_ps_member(p, v->task, M_TASK_START, &start) && start == v->start
-	       && gf_ps_member(p, v->task, M_TASK_SIGNAL, &signal) && signal == v->signal;
+GF_APART int gf_ps_leader_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t *ret)
+{
+	static const uint8_t which[GF_LM_COUNT] = GF_LEADER_MEMBERS;
+
+	return gf_ps_members(p, task, which, GF_LM_COUNT, ret);
+}
+
+/* Same process, same memory; then ret is what was seen of its leader. */
+GF_APART int gf_ps_is_there(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, uint64_t *ret)
+{
+	return gf_ps_find_pid(p, v->pid) == v->pid_struct && gf_ps_leader(p, v->pid_struct) == v->task && gf_ps_leader_read(p, v->task, ret)
+	       && (int32_t)ret[GF_LM_PID] == v->pid && ret[GF_LM_START] == v->start && ret[GF_LM_SIGNAL] == v->signal;
 }
 
 /* A leader that has exited stays until the last of its threads has. */
+GF_INLINE int gf_ps_has_exited(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, const uint64_t *leader)
+{
+	uint64_t threads;
+
+	return leader[GF_LM_EXIT_STATE] && gf_ps_member(p, v->signal, M_SIG_NR_THREADS, &threads) && threads <= 1;
+}
+
 GF_APART int gf_ps_gone(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v)
 {
-	uint64_t exit_state, threads;
+	uint64_t leader[GF_LM_COUNT];
 
 	/* Twice: a walk may meet the tree of numbers being changed. */
-	if (!gf_ps_is_there(p, v) && !gf_ps_is_there(p, v))
+	if (!gf_ps_is_there(p, v, leader) && !gf_ps_is_there(p, v, leader))
 		return 1;
-	return gf_ps_member(p, v->task, M_TASK_EXIT_STATE, &exit_state) && exit_state
-	       && gf_ps_member(p, v->signal, M_SIG_NR_THREADS, &threads) && threads <= 1;
+	return gf_ps_has_exited(p, v, leader);
 }
 
 /* A start time is compared to the clock tick: a sample may have it from elsewhere than this member. */
@@ -166,10 +192,8 @@ GF_INLINE int gf_ps_same_start(uint64_t a, uint64_t b)
 	return a == b || a / GF_START_TICK_NS == b / GF_START_TICK_NS;
 }
 
-GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *v)
+GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *v, uint64_t *leader)
 {
-	uint64_t id, tgid;
-
 	v->task = v->signal = v->start = 0;
 	v->pid = pid;
 	v->reserved = 0;
@@ -179,28 +203,29 @@ GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, u
 	v->task = gf_ps_leader(p, v->pid_struct);
 	if (!v->task)
 		return start_ns ? GF_REF_GONE : GF_REF_IDENTITY; /* of a thread, a group or a session */
-	if (!gf_ps_member(p, v->task, M_TASK_PID, &id) || !gf_ps_member(p, v->task, M_TASK_TGID, &tgid)
-	    || !gf_ps_member(p, v->task, M_TASK_START, &v->start) || !gf_ps_member(p, v->task, M_TASK_SIGNAL, &v->signal))
+	if (!gf_ps_leader_read(p, v->task, leader))
 		return GF_REF_TORN;
-	if ((int32_t)id != pid || (int32_t)tgid != pid || !v->signal)
+	v->start = leader[GF_LM_START];
+	v->signal = leader[GF_LM_SIGNAL];
+	if ((int32_t)leader[GF_LM_PID] != pid || (int32_t)leader[GF_LM_TGID] != pid || !v->signal)
 		return GF_REF_TORN;
 	return start_ns && !gf_ps_same_start(v->start, start_ns) ? GF_REF_IDENTITY : GF_REF_NONE;
 }
 
-/* What may not be touched, whatever the road. */
-GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v)
+/* What may not be touched, whatever the road: by what gf_ps_find_once has just seen of its leader, and its threads. */
+GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, const uint64_t *leader)
 {
 	struct gf_pseudo_thread t;
 	struct gf_pseudo_walk w;
-	uint64_t flags, sig;
+	uint64_t sig;
 	uint32_t live = 0, traced = 0;
 	int r;
 
-	if (gf_ps_gone(p, v))
+	if (gf_ps_has_exited(p, v, leader))
 		return GF_REF_GONE;
-	if (!gf_ps_member(p, v->task, M_TASK_FLAGS, &flags) || !gf_ps_member(p, v->signal, M_SIG_FLAGS, &sig))
+	if (!gf_ps_member(p, v->signal, M_SIG_FLAGS, &sig))
 		return GF_REF_TORN;
-	if (flags & GF_TASK_NOT_OURS)
+	if (leader[GF_LM_FLAGS] & GF_TASK_NOT_OURS)
 		return GF_REF_KTHREAD;
 	if (sig & GF_GROUP_UNKILLABLE || v->pid == 1)
 		return GF_REF_INIT;
@@ -219,26 +244,27 @@ GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_ps
 /* 0 or enum gf_refused. start_ns 0: whoever has the pid. */
 GF_APART uint8_t gf_ps_find(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *ret)
 {
+	uint64_t leader[GF_LM_COUNT];
 	uint8_t r = GF_REF_TORN;
 
 	for (int tries = 0; tries < 4 && r == GF_REF_TORN; tries++) {
-		r = gf_ps_find_once(p, pid, start_ns, ret);
+		r = gf_ps_find_once(p, pid, start_ns, ret, leader);
 		if (!r)
-			r = gf_ps_judge(p, ret);
+			r = gf_ps_judge(p, ret, leader);
 	}
 	return r;
 }
 
-/* Still that process, and not gone: two dozen loads, right before a store. */
+/* Still that process, and not gone: right before a store. */
 GF_APART uint8_t gf_ps_same(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v)
 {
-	uint64_t flags, sig;
+	uint64_t leader[GF_LM_COUNT], sig;
 
-	if (!gf_ps_is_there(p, v))
+	if (!gf_ps_is_there(p, v, leader))
 		return GF_REF_GONE;
-	if (!gf_ps_member(p, v->task, M_TASK_FLAGS, &flags) || !gf_ps_member(p, v->signal, M_SIG_FLAGS, &sig))
+	if (!gf_ps_member(p, v->signal, M_SIG_FLAGS, &sig))
 		return GF_REF_TORN;
-	if (flags & GF_TASK_NOT_OURS)
+	if (leader[GF_LM_FLAGS] & GF_TASK_NOT_OURS)
 		return GF_REF_KTHREAD;
 	if (sig & GF_GROUP_UNKILLABLE)
 		return GF_REF_INIT;
@@ -257,10 +283,7 @@ GF_INLINE int gf_ps_group_exits(const struct gf_pseudo_plain *p, const struct gf
 GF_APART int gf_ps_thread_there(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, uint64_t task, int sig,
 				 struct gf_pseudo_thread *t)
 {
-	uint64_t owner;
-
-	return gf_ps_member(p, task, M_TASK_SIGNAL, &owner) && owner == v->signal && gf_ps_thread_read(p, task, sig, t)
-	       && !t->exit_state && !(t->flags & GF_TASK_EXITING);
+	return gf_ps_thread_read(p, task, v->signal, sig, t) && !t->exit_state && !(t->flags & GF_TASK_EXITING);
 }
 
 #endif

@@ -32,6 +32,75 @@ GF_INLINE uint32_t gf_u32(const uint8_t *p, uint32_t off)
 	return off == GF_ABSENT ? 0 : (uint32_t)gf_load(p + off, 4);
 }
 
+/*
+ * The numbers of an object where it is mapped; or as they have been fetched (gpu/gather.h), by a layout made for that, in which what the kernel does not
+ * have leads to a zero. Those stand still, and are loaded as a compiler likes. `still` is a constant wherever one of these is made.
+ */
+struct gf_src {
+	const uint8_t *p;
+	int still;
+	uint32_t stride; /* fetched: bytes from a word to the one that was behind it */
+};
+
+GF_INLINE struct gf_src gf_src_at(const uint8_t *p)
+{
+	const struct gf_src s = { p, 0, 8 };
+
+	return s;
+}
+
+GF_INLINE struct gf_src gf_src_fetched(const uint64_t *w, uint32_t stride)
+{
+	const struct gf_src s = { (const uint8_t *)w, 1, stride * 8 };
+
+	return s;
+}
+
+/* size bytes at off, which is there. */
+GF_INLINE uint64_t gf_src_load(const struct gf_src s, uint32_t off, uint32_t size)
+{
+	if (!s.still)
+		return gf_load(s.p + off, size);
+	switch (size) {
+	case 1: return *(s.p + off);
+	case 2: return *(const gf_u16_any *)(const void *)(s.p + off);
+	case 4: return *(const gf_u32_any *)(const void *)(s.p + off);
+	default: return *(const gf_u64_any *)(const void *)(s.p + off);
+	}
+}
+
+/* Sixteen bytes at off. */
+GF_INLINE void gf_src_text(const struct gf_src s, uint32_t off, char *to)
+{
+	const uint8_t *p = s.p + (off & ~7u);
+	uint32_t by = off % 8 * 8;
+	uint64_t v[2];
+
+	if (!s.still) {
+		for (uint32_t i = 0; i < 16; i++)
+			to[i] = (char)gf_load(s.p + off + i, 1);
+		return;
+	}
+	v[0] = *(const gf_u64_any *)(const void *)p;
+	v[1] = *(const gf_u64_any *)(const void *)(p + s.stride);
+	if (by) {
+		v[0] = v[0] >> by | v[1] << (64 - by);
+		v[1] = v[1] >> by | *(const gf_u64_any *)(const void *)(p + 2 * s.stride) << (64 - by);
+	}
+	for (uint32_t i = 0; i < 16; i++)
+		to[i] = (char)(v[i / 8] >> i % 8 * 8);
+}
+
+GF_INLINE uint64_t gf_s64(const struct gf_src s, uint32_t off)
+{
+	return !s.still && off == GF_ABSENT ? 0 : gf_src_load(s, off, 8);
+}
+
+GF_INLINE uint32_t gf_s32(const struct gf_src s, uint32_t off)
+{
+	return !s.still && off == GF_ABSENT ? 0 : (uint32_t)gf_src_load(s, off, 4);
+}
+
 /* Memory outside the direct map (vmalloc: dynamic per-CPU parts) is looked up in page tables: what was
  * found is kept here, for one pass and one lane. All zeros: empty. A lane that does it all gains by many; of thousands
  * each sees a few tasks, and its memory is dear. A power of 2. */

@@ -58,4 +58,17 @@ struct gf_sample {
 	double host[GF_HF_COUNT]; /* unknown where not needed or not to be had */
 };
 
+/* A row's name, somewhere else. */
+GF_INLINE void gf_row_comm_copy(char *to, const char *comm)
+{
+	char c[GF_COMM_LEN];
+
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
+		c[i] = comm[i];
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_COMM_LEN; i++)
+		to[i] = c[i];
+}
+
 #endif
