@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TERM_NS 1000000000ull
-
 int sim_time_text(const char *text, uint64_t *ret_ns)
 {
 	static const struct { const char *unit; double ns; } units[] = {
@@ -120,7 +118,7 @@ int sim_args(struct sim *s)
 	double speed = 0;
 	int rc = 0;
 
-	s->opts.model.term_ns = TERM_NS;
+	s->opts.model.term_ns = GF_MODEL_TERM_NS;
 	s->opts.model.acts = !ctl->val[GF_O_AS_RECORDED];
 	if (ctl->val[GF_O_AS_RECORDED] && ctl->val[GF_O_COUNTERFACTUAL])
 		return gf_ctl_misuse(ctl, "--counterfactual and --as-recorded exclude each other");

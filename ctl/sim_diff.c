@@ -28,12 +28,14 @@ static void deed(const struct sim_policy *p, const struct gf_event *ev, char *bu
 }
 
 /* Takes from b what a's event at i has a twin of, among those of the same time. */
-static bool twin(const struct sim_policy *a, const struct gf_event *ev, const struct sim_policy *b, bool *used)
+static bool twin(const struct sim_policy *a, const struct gf_event *ev, const struct sim_policy *b, bool *used, size_t *from)
 {
 	char da[256], db[256];
 
+	while (*from < b->out.events && b->out.event[*from].now_ns < ev->now_ns)
+		(*from)++; /* a's events come in the order of time, too */
 	deed(a, ev, da, sizeof da);
-	for (size_t k = 0; k < b->out.events; k++) {
+	for (size_t k = *from; k < b->out.events; k++) {
 		const struct gf_event *e = &b->out.event[k];
 		if (e->now_ns > ev->now_ns)
 			break;
@@ -64,11 +66,11 @@ struct sim_change *sim_diff(const struct sim_policy *a, const struct sim_policy 
 	struct sim_change *v = calloc(a->out.events + b->out.events + 1, sizeof *v);
 	bool *used = calloc(b->out.events + 1, sizeof *used);
 	const struct gf_event *ev;
-	size_t n = 0, same = 0;
+	size_t n = 0, same = 0, from = 0;
 
 	if (v && used) {
 		for (size_t i = 0; (ev = next_action(&a->out, &i)); i++) {
-			if (twin(a, ev, b, used))
+			if (twin(a, ev, b, used, &from))
 				same++;
 			else
 				v[n++] = (struct sim_change){ 0, ev };

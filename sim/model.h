@@ -12,6 +12,8 @@
 #include "sim/feed.h"
 #include "sim/model_core.h"
 
+#define GF_MODEL_TERM_NS 1000000000ull /* term_ns, where nobody says otherwise */
+
 /* "8GiB", "=8GiB", "*1.5", "+512MiB", "-1GiB" of "FIELD=...". -EINVAL with a sentence, and what was meant where it is near. */
 int gf_what_if_parse(const char *text, struct gf_what_if *ret, struct gf_err *err);
 /* "mem.total = 8.0 GiB"; returns buf. */

@@ -377,7 +377,7 @@ static int run_case(struct bench *b, const struct gf_probes *probes, uint8_t *se
 
 	opts.act_arg = feed;
 	if (!r && b->c->recording && b->c->counterfactual) {
-		struct gf_model_opts acts = { .acts = true };
+		struct gf_model_opts acts = { .acts = true, .term_ns = GF_MODEL_TERM_NS };
 		r = gf_model_create(feed, &acts, &model, err);
 		opts.act = gf_model_act;
 		opts.act_arg = model;

@@ -23,6 +23,7 @@ struct proc {
 	uint64_t stopped_ns;         /* since when; GF_PTEST_NEVER: it runs */
 	uint32_t row;
 	bool killed, never;          /* never: its parent was killed before it started */
+	bool waits;                  /* a signal that ends it, for the time when it goes on */
 };
 
 struct world {
@@ -491,6 +492,21 @@ static void kill_proc(struct world *w, struct proc *p, uint64_t now)
 	p->unswapped = swap == swap ? swap : 0;
 }
 
+static void go_on(struct world *w, struct proc *p, uint64_t now)
+{
+	p->stopped_ns = GF_PTEST_NEVER;
+	if (p->waits)
+		kill_proc(w, p, now);
+}
+
+/* Nice stays between -20 and 19. */
+static void renice(struct world *w, struct proc *p, int by, uint64_t now)
+{
+	double is = task_value(w, p, GF_TF_NICE, index_of(w, p, now)), to = is + p->nice + by;
+
+	p->nice = to > 19 ? 19 - is : to < -20 ? -20 - is : p->nice + by;
+}
+
 static bool ends_it(int sig)
 {
 	/* not those that are ignored (CHLD URG WINCH), stop or continue it */
@@ -501,11 +517,15 @@ static bool ends_it(int sig)
 static void signalled(struct world *w, struct proc *p, int sig, uint64_t now)
 {
 	if (sig == SIGCONT)
-		p->stopped_ns = GF_PTEST_NEVER;
+		go_on(w, p, now);
 	else if (sig == SIGSTOP || ((sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) && !(p->t->ignores >> sig & 1)))
 		stop(w, p, now);
-	else if (ends_it(sig) && (sig >= 64 || !(p->t->ignores >> sig & 1)))
-		kill_proc(w, p, now);
+	else if (ends_it(sig) && (sig >= 64 || !(p->t->ignores >> sig & 1))) {
+		/* who is stopped gets it when it goes on, unless it is SIGKILL */
+		p->waits = sig != SIGKILL && p->stopped_ns != GF_PTEST_NEVER;
+		if (!p->waits)
+			kill_proc(w, p, now);
+	}
 }
 
 void gf_ptest_world_act(void *arg, const struct gf_verdict *v)
@@ -524,7 +544,7 @@ void gf_ptest_world_act(void *arg, const struct gf_verdict *v)
 	else if (v->action == GF_ACT_FREEZE)
 		stop(w, p, now);
 	else if (v->action == GF_ACT_THAW)
-		p->stopped_ns = GF_PTEST_NEVER;
+		go_on(w, p, now);
 	else if (v->action == GF_ACT_RENICE)
-		p->nice += v->arg;
+		renice(w, p, v->arg, now);
 }

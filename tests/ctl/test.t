@@ -9,6 +9,7 @@ golden test-unknown $ctl test $data/unknown.yaml
 golden test-fails $ctl test $data/fails.yaml
 golden test-coverage $ctl test --coverage --minimum 100 --run right $data/fails.yaml
 
+is "what stopping and renicing do to who is signalled" "$($ctl test $data/stopped.yaml | tail -1)" "2 passed, 0 failed"
 is "--run: only those" "$($ctl test --run 'is right$' $data/fails.yaml; echo $?)" "$data/fails.yaml
   ok    this one is right
 1 passed, 0 failed, 1 not run
