@@ -4,6 +4,7 @@
  * bytes, and how long a word takes there and back. A JSON line each. The memory is a file of tmpfs, as a guest's is.
  *
  *   gpu_limits [MIB]            (default 1024)
+ *   gpu_limits fault            stores where there is no memory
  *   gpu_limits matmul SECONDS   rate of matrix products (plain FP32), for machines without PyTorch
  * Where no device answers: "skipped: why", exit status 0.
  */
@@ -267,6 +268,18 @@ static void products(double for_s)
 	say("matmul", "FP32, 8192, a plain kernel", done * 2.0 * n * n * n / (seconds() - t) / 1e12, "TFLOP/s");
 }
 
+/* A store where there is no memory: what CUDA does to who shares the GPU with such a program is for others to see. */
+static __global__ void stray(uint64_t *at)
+{
+	*(volatile uint64_t *)at = 1;
+}
+
+static void fault(void)
+{
+	stray<<<1, 1>>>((uint64_t *)16);
+	printf("a stray store: %s\n", cudaGetErrorString(cudaDeviceSynchronize()));
+}
+
 int main(int argc, char **argv)
 {
 	cudaDeviceProp d;
@@ -283,6 +296,8 @@ int main(int argc, char **argv)
 	printf("{\"part\": \"limits\", \"what\": \"device\", \"how\": \"%s\", \"value\": %d, \"unit\": \"SMs\"}\n", d.name, d.multiProcessorCount);
 	if (argc > 1 && !strcmp(argv[1], "device"))
 		; /* there is one: that is all that was asked */
+	else if (argc > 1 && !strcmp(argv[1], "fault"))
+		fault();
 	else if (argc > 2 && !strcmp(argv[1], "matmul"))
 		products(atof(argv[2]));
 	else

@@ -10,6 +10,7 @@
 #   latency    fault to store, store to exit             cost       the daemon's CPU time
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
+#   lost       the kernel is taken away by another client's fault under MPS: the CPU goes on
 #   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast; by several GPUs, in windows, by trials
 #   shadow     a second policy beside the GPU's: what both would do, and what it costs
 #
@@ -18,7 +19,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240 [shadow]=120)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240 [shadow]=120 [lost]=150)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
@@ -31,7 +32,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(tests simulate shadow hostile rescue tick sixteen latency cost neighbour)
+[ ${#parts[@]} -gt 0 ] || parts=(tests simulate shadow hostile rescue tick sixteen latency cost neighbour lost)
 
 # In the bundle, or in the repository after `make gpu-check`.
 if [ -e "$here/kit.tar.xz" ]; then

@@ -703,23 +703,80 @@ def neighbour():
         fill(g, 1000)
         both = [("persistent", "gpu mode=persistent", "1ms", None), ("one launch a period, 10 ms", "gpu mode=launch", "10ms", None)]
         under(None, seconds, g, "", both)
-        control = shutil.which("nvidia-cuda-mps-control", path=os.environ.get("PATH", "") + ":/usr/local/nvidia/bin:/usr/bin:/usr/local/cuda/bin")
-        if not control:
-            return skipped("neighbour", "there is no nvidia-cuda-mps-control here: nothing measured under MPS")
-        env = {"CUDA_MPS_PIPE_DIRECTORY": dir + "/mps-pipe", "CUDA_MPS_LOG_DIRECTORY": dir + "/mps-log"}
-        for d in env.values():
-            os.mkdir(d)
-        r = subprocess.run([control, "-d"], env=dict(os.environ, **env), capture_output=True, text=True, timeout=30)
-        if r.returncode:
-            return skipped("neighbour", "MPS does not start: " + (r.stdout + r.stderr)[-300:])
+        mps = Mps("mps")
+        if mps.why:
+            return skipped("neighbour", mps.why + ": nothing measured under MPS")
         try:
-            under(env, seconds, g, " under MPS", [
+            under(mps.env, seconds, g, " under MPS", [
                 ("persistent", "gpu mode=persistent", "1ms", 2), ("persistent, 1 block", "gpu mode=persistent blocks=1", "1ms", 2),
                 ("persistent, 1 block, 10 ms", "gpu mode=persistent blocks=1", "10ms", 2), ("one launch a period, 10 ms", "gpu mode=launch", "10ms", None)])
         finally:
-            subprocess.run([control], input="quit\n", env=dict(os.environ, **env), capture_output=True, text=True, timeout=60)
-            for f in glob.glob(env["CUDA_MPS_LOG_DIRECTORY"] + "/*.log"):
-                shutil.copy(f, keep())
+            mps.close()
+
+
+# ---- lost -------------------------------------------------------------------------
+
+
+class Mps:
+    """An MPS server of our own; env is for its clients. Why there is none: .why."""
+
+    def __init__(self, name):
+        self.control = shutil.which("nvidia-cuda-mps-control", path=os.environ.get("PATH", "") + ":/usr/local/nvidia/bin:/usr/bin:/usr/local/cuda/bin")
+        self.env = {"CUDA_MPS_PIPE_DIRECTORY": "%s/%s-pipe" % (dir, name), "CUDA_MPS_LOG_DIRECTORY": "%s/%s-log" % (dir, name)}
+        self.why = None if self.control else "there is no nvidia-cuda-mps-control here"
+        if self.why:
+            return
+        for d in self.env.values():
+            os.mkdir(d)
+        r = subprocess.run([self.control, "-d"], env=dict(os.environ, **self.env), capture_output=True, text=True, timeout=30)
+        if r.returncode:
+            self.why = "MPS does not start: " + (r.stdout + r.stderr)[-300:]
+
+    def close(self):
+        if self.why:
+            return
+        subprocess.run([self.control], input="quit\n", env=dict(os.environ, **self.env), capture_output=True, text=True, timeout=60)
+        for f in glob.glob(self.env["CUDA_MPS_LOG_DIRECTORY"] + "/*.log"):
+            shutil.copy(f, keep())
+
+
+def lost():
+    """The kernel is taken away from gpufasd by the driver: another client of the same MPS server reads where there is no memory, and CUDA ends all clients' work."""
+    if args.engine != "gpu":
+        return skipped("lost", "there is no GPU to lose")
+    mps = Mps("lost")
+    if mps.why:
+        return skipped("lost", mps.why)
+    try:
+        with Crowd(("lost", "6.1", 1, 512)) as (g,):
+            w = Watch([g], "rule hog if cpu > 50% for 1s then SIGKILL it settle 1s\n", period="10ms", env=mps.env)
+            try:
+                time.sleep(1)
+                start = time.time()
+                r = subprocess.run([BUILD + "/bench/gpu_limits", "fault"], env=dict(os.environ, **mps.env), capture_output=True, text=True, timeout=60)
+                print("# the other client: " + (r.stdout + r.stderr).strip()[-200:], flush=True)
+                e = w.status()["engine"]
+                while time.time() - start < 30 and not e.get("takeovers"):
+                    time.sleep(0.05)
+                    e = w.status()["engine"]
+                took = time.time() - start
+                why = next((x for x in [e.get("why")] + [t["engine"].get("why") for t in w.status()["targets"] if isinstance(t.get("engine"), dict)] if x), "")
+                emit("lost", "from the other's start to the CPU's taking over: %s" % why, took if e.get("takeovers") else float("nan"), "s", 30)
+                was = w.target()["ticks"]
+                time.sleep(1)
+                emit("lost", "ticks of the CPU in the second after", w.target()["ticks"] - was, "", 50, True)
+                p = g.spawn("spin")
+                emit("lost", "a hog ended by it (0: not in 30 s)", int(bool(g.gone(p, None, 30))), "", 1, True)
+                rc, text, err = ctl("--socket", w.dir + "/s", "reload")
+                time.sleep(2)
+                e = w.status()["engine"]
+                print("# after a reload: %s, %s" % (e["kind"], e.get("why") or "no word of why"), flush=True)
+                emit("lost", "reload after it", rc, "exit status", 0, engine=e)
+                w.up = False  # that the CPU has taken over is what was wanted
+            finally:
+                w.stop()
+    finally:
+        mps.close()
 
 
 # ---- hostile ----------------------------------------------------------------------
@@ -841,7 +898,7 @@ def shadow():
         emit("shadow", "the same beside one", plain[1], "us")
 
 
-PARTS = dict(shadow=shadow, hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, cpu=cpu)
+PARTS = dict(shadow=shadow, hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, lost=lost, cpu=cpu)
 
 
 def missing():
