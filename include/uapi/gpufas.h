@@ -236,7 +236,7 @@ struct gpufas_host {
 /* A table, with `count` records behind it. */
 struct gpufas_table {
 	__u64 seq;      /* odd while written */
-	__u64 pass;
+	__u64 pass;     /* passes by the order in which they began; those that were given up leave gaps */
 	__u64 first_ns; /* boot time of its first and its last slice */
 	__u64 last_ns;
 	__u32 count;    /* records */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Figures. bench sample TASKS PERIOD_MS SECONDS: what sampling costs; bench mail ROUNDS POLL_US: from a verdict's
+ * Figures. bench sample TASKS SECONDS PERIOD_MS...: what sampling costs; bench mail ROUNDS POLL_US: from a verdict's
  * store to the signal, and to the process's end as wait(2) sees it.
  */
 #include "kmodtest.h"
@@ -19,12 +19,8 @@ static int by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static void sample(struct kt *k, unsigned tasks, unsigned period_ms, unsigned seconds)
+static void at_period(struct kt *k, unsigned period_ms, unsigned seconds)
 {
-	for (unsigned i = 0; i < tasks; i++)
-		kt_spawn(KT_SLEEPER);
-	kt_open(k, 16384);
-	k->c->want = GF_REC_RSS | GF_REC_SWAP | GF_REC_CPU | GF_REC_VSZ | GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
 	k->c->period_ns = period_ms * 1000000ull;
 	sleep(1);
 	struct gpufas_counters a = k->h->count, b;
@@ -34,16 +30,25 @@ static void sample(struct kt *k, unsigned tasks, unsigned period_ms, unsigned se
 	uint64_t took = kt_boot_ns() - from;
 	struct gpufas_table t;
 	free(kt_table(k, &t));
-	uint64_t passes = b.passes - a.passes;
-	if (!passes) {
-		printf("# no pass ended in %u s\n", seconds);
-		return;
-	}
-	printf("# %u processes, period %u ms: %.2f us a process, pass %.2f ms of work in %.1f ms, %.1f passes/s, slices of %.0f us at most, "
-	       "interrupts of %.0f us at most, %.2f %% of a CPU\n", t.count, period_ms,
-	       (double)(b.slice_ns - a.slice_ns) / 1e3 / (double)passes / t.count, (double)(b.slice_ns - a.slice_ns) / 1e6 / (double)passes,
-	       (double)b.pass_span_ns / 1e6, (double)passes * 1e9 / (double)took, (double)b.slice_max_ns / 1e3, (double)b.irq_max_ns / 1e3,
+	uint64_t passes = b.passes - a.passes, work = b.slice_ns - a.slice_ns;
+	printf("# %u processes, period %u ms: ", t.count, period_ms);
+	if (passes)
+		printf("%.2f us a process, pass %.2f ms of work in %.1f ms, ", (double)work / 1e3 / (double)passes / t.count, (double)work / 1e6 / (double)passes,
+		       (double)b.pass_span_ns / 1e6);
+	printf("%.1f passes/s, %llu slices, of %.0f us at most, interrupts of %.0f us at most (since the start), %.2f %% of a CPU\n",
+	       (double)passes * 1e9 / (double)took, (unsigned long long)(b.slices - a.slices), (double)b.slice_max_ns / 1e3, (double)b.irq_max_ns / 1e3,
 	       100.0 * (double)(b.irq_ns - a.irq_ns) / (double)took);
+	fflush(stdout);
+}
+
+static void sample(struct kt *k, unsigned tasks, unsigned seconds, char **period)
+{
+	for (unsigned i = 0; i < tasks; i++)
+		kt_spawn(KT_SLEEPER);
+	kt_open(k, 16384);
+	k->c->want = GF_REC_RSS | GF_REC_SWAP | GF_REC_CPU | GF_REC_VSZ | GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
+	for (; *period; period++)
+		at_period(k, (unsigned)atoi(*period), seconds);
 	kt_close(k);
 }
 
@@ -82,8 +87,8 @@ int kt_bench(int argc, char **argv)
 	struct kt k;
 
 	kt_nursery();
-	if (argc == 4 && !strcmp(argv[0], "sample"))
-		sample(&k, (unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
+	if (argc >= 4 && !strcmp(argv[0], "sample"))
+		sample(&k, (unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]), argv + 3);
 	else if (argc == 3 && !strcmp(argv[0], "mail"))
 		mail(&k, (unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]));
 	else
