@@ -9,18 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sim/grow.h"
+
 #define MAX_STDIN (4u << 20) /* as gf_source_read */
 
 static int add(struct gf_files *s, const struct gf_source *src)
 {
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : 8;
-		struct gf_source *v = realloc(s->src, cap * sizeof *v);
-		if (!v)
-			return -ENOMEM;
-		s->src = v;
-		s->cap = cap;
-	}
+	if (!gf_grow(&s->src, &s->cap, s->n + 1, sizeof *s->src))
+		return -ENOMEM;
 	s->src[s->n++] = *src;
 	return 0;
 }

@@ -50,7 +50,6 @@ struct sim {
 int sim_args(struct sim *s);             /* before the recording is open */
 int sim_args_times(struct sim *s);       /* --from, --to: when it is */
 int sim_compile(struct sim *s, const struct gf_source *src, size_t n, bool quiet, struct gf_image_header **ret);
-int sim_time_text(const char *text, uint64_t *ret_ns); /* "90s"; -EINVAL */
 
 /* sim_run.c: one policy over the recording, with progress; charts if p->charts. */
 int sim_run(struct sim *s, struct sim_policy *p, const char *label);

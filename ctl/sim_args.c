@@ -4,32 +4,11 @@
  */
 #include "ctl/sim.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-int sim_time_text(const char *text, uint64_t *ret_ns)
-{
-	static const struct { const char *unit; double ns; } units[] = {
-		{ "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 },
-	};
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || !(v >= 0))
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (!strcmp(end, units[i].unit) && v * units[i].ns <= (double)GF_MAX_NS) {
-			*ret_ns = (uint64_t)llround(v * units[i].ns);
-			return 0;
-		}
-	if (strcmp(text, "0"))
-		return -EINVAL;
-	*ret_ns = 0;
-	return 0;
-}
+#include "sim/when.h"
 
 static int assume(struct sim *s, const char *text)
 {
@@ -40,13 +19,13 @@ static int assume(struct sim *s, const char *text)
 
 	snprintf(key, sizeof key, "%.*s", eq ? (int)(eq - text) : 31, text);
 	if (!strcmp(key, "kill")) {
-		if (!sim_time_text(how, &m->kill_ns))
+		if (!gf_when_span(how, &m->kill_ns))
 			return 0;
 		return gf_ctl_misuse(s->ctl, "--assume kill= is a time such as 5s, not `%s`", how);
 	}
 	if (!strcmp(key, "term")) {
 		m->term_never = !strcmp(how, "never");
-		if (m->term_never || !sim_time_text(how, &m->term_ns))
+		if (m->term_never || !gf_when_span(how, &m->term_ns))
 			return 0;
 		return gf_ctl_misuse(s->ctl, "--assume term= is a time such as 5s, or never, not `%s`", how);
 	}
@@ -70,7 +49,7 @@ static int budget(struct sim *s, const char *text)
 	char *end;
 	unsigned long n = strtoul(text, &end, 10);
 
-	if (end == text || *end != '/' || n > GF_BUDGET_MAX || sim_time_text(end + 1, &r->budget_window_ns) || !r->budget_window_ns)
+	if (end == text || *end != '/' || n > GF_BUDGET_MAX || gf_when_span(end + 1, &r->budget_window_ns) || !r->budget_window_ns)
 		return gf_ctl_misuse(s->ctl, "--budget is a number of actions and a time, such as 10/1min, not `%s`", text);
 	r->budget_n = (uint32_t)n;
 	return 0;
@@ -144,42 +123,14 @@ int sim_args(struct sim *s)
 	return rc;
 }
 
-/* "90s" into it, "-5min" before its end, or a time on the clock ("2026-11-23 05:41", "05:41:30", of the recording's day). */
 static int moment(struct sim *s, enum gf_ctl_option id, uint64_t *ret)
 {
-	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%H:%M:%S", "%H:%M" };
+	const struct gf_when w = { s->info->first_ns, s->info->last_ns, s->info->wall_ns };
 	const char *text = s->ctl->val[id];
-	const struct gf_feed_info *in = s->info;
 	char *unit = NULL;
-	time_t first = (time_t)(((int64_t)in->first_ns + in->wall_ns) / 1000000000), at;
-	uint64_t ns;
 
-	if (!text)
+	if (!text || !gf_when_moment(text, &w, ret))
 		return 0;
-	if (!sim_time_text(*text == '-' || *text == '+' ? text + 1 : text, &ns)) {
-		if (*text == '-')
-			*ret = in->last_ns > ns ? in->last_ns - ns : in->first_ns;
-		else
-			*ret = in->first_ns + ns;
-		*ret = GF_MAX(*ret, 1u);
-		return 0;
-	}
-	for (size_t i = 0; in->wall_ns && i < sizeof formats / sizeof *formats; i++) {
-		struct tm tm;
-		const char *end;
-		localtime_r(&first, &tm);
-		if (i < 4 || strchr(formats[i], 'S') == NULL)
-			tm.tm_sec = 0;
-		end = strptime(text, formats[i], &tm);
-		if (!end || (*end && strcmp(end, "Z")))
-			continue;
-		tm.tm_isdst = -1;
-		at = *end ? timegm(&tm) : mktime(&tm);
-		if (i >= 4 && at < first) /* past midnight */
-			at += 86400;
-		*ret = (uint64_t)GF_MAX((int64_t)at * 1000000000 - in->wall_ns, 1);
-		return 0;
-	}
 	strtod(text, &unit);
 	return gf_ctl_misuse(s->ctl, "--%s is a time into the recording such as 90s or 10min, before its end such as -5min, or on the clock such as 05:41 or \"2026-11-23 05:41\", not `%s`%s",
 			     id == GF_O_FROM ? "from" : "to", text, unit != text && !strcmp(unit, "m") ? " (minutes are min)" : unit != text && !*unit ? " (seconds are s)" : "");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sim/gft_reader.h"
+#include "sim/grow.h"
 
 static int no_memory(struct gf_err *err)
 {
@@ -130,14 +131,8 @@ static int read_header(struct gft_reader *r, struct gf_err *err)
 
 static int add_key(struct gft_reader *r, const struct gft_block *b, uint64_t at, struct gf_err *err)
 {
-	if (r->keys == r->keys_cap) {
-		size_t cap = r->keys_cap ? 2 * r->keys_cap : 64;
-		struct gft_key *v = realloc(r->key, cap * sizeof *v);
-		if (!v)
-			return no_memory(err);
-		r->key = v;
-		r->keys_cap = cap;
-	}
+	if (!gf_grow(&r->key, &r->keys_cap, r->keys + 1, sizeof *r->key))
+		return no_memory(err);
 	r->key[r->keys++] = (struct gft_key){ b->now_ns, at, b->number };
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sim/gft_int.h"
+#include "sim/grow.h"
 #include "sim/pathset.h"
 
 #define MS 1000000
@@ -245,14 +246,8 @@ static void block_head(struct gft_writer *w, uint8_t type, uint64_t now_ns, uint
 
 static int remember_key(struct gft_writer *w, uint64_t now_ns, struct gf_err *err)
 {
-	if (w->keys == w->keys_cap) {
-		size_t cap = w->keys_cap ? 2 * w->keys_cap : 64;
-		struct key *v = realloc(w->key, cap * sizeof *v);
-		if (!v)
-			return no_memory(err);
-		w->key = v;
-		w->keys_cap = cap;
-	}
+	if (!gf_grow(&w->key, &w->keys_cap, w->keys + 1, sizeof *w->key))
+		return no_memory(err);
 	w->key[w->keys] = (struct key){ now_ns, w->stats.bytes, w->number };
 	return 0;
 }

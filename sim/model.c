@@ -181,3 +181,11 @@ void gf_model_act(void *model, const struct gf_verdict *v)
 {
 	gf_mcore_act(&((struct gf_model *)model)->core, v);
 }
+
+void gf_model_act_in(struct gf_feed *model, const struct gf_verdict *v, uint64_t exit_ns)
+{
+	struct gf_mcore *c = &model_of(model)->core;
+
+	c->opts.kill_ns = c->opts.term_ns = exit_ns;
+	gf_mcore_act(c, v);
+}

@@ -24,6 +24,9 @@ int gf_model_create(struct gf_feed *inner, const struct gf_model_opts *opts, str
 /* Something is done, at the time of the model's last sample. For struct gf_run_opts.act. */
 void gf_model_act(void *model, const struct gf_verdict *v);
 
+/* The same of a process that takes so long to exit after whatever ends it. */
+void gf_model_act_in(struct gf_feed *model, const struct gf_verdict *v, uint64_t exit_ns);
+
 /* How much of load.1, .5 and .15 is left after so long. */
 void gf_model_keep(uint64_t dt_ns, double *ret);
 void gf_model_said(const struct gf_feed *model, struct gf_model_said *ret);

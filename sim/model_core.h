@@ -126,11 +126,12 @@ enum gf_mjob { GF_MJOB_REFRESH = 64, GF_MJOB_SEEK, GF_MJOB_GO, GF_MJOB_SHOW, GF_
 /* Tables of a core over cap rows, laid out from base on (NULL: how large?); zero when made. stops: some may be stopped. */
 GF_INLINE size_t gf_mcore_layout(struct gf_mcore *m, uint32_t cap, bool stops, void *base)
 {
+	uint8_t *from = base ? (uint8_t *)base : (uint8_t *)(uintptr_t)4096; /* where only sizes are asked for nothing is there */
 	size_t at = 0;
 
 #define GF_MCORE_TAKE(type, p, n)                                     \
 	do {                                                          \
-		(p) = (type)(void *)((uint8_t *)base + at);           \
+		(p) = (type)(void *)(from + at);                      \
 		at += ((size_t)(n) * sizeof *(p) + 63) / 64 * 64;     \
 	} while (0)
 	m->cap = cap;

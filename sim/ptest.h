@@ -71,6 +71,7 @@ struct gf_ptest_case {
 	uint64_t uptime_ns;
 	enum gf_target_kind target;
 	bool counterfactual, observe, strict;
+	bool children_stay; /* of who is ended */
 	uint32_t budget_n;
 	uint64_t budget_ns;
 	char *recording;               /* resolved, or NULL */

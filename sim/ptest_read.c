@@ -221,6 +221,15 @@ static void take_counterfactual(struct gf_cfg *x, const struct gf_ynode *n)
 	gf_ptest_flag(x, n, "counterfactual", &gf_ptest_reader(x)->c->counterfactual);
 }
 
+static void take_children(struct gf_cfg *x, const struct gf_ynode *n)
+{
+	static const char *const words[] = { "go", "stay" };
+	int i = gf_cfg_choice(x, n, "children", words, 2);
+
+	if (i >= 0)
+		gf_ptest_reader(x)->c->children_stay = i == 1;
+}
+
 static void take_strict(struct gf_cfg *x, const struct gf_ynode *n)
 {
 	gf_ptest_flag(x, n, "strict", &gf_ptest_reader(x)->c->strict);
@@ -324,8 +333,8 @@ static void take_case(struct gf_cfg *x, const struct gf_ynode *n)
 	static const struct gf_cfg_key keys[] = {
 		{ "name", take_name }, { "interval", take_interval }, { "target", take_target }, { "host", gf_ptest_host },
 		{ "tasks", gf_ptest_tasks }, { "recording", take_recording }, { "for", take_for }, { "expect", take_expect },
-		{ "expect_none", take_none }, { "counterfactual", take_counterfactual }, { "strict", take_strict },
-		{ "observe", take_observe }, { "budget", take_budget },
+		{ "expect_none", take_none }, { "counterfactual", take_counterfactual }, { "children", take_children },
+		{ "strict", take_strict }, { "observe", take_observe }, { "budget", take_budget },
 	};
 	struct gf_ptest_reader *r = gf_ptest_reader(x);
 	struct gf_ptest_case *c;
@@ -356,7 +365,7 @@ int gf_ptest_parse(const struct gf_source *src, struct gf_diags *diags, struct g
 {
 	static const struct gf_cfg_key keys[] = {
 		{ "policy_files", take_policies }, { "interval", take_interval }, { "target", take_target },
-		{ "counterfactual", take_counterfactual }, { "strict", take_strict }, { "observe", take_observe },
+		{ "counterfactual", take_counterfactual }, { "children", take_children }, { "strict", take_strict }, { "observe", take_observe },
 		{ "budget", take_budget }, { "tests", take_tests },
 	};
 	struct gf_ptest_file f = { .src = *src };

@@ -369,20 +369,20 @@ static int run_case(struct bench *b, const struct gf_probes *probes, uint8_t *se
 {
 	struct gf_run_opts opts = {
 		.period_ns = b->c->interval_ns, .observe = b->c->observe, .views = true, .budget_n = b->c->budget_n,
-		.budget_window_ns = b->c->budget_ns, .act = gf_ptest_world_act,
+		.budget_window_ns = b->c->budget_ns,
 	};
+	struct gf_model_opts acts = { .acts = true, .term_ns = GF_MODEL_TERM_NS, .children_stay = b->c->children_stay };
+	struct gf_ptest_hand hand;
 	struct gf_feed *feed = NULL, *model = NULL;
 	struct gf_run *run = NULL;
 	int r = make_feed(b, &feed, err);
 
-	opts.act_arg = feed;
-	if (!r && b->c->recording && b->c->counterfactual) {
-		struct gf_model_opts acts = { .acts = true, .term_ns = GF_MODEL_TERM_NS };
+	if (!r && b->c->counterfactual) /* else all goes on as it did */
 		r = gf_model_create(feed, &acts, &model, err);
-		opts.act = gf_model_act;
-		opts.act_arg = model;
-	} else if (b->c->recording) {
-		opts.act = NULL; /* what was recorded goes on as it did */
+	hand = (struct gf_ptest_hand){ feed, model };
+	if (model) {
+		opts.act = b->c->recording ? gf_model_act : gf_ptest_world_act;
+		opts.act_arg = b->c->recording ? (void *)model : &hand;
 	}
 	if (!r)
 		r = gf_run_create(model ? model : feed, b->img, &opts, &run, err);

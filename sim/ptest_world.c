@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A test's series as samples. Who is killed leaves, and what it had comes back to the host; who is stopped uses no CPU.
+ * A test's series as samples, as if nothing was ever done: what becomes of processes when a policy acts on them is the model's.
  */
 #include "sim/ptest_world.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/model.h"
 #include "targets/table.h"
 #include "targets/target.h"
 
@@ -16,14 +17,8 @@
 struct proc {
 	const struct gf_ptest_task *t;
 	int32_t pid;
-	uint64_t starts_ns, ends_ns; /* of the test; ends moves when it is killed */
+	uint64_t starts_ns, ends_ns; /* of the test */
 	double cputime;              /* ns, where cpu is given */
-	double freed, unswapped;     /* bytes that it had when it was killed: the host has them since */
-	double nice;                 /* by renice */
-	uint64_t stopped_ns;         /* since when; GF_PTEST_NEVER: it runs */
-	uint32_t row;
-	bool killed, never;          /* never: its parent was killed before it started */
-	bool waits;                  /* a signal that ends it, for the time when it goes on */
 };
 
 struct world {
@@ -135,12 +130,6 @@ static double column(const struct world *w, const struct proc *p, uint32_t f, ui
 		if (p->t->cpu.len && !p->t->col[f].len)
 			return p->cputime;
 		break;
-	case GF_TF_NICE:
-		return task_value(w, p, f, i) + p->nice;
-	case GF_TF_STATE:
-		if (p->stopped_ns != GF_PTEST_NEVER)
-			return 'T';
-		break;
 	default:
 		break;
 	}
@@ -168,7 +157,7 @@ static void spend(struct world *w, struct proc *p, uint64_t now)
 	uint64_t step = w->c->interval_ns;
 	double v;
 
-	if (!p->t->cpu.len || !w->tick || p->stopped_ns != GF_PTEST_NEVER || now < p->starts_ns + step)
+	if (!p->t->cpu.len || !w->tick || now < p->starts_ns + step)
 		return;
 	v = value(w, &p->t->cpu, index_of(w, p, now), GF_PCT_SELF);
 	if (v == v)
@@ -201,7 +190,6 @@ static int put(struct world *w, struct proc *p, uint64_t now, struct gf_err *err
 	if (row == GF_NONE)
 		return gf_err_set(err, ENOSPC, "more processes than the table has rows");
 	spend(w, p, now);
-	p->row = row;
 	w->of_row[row] = (uint32_t)(p - w->proc);
 	for (uint32_t f = 0; f < GF_TF_COUNT; f++)
 		if (s->col[f])
@@ -252,16 +240,6 @@ static void fill(double *v, double by)
 		*v = by;
 }
 
-/* What has come back; not more than there is, and of what is not known nothing. */
-static void give(double *v, double by, double most)
-{
-	*v += by;
-	if (*v > most)
-		*v = most;
-	if (*v < 0)
-		*v = 0;
-}
-
 /* What follows from the others, and what is counted. */
 static void host_rest(struct world *w)
 {
@@ -292,7 +270,6 @@ static void host_rest(struct world *w)
 static void host(struct world *w)
 {
 	struct gf_sample *s = &w->src.sample;
-	double freed = 0, swap = 0;
 
 	for (uint32_t f = 0; f < GF_HF_COUNT; f++)
 		s->host[f] = gf_unknown();
@@ -301,42 +278,12 @@ static void host(struct world *w)
 	for (uint32_t f = 0; f < GF_HF_COUNT; f++)
 		s->host[f] = host_value(w, f);
 	fill(&s->host[GF_HF_CPU_COUNT], 1);
-	for (size_t i = 0; i < w->procs; i++)
-		if (w->proc[i].killed && w->proc[i].ends_ns <= s->now_ns - gf_ptest_world_start(w->c)) {
-			freed += w->proc[i].freed;
-			swap += w->proc[i].unswapped;
-		}
-	give(&s->host[GF_HF_MEM_AVAILABLE], freed, s->host[GF_HF_MEM_TOTAL]);
-	give(&s->host[GF_HF_MEM_FREE], freed, s->host[GF_HF_MEM_TOTAL]);
-	give(&s->host[GF_HF_SWAP_FREE], swap, s->host[GF_HF_SWAP_TOTAL]);
-	give(&s->host[GF_HF_SWAP_USED], -swap, s->host[GF_HF_SWAP_TOTAL]);
 	fill(&s->host[GF_HF_SWAP_USED], s->host[GF_HF_SWAP_TOTAL] - s->host[GF_HF_SWAP_FREE]);
 	fill(&s->host[GF_HF_SWAP_FREE], s->host[GF_HF_SWAP_TOTAL] - s->host[GF_HF_SWAP_USED]);
 	derived_fields(w);
 }
 
 /* ---- the source --------------------------------------------------------------------- */
-
-static bool parent_killed(const struct world *w, const struct proc *p)
-{
-	for (size_t i = 0; i < w->procs; i++) {
-		const struct proc *q = &w->proc[i];
-		if (q->pid == p->t->ppid && (q->killed || q->never) && q->ends_ns <= p->starts_ns && q->starts_ns <= p->starts_ns)
-			return true;
-	}
-	return false;
-}
-
-static bool alive(struct world *w, struct proc *p, uint64_t now)
-{
-	if (p->never || now < p->starts_ns || now >= p->ends_ns)
-		return false;
-	if (p->row == GF_NONE && w->c->counterfactual && p->t->ppid > 1 && parent_killed(w, p)) {
-		p->never = true; /* nobody is there to start it */
-		return false;
-	}
-	return true;
-}
 
 static int world_next(struct gf_feed *src, struct gf_err *err)
 {
@@ -351,7 +298,7 @@ static int world_next(struct gf_feed *src, struct gf_err *err)
 	host(w);
 	gf_table_begin(&w->table);
 	for (size_t i = 0; i < w->procs && !r; i++)
-		if (alive(w, &w->proc[i], now))
+		if (now >= w->proc[i].starts_ns && now < w->proc[i].ends_ns)
 			r = put(w, &w->proc[i], now, err);
 	if (r)
 		return r;
@@ -369,8 +316,7 @@ static void reset(struct world *w)
 		const struct gf_ptest_task *t = &w->c->task[i];
 		for (uint32_t k = 0; k < t->count; k++) {
 			uint64_t at = t->starts_ns + k * t->every_ns;
-			w->proc[n++] = (struct proc){ .t = t, .pid = t->pid + (int32_t)k, .starts_ns = at, .ends_ns = t->ends_ns,
-						      .stopped_ns = GF_PTEST_NEVER, .row = GF_NONE };
+			w->proc[n++] = (struct proc){ .t = t, .pid = t->pid + (int32_t)k, .starts_ns = at, .ends_ns = t->ends_ns };
 		}
 	}
 	w->tick = 0;
@@ -472,79 +418,17 @@ int gf_ptest_world_create(const struct gf_ptest_case *c, struct gf_feed **ret, s
 
 /* ---- what is done to processes --------------------------------------------------------- */
 
-static void stop(struct world *w, struct proc *p, uint64_t now)
-{
-	(void)w;
-	if (p->stopped_ns == GF_PTEST_NEVER)
-		p->stopped_ns = now;
-}
-
-static void kill_proc(struct world *w, struct proc *p, uint64_t now)
-{
-	uint64_t i = index_of(w, p, now);
-	double anon = task_value(w, p, GF_TF_ANON, i), swap = task_value(w, p, GF_TF_SWAP, i);
-
-	if (p->killed)
-		return;
-	p->killed = true;
-	p->ends_ns = GF_MIN(p->ends_ns, now + GF_MAX(p->t->dies_ns, 1u));
-	p->freed = anon == anon ? anon : 0; /* what is shared, or a file's, stays */
-	p->unswapped = swap == swap ? swap : 0;
-}
-
-static void go_on(struct world *w, struct proc *p, uint64_t now)
-{
-	p->stopped_ns = GF_PTEST_NEVER;
-	if (p->waits)
-		kill_proc(w, p, now);
-}
-
-/* Nice stays between -20 and 19. */
-static void renice(struct world *w, struct proc *p, int by, uint64_t now)
-{
-	double is = task_value(w, p, GF_TF_NICE, index_of(w, p, now)), to = is + p->nice + by;
-
-	p->nice = to > 19 ? 19 - is : to < -20 ? -20 - is : p->nice + by;
-}
-
-static bool ends_it(int sig)
-{
-	/* not those that are ignored (CHLD URG WINCH), stop or continue it */
-	return sig > 0 && sig != SIGCHLD && sig != SIGURG && sig != SIGWINCH && sig != SIGCONT && sig != SIGSTOP && sig != SIGTSTP &&
-	       sig != SIGTTIN && sig != SIGTTOU;
-}
-
-static void signalled(struct world *w, struct proc *p, int sig, uint64_t now)
-{
-	if (sig == SIGCONT)
-		go_on(w, p, now);
-	else if (sig == SIGSTOP || ((sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) && !(p->t->ignores >> sig & 1)))
-		stop(w, p, now);
-	else if (ends_it(sig) && (sig >= 64 || !(p->t->ignores >> sig & 1))) {
-		/* who is stopped gets it when it goes on, unless it is SIGKILL */
-		p->waits = sig != SIGKILL && p->stopped_ns != GF_PTEST_NEVER;
-		if (!p->waits)
-			kill_proc(w, p, now);
-	}
-}
-
 void gf_ptest_world_act(void *arg, const struct gf_verdict *v)
 {
-	struct world *w = arg;
-	uint64_t now = w->src.sample.now_ns - gf_ptest_world_start(w->c);
-	struct proc *p;
+	struct gf_ptest_hand *hand = arg;
+	struct world *w = (struct world *)hand->world;
+	const struct proc *p = v->row < w->src.sample.rows && w->src.sample.flags[v->row] ? &w->proc[w->of_row[v->row]] : NULL;
 
-	if (!w->c->counterfactual || v->row == GF_NONE || v->row >= w->src.sample.rows)
+	if (v->action == GF_ACT_RESET || v->action == GF_ACT_PANIC || v->action == GF_ACT_RESTART)
+		return; /* the test goes on */
+	if (!p || p->pid != v->pid)
 		return;
-	p = &w->proc[w->of_row[v->row]];
-	if (p->pid != v->pid || p->row != v->row)
+	if (v->action == GF_ACT_SIGNAL && v->arg != SIGKILL && v->arg != SIGSTOP && v->arg > 0 && v->arg < 64 && p->t->ignores >> v->arg & 1)
 		return;
-	if (v->action == GF_ACT_SIGNAL)
-		signalled(w, p, v->arg, now);
-	else if (v->action == GF_ACT_FREEZE)
-		stop(w, p, now);
-	else if (v->action == GF_ACT_THAW)
-		go_on(w, p, now);
-	else if (v->action == GF_ACT_RENICE)
-		renice(w, p, v->arg, now);
+	gf_model_act_in(hand->model, v, p->t->dies_ns);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/grow.h"
 #include "sim/model.h"
 #include "targets/target.h"
 
@@ -58,14 +59,8 @@ static int put(struct gf_reel_frame *f, const void *p, size_t n, uint64_t was, b
 
 static int note_refs(struct gf_reel_frame *f, uint64_t at, uint32_t n)
 {
-	if (f->ref_n == f->ref_cap) {
-		uint32_t cap = f->ref_cap ? 2 * f->ref_cap : 64;
-		struct gf_reel_refs *v = realloc(f->refs, cap * sizeof *v);
-		if (!v)
-			return -ENOMEM;
-		f->refs = v;
-		f->ref_cap = cap;
-	}
+	if (!gf_grow(&f->refs, &f->ref_cap, f->ref_n + 1u, sizeof *f->refs))
+		return -ENOMEM;
 	f->refs[f->ref_n++] = (struct gf_reel_refs){ at, n };
 	return 0;
 }

@@ -65,7 +65,8 @@ struct gf_reel_frame {
 	uint32_t ticks, first; /* first: the first that is not carried */
 	/* where its gf_strref arrays are, whose pointers are of this process: offset and count */
 	struct gf_reel_refs { uint64_t at; uint32_t n; } *refs;
-	uint32_t ref_n, ref_cap;
+	uint32_t ref_n;
+	size_t ref_cap;
 };
 
 struct gf_reel_plan { size_t size; uint32_t ticks, first; }; /* of a frame, also while it is not in memory */

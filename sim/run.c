@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/grow.h"
 #include "targets/target.h"
 
 #define PERIOD_NS 100000000ull
@@ -100,23 +101,6 @@ void gf_run_destroy(struct gf_run *run)
 	free(run);
 }
 
-static bool room(void **p, size_t *cap, size_t want, size_t size)
-{
-	size_t n = *cap ? *cap : 64;
-	void *q;
-
-	if (want <= *cap)
-		return true;
-	while (n < want)
-		n *= 2;
-	q = realloc(*p, n * size);
-	if (!q)
-		return false;
-	*p = q;
-	*cap = n;
-	return true;
-}
-
 /* All that the tick put into the engine's rings; with the source's time. */
 static int take(struct gf_run *run, struct gf_err *err)
 {
@@ -124,13 +108,13 @@ static int take(struct gf_run *run, struct gf_err *err)
 
 	run->events = run->verdicts = 0;
 	do {
-		if (!room((void **)&run->event, &run->events_cap, run->events + 64, sizeof *run->event))
+		if (!gf_grow(&run->event, &run->events_cap, run->events + 64, sizeof *run->event))
 			return gf_err_set(err, ENOMEM, "out of memory for events");
 		n = gf_engine_events(run->engine, run->event + run->events, 64);
 		run->events += n;
 	} while (n == 64);
 	do {
-		if (!room((void **)&run->verdict, &run->verdicts_cap, run->verdicts + 64, sizeof *run->verdict))
+		if (!gf_grow(&run->verdict, &run->verdicts_cap, run->verdicts + 64, sizeof *run->verdict))
 			return gf_err_set(err, ENOMEM, "out of memory for verdicts");
 		n = gf_engine_verdicts(run->engine, run->verdict + run->verdicts, 64);
 		run->verdicts += n;

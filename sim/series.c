@@ -87,7 +87,7 @@ static int digits(struct item *x, double *ret)
 		x->at += 3;
 		return 0;
 	}
-	if (n && (s[n] == 'e' || s[n] == 'E') && (isdigit((unsigned char)s[n + 1]) || (strchr("+-", s[n + 1]) && isdigit((unsigned char)s[n + 2])))) {
+	if (n && (s[n] == 'e' || s[n] == 'E') && (isdigit((unsigned char)s[n + 1]) || ((s[n + 1] == '+' || s[n + 1] == '-') && isdigit((unsigned char)s[n + 2])))) {
 		n += 2;
 		n += strspn(s + n, "0123456789");
 	}

@@ -123,6 +123,48 @@ tests:
       - {at: 27s, rule: low-memory, action: SIGKILL, pid: 11}
 Y
 )" 0
+# Series and a recording of the same history have one model: what simulate says is exactly what the test sees.
+{
+	echo 'time,mem.total:MiB,mem.available:MiB,pid,start,ppid,comm,rss:MiB,anon:MiB,cputime,state'
+	for i in $(seq 0 40); do
+		for p in 1,0,init,5 10,1,parent,600 11,10,child,300 12,11,grandchild,200 20,1,other,$((100 + 2 * i)); do
+			IFS=, read -r pid ppid comm rss <<<"$p"
+			echo "$((1795746000 + i)),10000,$((i < 5 ? 5000 : 50)),$pid,1,$ppid,$comm,$rss,$rss,$i,S"
+		done
+		[ $i -lt 12 ] || echo "$((1795746000 + i)),10000,50,13,86411,10,late,250,250,0,S"
+	done
+} >"$work/tree.csv"
+$ctl import --from csv -o "$work/tree.gft" "$work/tree.csv" >"$work/out" 2>&1 || cat "$work/out"
+cat >"$work/tree.policy" <<'P'
+protect pid == 1
+rule stop if mem.available < 25% for 1s then SIGSTOP largest where comm == "other" then after 5s SIGCONT cooldown 1h
+rule low if mem.available < 25% for 2s then SIGKILL largest cooldown 4s
+rule grows if rss > 130MiB and comm == "other" for 1s then log it cooldown 1h
+P
+for children in go stay; do
+	$ctl simulate --json "$work/tree.policy" "$work/tree.gft" --assume children=$children >"$work/sim.json" 2>/dev/null
+	python3 - "$work/sim.json" $children >"$work/tree.yaml" <<'P'
+import json, sys
+print("policy_files: [tree.policy]\nchildren: %s\ntests:\n  - name: tree\n    host: {mem.total: 10000MiB, mem.available: 5000MiBx4 50MiBx35}" % sys.argv[2])
+print("    tasks:\n      init: {pid: 1, rss: 5MiB}")
+for pid, ppid, comm, rss in ((10, 1, "parent", "600MiB"), (11, 10, "child", "300MiB"), (12, 11, "grandchild", "200MiB"), (20, 1, "other", "100MiB+2MiBx40")):
+    print("      %s: {pid: %d, ppid: %d, rss: %s}" % (comm, pid, ppid, rss))
+print("      late: {pid: 13, ppid: 10, rss: 250MiB, starts: 12s}\n    expect:")
+sim = json.load(open(sys.argv[1]))
+run = sim["policies"][0]
+for e in run["events"]:
+    ev = e["event"]
+    if ev["kind"] == "action":
+        print("      - {at: %gs, rule: %s, pid: %d, action: %s}" % (e["at_s"], ev["rule"], ev["pid"], ev["step"].split("after 5s ")[-1].split()[0]))
+P
+	is "one model, children=$children: what simulate says is what the test sees" "$($ctl test "$work/tree.yaml" 2>&1)" "$work/tree.yaml
+  ok    tree
+1 passed, 0 failed"
+	cp "$work/tree.yaml" "$work/tree.$children"
+done
+is "children make a difference" "$(sed -n 's/.*at: \(.*\), rule.*pid: \([0-9]*\).*/\1:\2/p' "$work/tree.go" | paste -sd' ')
+$(sed -n 's/.*at: \(.*\), rule.*pid: \([0-9]*\).*/\1:\2/p' "$work/tree.stay" | paste -sd' ')" "6s:20 7s:10 11s:20 22s:20
+6s:20 7s:10 11s:20 11s:11 15s:12 22s:20"
 head -c 900 "$work/r.gft" >"$work/cut.gft"
 is "a recording that is cut is a failure, with the place" "$(run <<'Y' | grep -c 'could not be run to its end: .*cut.gft'
 policy_files: [one.policy]

@@ -6,7 +6,7 @@
 # found once is tried again, and then looks for 15 seconds (FUZZ_TIME) for more.
 set -u
 export BUILD
-targets=(policy image socket btf memory tasks qmp gft import ptest)
+targets=(policy image socket btf memory tasks qmp gft import ptest sim)
 echo "1..${#targets[@]}"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

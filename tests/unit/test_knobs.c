@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "sim/knobs.h"
+#include "sim/when.h"
 
 static const char policy[] =
 	"let few = 20%\nlet big = rss > 1GiB or 5 < nice\n"
@@ -99,6 +101,76 @@ static void test_ranges(void **state)
 	gf_knobs_deinit(&k);
 }
 
+/* Numbers go into the text as it has them: no exponents, no digits that are lost or made up. */
+static void test_numbers(void **state)
+{
+	static const struct { const char *sweep, *values; } want[] = {
+		{ "big.rss=100GiB..1TiB/462GiB", "100GiB 562GiB 1024GiB" }, { "low.threshold=0.1%..0.3%/0.1%", "0.1% 0.2% 0.3%" },
+		{ "low.threshold=0.00001%,1e-4%,0%", "0.00001% 0.0001% 0%" }, { "big.rss=1e14B..3e14B/1e14B", "100000000000000B 200000000000000B 300000000000000B" },
+		{ "low.cooldown=1h..2h/30min", "60min 90min 120min" },
+	};
+	struct gf_knobs k;
+	struct gf_sweep s;
+	struct gf_err err = { "" };
+	char all[256];
+
+	(void)state;
+	find(&k);
+	for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+		if (gf_sweep_parse(&k, want[i].sweep, &s, &err))
+			fail_msg("%s: %s", want[i].sweep, err.text);
+		*all = 0;
+		for (size_t n = 0; n < s.n; n++)
+			snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", n ? " " : "", s.value[n]);
+		assert_string_equal(all, want[i].values);
+		gf_sweep_deinit(&s);
+	}
+	assert_int_equal(gf_sweep_parse(&k, "big.rss=1e30B", &s, &err), -EINVAL);
+	assert_int_equal(gf_sweep_parse(&k, "big.rss=1e19TiB..2e19GiB/1TiB", &s, &err), -EINVAL);
+	gf_knobs_deinit(&k);
+}
+
+static void span_is(const char *text, uint64_t ns)
+{
+	uint64_t got = 1;
+
+	assert_int_equal(gf_when_span(text, &got), 0);
+	assert_int_equal(got, ns);
+}
+
+/* How long, and when in a recording that begins 100 s after the boot, on 2026-11-27 at 02:20:00. */
+static void test_when(void **state)
+{
+	static const struct gf_when w = { 100000000000ull, 400000000000ull, 1795746000000000000ll - 100000000000ll }, undated = { 100, 400, 0 };
+	static const struct { const char *text; double s; } want[] = {
+		{ "90s", 190 }, { "+1.5min", 190 }, { "-1min", 340 }, { "-1h", 100 }, { "0", 100 }, { "2026-11-27 02:21", 160 }, { "2026-11-27T02:20:30Z", 130 },
+		{ "02:20:05", 105 }, { "02:19", 100 + 86400 - 60 }, { "2026-11-27 02:18:00", 1e-9 }, { "1950-01-01 00:00", 1e-9 },
+	};
+	static const char *const none[] = { "noon", "", "5", "90 s", "1e400s", "99999999d", "-", "24:61", "2026-11-27 02:21 or so", "nans", "infs" };
+	uint64_t ns;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	tzset();
+	span_is("250ms", 250000000);
+	span_is("1.5h", 5400000000000ull);
+	span_is("0", 0);
+	for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+		if (gf_when_moment(want[i].text, &w, &ns))
+			fail_msg("%s is refused", want[i].text);
+		if ((double)ns != want[i].s * 1e9)
+			fail_msg("%s is at %g s, not %g", want[i].text, (double)ns / 1e9, want[i].s);
+	}
+	for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+		assert_int_equal(gf_when_moment(none[i], &w, &ns), -EINVAL);
+	/* years beyond what nanoseconds can say */
+	assert_int_equal(gf_when_moment("9999-01-01 00:00", &w, &ns), 0);
+	assert_true(ns > w.last_ns);
+	assert_int_equal(gf_when_moment("02:20", &undated, &ns), -EINVAL);
+	assert_int_equal(gf_when_moment("-10ns", &undated, &ns), 0);
+	assert_int_equal(ns, 390);
+}
+
 static void test_text(void **state)
 {
 	struct gf_source out;
@@ -128,7 +200,9 @@ static void test_text(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_ranges), cmocka_unit_test(test_text) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_ranges), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_when),
+	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
