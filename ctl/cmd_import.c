@@ -101,8 +101,7 @@ static int finish(struct import *im, int rc, struct gf_err *err)
 	struct gf_err end = { "" };
 
 	gf_progress_end(&im->progress);
-	gft_writer_stats(im->writer, &st);
-	int e = gft_writer_finish(im->writer, &end);
+	int e = gf_ctl_trace_finish(im->writer, out, &st, &end);
 	im->writer = NULL;
 	if (im->bad > SAID)
 		fprintf(stderr, "%s: %llu more lines were wrong\n", im->path, (unsigned long long)(im->bad - SAID));

@@ -356,8 +356,7 @@ static int finish(struct record *r, int rc, struct gf_err *err)
 	const char *path = r->ctl->val[GF_O_OUTPUT];
 
 	gf_progress_end(&r->progress);
-	gft_writer_stats(r->writer, &st);
-	int e = gft_writer_finish(r->writer, &end);
+	int e = gf_ctl_trace_finish(r->writer, path, &st, &end);
 	r->writer = NULL;
 	if (rc)
 		gf_ctl_fail(0, "%s", err->text[0] ? err->text : strerror(-rc));

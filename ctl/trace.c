@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ctl/text.h"
 
@@ -61,6 +62,18 @@ int gf_ctl_fieldset(const struct gf_ctl *ctl, const char *list, const struct gf_
 	got.str |= 1u << GF_SF_COMM;
 	if (!rc)
 		*ret = got;
+	return rc;
+}
+
+int gf_ctl_trace_finish(struct gft_writer *w, const char *path, struct gft_writer_stats *ret, struct gf_err *err)
+{
+	struct stat st;
+	int rc;
+
+	gft_writer_stats(w, ret);
+	rc = gft_writer_finish(w, err);
+	if (!rc && !stat(path, &st))
+		ret->bytes = (uint64_t)st.st_size; /* with its index */
 	return rc;
 }
 

@@ -13,6 +13,8 @@
 /* "rss,psi,mem.free" of an option: names of fields, or of groups of them ("psi" is psi.*). Of those that all names. 0 or
  * GF_EXIT_USAGE. */
 int gf_ctl_fieldset(const struct gf_ctl *ctl, const char *list, const struct gf_fieldset *all, struct gf_fieldset *ret);
+/* Finishes a recording, and says what is in it. */
+int gf_ctl_trace_finish(struct gft_writer *w, const char *path, struct gft_writer_stats *ret, struct gf_err *err);
 /* One line of what was written. */
 void gf_ctl_trace_say(const char *path, const struct gft_writer_stats *st, FILE *out);
 json_t *gf_ctl_trace_json(const char *path, const struct gft_writer_stats *st);

@@ -80,6 +80,10 @@ bool im_line(struct gf_import *im, int *ret_rc, struct gf_err *err)
 		*ret_rc = gf_err_set(err, EBADMSG, "line %llu is longer than %u MiB", (unsigned long long)im->res->lines, IM_MAX_LINE >> 20);
 		return false;
 	}
+	if (im->res->lines == 1 && n >= 3 && !memcmp(im->line, "\xef\xbb\xbf", 3)) { /* a byte order mark, as spreadsheets write it */
+		n -= 3;
+		memmove(im->line, im->line + 3, (size_t)n);
+	}
 	while (n && (im->line[n - 1] == '\n' || im->line[n - 1] == '\r'))
 		n--;
 	im->line[n] = 0;

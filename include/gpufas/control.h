@@ -15,7 +15,8 @@
  * ping      -                             {"pid":,"version":}
  * status    -                             see below
  * rules     "target"                      {"target":,"rules":[rule view]}
- * ps        "target"                      {"target":,"now_ns":,"epoch":,"host":{name:value},"tasks":[{field:value}]}
+ * ps        "target", "paths":[PATH]      {"target":,"now_ns":,"epoch":,"host":{name:value},"tasks":[{field:value}]}; of guests also "paths",
+ *                                         the kernel paths that tasks have: those of the policy, and those that are asked for
  *                                         (epoch: which boot of a guest; a task also has "start_ns" and "flags", enum gf_row_flags)
  * events    "last":N (20), "follow":bool,
  *           "rule":"name", "since_seq":N,

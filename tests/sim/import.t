@@ -198,9 +198,12 @@ is "CSV: the last" "$(field "$d/csv.jsonl" -1 '(s["time"], h["mem.available"], s
 
 printf '%s\n' '"Time","node_memory_MemAvailable_bytes","node_cpu_seconds_total{cpu=""0"",mode=""user""}","node_cpu_seconds_total{cpu=""1"",mode=""system""}","node_load1","node_disk_io_now"' \
 	'1795746000000,5000,7.5,1.25,0.25,3' '1795746015000,6000,8.5,1.25,NaN,3' >"$d/wide.csv"
+{ printf '\xef\xbb\xbf'; cat "$d/wide.csv"; } >"$d/bom.csv"
+imports node-exporter "$d/bom.csv" bom
 imports node-exporter "$d/wide.csv" wide
 is "node exporter, wide" "$?:$(field "$d/wide.jsonl" 1 '(h["mem.available"], h["cpu.busytime"], h["cpu.count"], "load.1" in h, len(t), s["time"][:19])')" \
 	"0:(6000, 9750000000, 2, False, 0, '2026-11-27T02:20:15')"
+says "a byte order mark, as spreadsheets write it, is no part of the first name" cmp "$d/bom.jsonl" "$d/wide.jsonl"
 printf '%s\n' 'timestamp,metric,value' '1795746000,node_load1,0.5' '1795746000,"node_cpu_seconds_total{cpu=""1"",mode=""iowait""}",77' '1795746000,node_memory_SwapTotal_bytes,100' \
 	'1795746000,node_memory_SwapFree_bytes,40' '1795746015,node_load1,0.75' >"$d/long.csv"
 imports node-exporter "$d/long.csv" long
