@@ -49,7 +49,8 @@ void gf_gpu_fleet_leave(struct gf_gpu_host *h)
 /* e NULL: gives it back. */
 int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err)
 {
-	struct gf_fieldset all = { .host = ~0ull, .task = ~0ull, .str = (1u << GF_SF_COUNT) - 1, .paths = GF_MAX_PATHS };
+	struct gf_fieldset all = { .host = ~0ull, .task = ~0ull, .str = (1u << GF_SF_COUNT) - 1,
+				   .paths = h->own ? GF_MAX_PATHS : 0 };
 	struct gf_sampler *v;
 	struct gf_deliverer *d;
 	uint8_t *block;
@@ -69,14 +70,15 @@ int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gp
 	rc = !v || !d || gf_ring_init(&h->told, GF_GPU_RESULTS, sizeof(struct gf_deliver_result)) ?
 		gf_err_set(err, ENOMEM, "out of memory for the engine") : 0;
 	if (!rc) {
-		size = gf_sampler_layout(v, &g->all, e->st->cap, &all, NULL);
+		size = gf_sampler_layout_of(v, &g->all, e->st->cap, &all, h->module != NULL, NULL);
 		h->sampler_block = block = h->ops->alloc(h->dev, at + size + 128);
 		h->deliverer = h->ops->alloc(h->dev, sizeof *d);
 		if (!block || !h->deliverer)
-			rc = gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks of a guest (%zu MiB)", e->st->cap, size >> 20);
+			rc = gf_err_set(err, ENOMEM, "the GPU has no memory for a table of %u tasks%s (%zu MiB)", e->st->cap,
+					h->own ? " of a guest" : "", size >> 20);
 	}
 	if (!rc) {
-		gf_sampler_layout(v, &g->all, e->st->cap, &all, block + at);
+		gf_sampler_layout_of(v, &g->all, e->st->cap, &all, h->module != NULL, block + at);
 		gf_deliver_init(d, 0, 0, h->hand_device, NULL);
 		rc = h->ops->copy_in(h->dev, block, v, sizeof *v, err);
 	}

@@ -33,8 +33,8 @@ void gf_gpu_ring_fill(struct gf_gpu_host *h, struct gf_mr *ret)
 
 	ret->r = *h->seat->region;
 	ret->limit_ns = GF_MAX(5 * h->engine->opts.period_ns, OLD_NS);
-	ret->me = getpid();
-	ret->selfs = (uint32_t)gf_host_self(h->engine->target, ret->self, GF_MR_SELF);
+	ret->selfs.me = getpid();
+	ret->selfs.n = (uint32_t)gf_host_self(h->engine->target, ret->selfs.self, GF_MR_SELF);
 	if (!sysinfo(&si))
 		ret->total_pages = (uint64_t)si.totalram * si.mem_unit / GF_REGION_PAGE + (uint64_t)si.totalswap * si.mem_unit / GF_REGION_PAGE;
 }

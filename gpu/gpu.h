@@ -46,9 +46,6 @@ enum gf_gpu_job {
 	GF_GPU_JOB_SIDE = GF_GPU_JOB_RING, /* a: rows of the host's table; b to c: bytes of its strings */
 	GF_GPU_JOB_BARE,
 	GF_GPU_JOB_GENS,
-	GF_GPU_JOB_RING_COPY,   /* b records from a on */
-	GF_GPU_JOB_RING_ROWS,
-	GF_GPU_JOB_RING_FILL,
 };
 
 /* Commands. The host writes, each once its predecessor has been answered. */

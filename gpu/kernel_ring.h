@@ -56,15 +56,10 @@ static GF_HD void gf_gpu_job_gens(struct gf_gpu *g, uint32_t lane, uint32_t lane
 
 static GF_HD void gf_gpu_ring_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes)
 {
-	const struct gf_mr *ring = g->guest ? &g->guest->ring : NULL;
-
 	switch (call->job) {
 	case GF_GPU_JOB_SIDE: gf_gpu_job_side(g, call->a, call->b, call->c, lane, lanes); break;
 	case GF_GPU_JOB_BARE: gf_gpu_job_bare(g, lane, lanes); break;
 	case GF_GPU_JOB_GENS: gf_gpu_job_gens(g, lane, lanes); break;
-	case GF_GPU_JOB_RING_COPY: gf_mr_copy(g->sampler, ring, &g->ring, call->a, call->b, lane, lanes); break;
-	case GF_GPU_JOB_RING_ROWS: gf_mr_rows(g->sampler, &g->ring, call->b, lane, lanes); break;
-	case GF_GPU_JOB_RING_FILL: gf_mr_fill(g->sampler, ring, call->b, lane, lanes); break;
 	default: break;
 	}
 }
@@ -89,36 +84,20 @@ static GF_HD __attribute__((noinline)) void gf_gpu_take_side(struct gf_gpu *g, s
 }
 
 /* One whole table. 0, or -errno of gf_region_begin(). */
-static GF_HD __attribute__((noinline)) int gf_gpu_ring_table(struct gf_gpu *g, struct gf_team *team, const struct gf_mr *ring)
+static GF_HD __attribute__((noinline)) int gf_gpu_ring_table(struct gf_gpu *g, const struct gf_mr *ring)
 {
-	struct gf_mr_state *st = &g->ring;
 	struct gf_sampler *v = g->sampler;
-	struct gf_table *t = &v->table;
 	struct gf_sample *s = v->s;
 	int r;
 
 	gf_sampler_begin(v);
-	r = gf_region_begin(&ring->r, &st->look);
+	r = gf_region_begin(&ring->r, &v->look);
 	if (r)
 		return r;
-	s->now_ns = GF_MAX(st->look.last_ns, s->now_ns + 1000);
+	s->now_ns = GF_MAX(v->look.last_ns, s->now_ns + 1000);
 	v->env.now_ns = s->now_ns;
 	v->env.total_pages = ring->total_pages;
-	v->env.page = 4096;
-	v->init_seen = v->bad = v->starved = 0;
-	st->odd = 0;
-	for (uint32_t from = 0; from < st->look.count; from += v->recs) {
-		uint32_t n = GF_MIN(st->look.count - from, v->recs);
-		gf_team_call(team, GF_GPU_JOB_RING_COPY, from, n, 0);
-		v->fresh_n = 0;
-		gf_team_call(team, GF_GPU_JOB_RING_ROWS, from, n, 0);
-		if (v->fresh_n)
-			gf_sampler_place(v, 0, n);
-		gf_team_call(team, GF_GPU_JOB_RING_FILL, from, n, 0);
-	}
-	t->unplaced += st->look.total - st->look.count;
-	r = gf_region_end(&ring->r, &st->look);
-	return r ? r : st->odd || !v->init_seen ? -EAGAIN : 0;
+	return gf_mr_take(v);
 }
 
 /* Leader: one sample; now: the device's clock. 0, or an error, and then the last table stays, marked torn. */
@@ -133,13 +112,14 @@ static GF_HD __attribute__((noinline)) int gf_gpu_ring_sample(struct gf_gpu *g, 
 	v->team = team;
 	v->s->seq++;
 	v->s->epoch = 0;
-	v->parents = v->fresh_all = 0;
+	v->region = &ring->r;
+	v->selfs = &ring->selfs;
 	if (pass != st->pass || !st->pass_ns) {
 		st->pass = pass;
 		st->pass_ns = now;
 	}
 	for (uint32_t i = 0; i < GF_MR_TRIES && r == -EAGAIN; i++)
-		r = gf_gpu_ring_table(g, team, ring);
+		r = gf_gpu_ring_table(g, ring);
 	if (!r && now - st->pass_ns > ring->limit_ns)
 		r = -ENODATA;
 	if (r)

@@ -42,6 +42,7 @@
 #define GF_WALK_BATCH 1024u      /* nodes whose slots are looked at by one call */
 #define GF_WALK_GROUP 32u        /* nodes that are counted together */
 #define GF_SAMPLER_BUDGET (4u << 20) /* loads a tick may spend on lengths that the guest alone knows */
+#define GF_MR_RECS 4096u         /* records of a module that are taken at a time by who does nothing else */
 #define GF_SAMPLER_TEXTS 256u    /* lanes that read strings */
 #define GF_STR_RETRY_NS 1000000000ull
 #define GF_STR_RETRIES 10u
@@ -68,6 +69,9 @@ enum gf_sampler_jobs {
 	GF_SJ_HOST,
 	GF_SJ_INIT,       /* initial contents */
 	GF_SJ_INIT_ROWS,
+	GF_SJ_RING_COPY,  /* b records from a on, of a module's table (gpu/ring_rows.h) */
+	GF_SJ_RING_ROWS,
+	GF_SJ_RING_FILL,
 	GF_SJ_END
 };
 
@@ -122,9 +126,11 @@ struct gf_sampler {
 	uint32_t why;          /* enum gf_sampler_why, of the last run */
 	uint32_t plain;        /* 1: all are read by one lane each, to compare */
 	uint32_t fetched;      /* processes that were not, in the last run */
-	const struct gf_region *region; /* of a module in the guest, whose table is taken instead of a walk; NULL: none. The CPU's only */
+	const struct gf_region *region; /* of a module, whose table is taken instead of a walk; NULL: none. gpu/ring_rows.h */
+	const struct gf_mr_selfs *selfs; /* NULL: the watcher is not in there */
+	struct gf_region_look look;
+	uint32_t odd;          /* records of it that cannot be */
 	uint32_t by_region;    /* the last run did */
-	uint32_t reserved1;
 	uint64_t *pulse;       /* gpu/pulse.h, or NULL */
 
 	struct gf_row_note *note;
@@ -255,8 +261,8 @@ GF_INLINE void gf_sampler_bump_strings(struct gf_bump *b, struct gf_sampler *v, 
 	}
 }
 
-/* What is the sampler's own, but for strings. v->cap, v->recs are set. */
-GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
+/* What records become rows by. */
+GF_INLINE void gf_sampler_bump_rows(struct gf_bump *b, struct gf_sampler *v)
 {
 	gf_table_bump(b, &v->table, v->cap);
 	v->note = (struct gf_row_note *)gf_bump(b, v->cap, sizeof *v->note);
@@ -265,6 +271,12 @@ GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 	v->fresh = (uint32_t *)gf_bump(b, v->recs / 32, sizeof *v->fresh);
 	v->lead = (struct gf_lead *)gf_bump(b, v->cap, sizeof *v->lead);
 	v->rec = (struct gf_task_rec *)gf_bump(b, v->recs, sizeof *v->rec);
+}
+
+/* What is the sampler's own, but for strings. v->cap, v->recs are set. */
+GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
+{
+	gf_sampler_bump_rows(b, v);
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
 		v->kept.va[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.va[i]);
 		v->kept.at[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.at[i]);
@@ -302,8 +314,8 @@ GF_INLINE uint32_t gf_sampler_want(const struct gf_fieldset *f)
 }
 
 /* Where everything is from `base` on, for at least cap rows and the fields of f: v and s then hold pointers that are good where base is. Returns how many bytes; base NULL: only that. v and s
- * are made anew; then, where base is good, gf_sampler_bind and gf_sampler_init. */
-GF_INLINE size_t gf_sampler_layout(struct gf_sampler *v, struct gf_sample *s, uint32_t cap, const struct gf_fieldset *f, void *base)
+ * are made anew; then, where base is good, gf_sampler_bind and gf_sampler_init. rows: for gf_mr_take alone, which walks nowhere and reads no strings. */
+GF_INLINE size_t gf_sampler_layout_of(struct gf_sampler *v, struct gf_sample *s, uint32_t cap, const struct gf_fieldset *f, int rows, void *base)
 {
 	const struct gf_sampler none = { 0 };
 	const struct gf_sample empty = { 0 };
@@ -319,11 +331,21 @@ GF_INLINE size_t gf_sampler_layout(struct gf_sampler *v, struct gf_sample *s, ui
 	v->budget = GF_SAMPLER_BUDGET;
 	v->fields = *f;
 	v->want = gf_sampler_want(f);
-	gf_sampler_bump(&b, v);
-	gf_sampler_bump_strings(&b, v, f->str);
+	if (rows) {
+		v->recs = GF_MIN(v->recs, GF_MR_RECS);
+		gf_sampler_bump_rows(&b, v);
+	} else {
+		gf_sampler_bump(&b, v);
+		gf_sampler_bump_strings(&b, v, f->str);
+	}
 	v->base = (uint8_t *)base;
 	v->size = b.used;
 	return b.used;
+}
+
+GF_INLINE size_t gf_sampler_layout(struct gf_sampler *v, struct gf_sample *s, uint32_t cap, const struct gf_fieldset *f, void *base)
+{
+	return gf_sampler_layout_of(v, s, cap, f, 0, base);
 }
 
 /* Where v's sample is, once both are where they are used. */
@@ -1294,6 +1316,8 @@ GF_INLINE void gf_sampler_init_rows(struct gf_sampler *v, uint32_t lane, uint32_
 		gf_row_clear(v->s, i);
 }
 
+#include "gpu/ring_rows.h"
+
 GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call, uint32_t lane, uint32_t lanes)
 {
 	switch (call->job) {
@@ -1336,6 +1360,9 @@ GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call,
 			((uint64_t *)(void *)v->base)[i] = 0;
 		break;
 	case GF_SJ_INIT_ROWS: gf_sampler_init_rows(v, lane, lanes); break;
+	case GF_SJ_RING_COPY: gf_mr_copy(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_RING_ROWS: gf_mr_rows(v, call->b, lane, lanes); break;
+	case GF_SJ_RING_FILL: gf_mr_fill(v, call->b, lane, lanes); break;
 	default: break;
 	}
 }
@@ -1359,48 +1386,6 @@ GF_INLINE void gf_sampler_start(struct gf_sampler *v)
 	v->s->epoch = (uint32_t)v->g->boot;
 	v->clock = clock;
 	v->hs = hs;
-}
-
-#define GF_REGION_OLD_NS 1000000000ull
-
-/* The module's table instead of a walk. 0; -EAGAIN: what was read is not of one table; -ENODATA: nothing was taken, walk. */
-GF_SELDOM int gf_sampler_ring(struct gf_sampler *v)
-{
-	const struct gf_region *r = v->region;
-	struct gf_table *t = &v->table;
-	struct gf_region_look l;
-	struct gf_task_rec rec;
-	uint64_t now = v->guest_now.boot_ns;
-	int odd = 0, init = 0;
-
-	if (gf_region_begin(r, &l) || !now || l.last_ns > now + GF_REGION_OLD_NS || (now > l.last_ns && now - l.last_ns > GF_REGION_OLD_NS))
-		return -ENODATA;
-	v->env.now_ns = now;
-	v->env.total_pages = 0;
-	v->env.page = 4096;
-	for (uint32_t i = 0; i < l.count; i++) {
-		uint32_t slot, row;
-
-		if (gf_region_rec(r, &l, i, &rec) != 1) {
-			odd = 1;
-			continue;
-		}
-		init |= rec.pid == 1;
-		slot = gf_table_slot(t, rec.pid, rec.start_ns);
-		row = t->hash[slot] - 1;
-		if (row == GF_NONE) {
-			const struct gf_row_note none = { { 0, 0 }, rec.exec_tag, 0, 0, 0, 0, 0 };
-			row = gf_table_take(t, slot, rec.pid, rec.start_ns);
-			if (row == GF_NONE)
-				continue;
-			gf_row_clear(v->s, row);
-			v->note[row] = none;
-		}
-		t->seen[row] = t->pass;
-		gf_sampler_columns(v, row, &rec);
-	}
-	t->unplaced += l.total - l.count;
-	return gf_region_end(r, &l) || odd || !init ? -EAGAIN : 0;
 }
 
 /* The list of processes; what is gathered of each. True: it was whole. */
@@ -1438,7 +1423,7 @@ GF_INLINE int gf_sampler_begins(struct gf_sampler *v, int *ret_bad)
 		gf_sampler_call(v, GF_SJ_BEGIN, 0, 0, 0);
 		gf_sampler_begin(v);
 		v->cpus_due = !v->masks;
-		if (!v->masks)
+		if (!v->masks && !v->region)
 			whole = gf_sampler_who(v);
 		if (v->cpus_due)
 			gf_sampler_call(v, GF_SJ_CPUS, 0, 0, 0);
@@ -1484,14 +1469,12 @@ GF_INLINE int gf_sampler_run(struct gf_sampler *v, struct gf_team *team, const s
 	}
 	v->host_due = host && !cpus;
 	v->by_region = 0;
-#if !defined(__CUDA_ARCH__)
 	if (!cpus && v->region) {
-		r = gf_sampler_ring(v);
+		r = gf_mr_of_guest(v);
 		v->by_region = r != -ENODATA;
 		v->why = r ? GF_SW_TORN : GF_SW_NONE;
 	}
-#endif
-	if (!cpus && !v->team && !v->by_region)
+	if (!cpus && (!v->team || v->region) && !v->by_region)
 		whole = gf_sampler_who(v);
 	if (!cpus && !v->by_region)
 		r = gf_sampler_pass(v, whole);

@@ -16,6 +16,7 @@
 #include "compiler/compiler.h"
 #include "gpu/dev_emu.h"
 #include "gpu/engine.h"
+#include "gpu/engine_gpu.h"
 #include "targets/actuator.h"
 #include "targets/kmod.h"
 #include "targets/target.h"
@@ -335,6 +336,25 @@ static void not_registered(void **state)
 	end(&r);
 }
 
+/* Of a sampler of guests only what makes rows of records is there: without the tree's levels, kept words, texts. */
+static void small(void **state)
+{
+	const struct gf_fieldset all = { .host = ~0ull, .task = ~0ull, .str = (1u << GF_SF_COUNT) - 1, .paths = GF_MAX_PATHS };
+	struct gf_sampler *v = calloc(1, sizeof *v);
+	struct gf_sample s;
+	struct rig r = { .end = false };
+	size_t whole = gf_sampler_layout(v, &s, 256, &all, NULL);
+	uint64_t used;
+
+	(void)state;
+	begin_alone(&r, HOG);
+	used = gf_emu.used;
+	end(&r);
+	assert_true(used < GF_GPU_STRINGS + whole);
+	print_message("# %llu KiB of device memory for 256 tasks; a guest's sampler alone has %zu\n", (unsigned long long)used >> 10, whole >> 10);
+	free(v);
+}
+
 /* The region is given up, and another one comes. */
 static void module_goes(void **state)
 {
@@ -412,6 +432,7 @@ int main(void)
 		cmocka_unit_test(module_refuses),
 		cmocka_unit_test(not_armed),
 		cmocka_unit_test(not_registered),
+		cmocka_unit_test(small),
 		cmocka_unit_test(module_goes),
 		cmocka_unit_test(module_lies),
 		cmocka_unit_test(last_resort),
