@@ -78,6 +78,12 @@ struct gf_deliverer {
 	struct gf_deliver_result result[GF_DELIVER_RESULTS];
 };
 
+/* It is in a module's mailbox, and gpu/deliver_mail.h's. */
+GF_INLINE int gf_deliver_by_mail(const struct gf_deliver_entry *e)
+{
+	return e->d.how == GF_HOW_MODULE;
+}
+
 /* The guest as it is in this tick. */
 struct gf_deliver_guest {
 	const struct gf_pseudo_plain *p; /* NULL: there is none */
@@ -284,6 +290,18 @@ GF_APART void gf_deliver_supersede(struct gf_deliverer *v, const struct gf_verdi
 	}
 }
 
+/* Started: to the host, over, or to be followed. */
+GF_APART enum gf_deliver_begun gf_deliver_started(struct gf_deliverer *v, struct gf_deliver_entry *e, uint64_t now_ns)
+{
+	if (e->d.want || (gf_deliver_host_could(&e->d) && !e->d.observe)) {
+		gf_deliver_offer(v, e, now_ns);
+		return GF_HAND_OVER;
+	}
+	if (gf_delivery_over(&e->d))
+		gf_deliver_last(v, e, now_ns);
+	return GF_BEGUN;
+}
+
 /* Takes a verdict. storable: gf_deliver_storable of this tick. */
 GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
 							   const struct gf_verdict *verdict, uint64_t now_ns)
@@ -316,13 +334,7 @@ GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const st
 	v->used++;
 	v->top = GF_MAX(v->top, (uint32_t)(e - v->entry) + 1);
 	gf_deliver_start(v, g, storable, e, now_ns);
-	if (e->d.want || (gf_deliver_host_could(&e->d) && !e->d.observe)) {
-		gf_deliver_offer(v, e, now_ns);
-		return GF_HAND_OVER;
-	}
-	if (gf_delivery_over(&e->d))
-		gf_deliver_last(v, e, now_ns);
-	return GF_BEGUN;
+	return gf_deliver_started(v, e, now_ns);
 }
 
 /* ---- follow ---- */
@@ -412,6 +424,8 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 		if (!e->used)
 			continue;
 		seen++;
+		if (gf_deliver_by_mail(e))
+			continue;
 		if (now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns) && !e->offered)
 			continue;
 		/* A look at a group of many threads is long: that it goes on is to be seen, and whether it may. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Verdicts that a device has carried out by the kernel module: put into the module's mailbox by plain stores, looked after in later ticks,
- * told to the host as what gpu/deliver.h does by itself. What the mailbox does not take is the host's at once; of what it took and did not do
- * the host is told, and does it if it can.
+ * Verdicts that a device has carried out by a kernel module: put into the module's mailbox by plain stores, looked after in later ticks,
+ * told to the host as what gpu/deliver.h does by itself. The module of the machine itself: what the mailbox does not take is the host's at once; of
+ * what it took and did not do the host is told, and does it if it can. The module of a guest: in both cases the device does it from outside.
  */
 #ifndef GPUFAS_DELIVER_MAIL_H
 #define GPUFAS_DELIVER_MAIL_H
@@ -84,7 +84,25 @@ GF_INLINE int gf_dm_answered(struct gf_deliver_entry *e, const struct gpufas_ans
 	return 0;
 }
 
-GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, struct gf_deliver_entry *e, uint64_t now_ns)
+/* The mailbox has not done it, and will not. g: the guest whose it is; NULL: it is this machine's. */
+GF_APART void gf_dm_elsewhere(struct gf_deliverer *v, struct gf_mail *m, const struct gf_deliver_guest *g, uint8_t storable, struct gf_deliver_entry *e,
+			      uint64_t now_ns)
+{
+	gf_mail_free(m, e->ticket, e->boot);
+	if (!g) {
+		gf_deliver_put(v, e, GF_DELIVER_OFFER_GONE, now_ns);
+		gf_deliver_forget(v, e);
+		return;
+	}
+	e->boot = g->boot;
+	e->ticket = 0;
+	e->alone = 0;
+	gf_deliver_start(v, g, storable, e, now_ns);
+	gf_deliver_started(v, e, now_ns);
+}
+
+GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, const struct gf_deliver_guest *g, uint8_t storable, struct gf_deliver_entry *e,
+			       uint64_t now_ns)
 {
 	uint64_t age = now_ns - e->begun_ns;
 	struct gpufas_answer a;
@@ -100,9 +118,7 @@ GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, struct
 		e->alone = 1;
 	}
 	if (elsewhere) {
-		gf_mail_free(m, e->ticket, e->boot);
-		gf_deliver_put(v, e, GF_DELIVER_OFFER_GONE, now_ns);
-		gf_deliver_forget(v, e);
+		gf_dm_elsewhere(v, m, g, storable, e, now_ns);
 	} else if (gf_delivery_over(&e->d) || age >= v->follow_ns) {
 		gf_mail_free(m, e->ticket, e->boot);
 		gf_deliver_last(v, e, now_ns);
@@ -112,18 +128,18 @@ GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, struct
 	}
 }
 
-/* Every tick. */
-GF_APART void gf_dm_follow(struct gf_deliverer *v, struct gf_mail *m, uint64_t now_ns)
+/* Every tick. g, storable: as gf_dm_elsewhere. */
+GF_APART void gf_dm_follow(struct gf_deliverer *v, struct gf_mail *m, const struct gf_deliver_guest *g, uint8_t storable, uint64_t now_ns)
 {
 	for (uint32_t i = 0, left = v->used; left && i < v->top && gf_deliver_room(v); i++) {
 		struct gf_deliver_entry *e = &v->entry[i];
 		if (!e->used)
 			continue;
 		left--;
-		if (now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns))
+		if (!gf_deliver_by_mail(e) || now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns))
 			continue;
 		e->looked_ns = now_ns;
-		gf_dm_follow_one(v, m, e, now_ns);
+		gf_dm_follow_one(v, m, g, storable, e, now_ns);
 	}
 }
 
@@ -132,11 +148,25 @@ GF_APART void gf_dm_lost(struct gf_deliverer *v, uint64_t now_ns)
 {
 	for (uint32_t i = 0; v->used && i < GF_DELIVER_MAX && gf_deliver_room(v); i++) {
 		struct gf_deliver_entry *e = &v->entry[i];
-		if (!e->used)
+		if (!e->used || !gf_deliver_by_mail(e))
 			continue;
 		e->d.became = GF_BECAME_LOST;
 		e->d.phase = GF_PHASE_OVER;
 		gf_deliver_last(v, e, now_ns);
+	}
+}
+
+/* A guest's module is gone, and the guest is not: what it has taken is told as far as it was seen, the rest is done from outside. */
+GF_APART void gf_dm_gone(struct gf_deliverer *v, struct gf_mail *m, const struct gf_deliver_guest *g, uint8_t storable, uint64_t now_ns)
+{
+	for (uint32_t i = 0; v->used && i < GF_DELIVER_MAX && gf_deliver_room(v); i++) {
+		struct gf_deliver_entry *e = &v->entry[i];
+		if (!e->used || !gf_deliver_by_mail(e))
+			continue;
+		if (e->d.phase == GF_PHASE_STORED)
+			gf_dm_elsewhere(v, m, g, storable, e, now_ns);
+		else
+			gf_deliver_last(v, e, now_ns);
 	}
 }
 

@@ -28,7 +28,7 @@ struct gf_gpu_sent {
 /* The guest that the device looks at. */
 struct gf_gpu_seat {
 	struct gf_guest *guest;    /* referenced; NULL: this machine, by its module's region: */
-	const struct gf_region *region; /* held */
+	const struct gf_region *region; /* held; of a guest: its module's, as the device knows it, or NULL */
 	void *block;               /* struct gf_gpu_guest, the device's */
 	struct gf_pseudo_pool pool;
 	uint8_t **slice;           /* [slices] registered */

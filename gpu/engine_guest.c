@@ -9,6 +9,7 @@
  */
 #include "gpu/engine_gpu.h"
 
+#include "targets/assist.h"
 #include "targets/kmod.h"
 #include "targets/pseudo_do.h"
 #include "targets/ramfile.h"
@@ -167,6 +168,12 @@ int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struc
 	return s->seg == ram->n;
 }
 
+/* The region of the module in it, NULL: there is none. It stays for as long as the guest is held. */
+static const struct gf_region *module_of(const struct gf_guest *g)
+{
+	return g->assist ? atomic_load(&g->assist->region) : NULL;
+}
+
 static void fill_guest(struct gf_gpu_host *h, const struct gf_image_header *img, struct gf_gpu_guest *x, struct gf_gpu_guest *to)
 {
 	const struct gf_path *path = GF_SEC(struct gf_path, img, GF_SEC_PATH);
@@ -187,6 +194,13 @@ static void fill_guest(struct gf_gpu_host *h, const struct gf_image_header *img,
 		x->acts = 1;
 	}
 	x->pool = h->seat->pool;
+	/* The module in it: what memory its region lies in is part of what is registered. */
+	h->seat->region = module_of(g);
+	if (h->seat->region) {
+		x->ring.r = *h->seat->region;
+		x->assisted = 1;
+		atomic_store(&g->assist->shared, true);
+	}
 }
 
 int gf_gpu_seat_block(struct gf_gpu_host *h, const struct gf_image_header *img, void **ret, struct gf_err *err)
@@ -293,6 +307,25 @@ static int whole(struct gf_gpu_seat *s, struct gf_err *err)
 	return 0;
 }
 
+/* Its module has come, gone, or come again: the device is told. Until then it sees by the module's memory itself that there is none. */
+static int look_at_module(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	struct gf_gpu_seat *s = h->seat;
+	void *was = s->block, *block;
+	int rc;
+
+	if (s->region == module_of(s->guest))
+		return 0;
+	rc = gf_gpu_seat_block(h, h->img, &block, err);
+	if (rc)
+		return rc;
+	s->block = block;
+	rc = gf_gpu_publish_guest(e, h, block, err);
+	if (!rc)
+		h->ops->free(h->dev, was);
+	return rc;
+}
+
 /* Another guest, or none: what was there before is let go of first. */
 int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 {
@@ -317,5 +350,7 @@ int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err 
 		rc = fill(e, h, err);
 	if (!rc && h->seat && h->seat->ready)
 		rc = whole(h->seat, err);
+	if (!rc && h->seat && h->seat->ready)
+		rc = look_at_module(e, h, err);
 	return rc;
 }

@@ -29,6 +29,8 @@ void gf_gpu_connect(struct gf_gpu_host *h, bool on)
 {
 	struct gf_vm_engine v = { .fd = h->told.fd, .results = results, .arg = h, .hand = h->hand };
 
+	if (h->own && !on)
+		atomic_store(&((struct gf_vm *)(void *)h->engine->target)->by_gpu, 0);
 	if (h->actuator)
 		gf_vm_actuator_engine(h->actuator, on ? &v : NULL);
 	if (h->host_actuator)
@@ -104,6 +106,8 @@ static void figures(struct gf_engine *e, struct gf_gpu_host *h)
 	n->dropped = (uint32_t)o->dropped;
 	n->stale = o->stale;
 	memcpy(n->host, o->host, sizeof n->host);
+	if (h->own)
+		atomic_store(&((struct gf_vm *)(void *)e->target)->by_gpu, GF_VM_BY_GPU | (uint32_t)o->by_module);
 	if (!o->error)
 		return;
 	if (h->seat && o->why && o->why < sizeof why / sizeof *why && o->error != ENOLINK)

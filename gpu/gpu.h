@@ -86,6 +86,7 @@ struct gf_gpu_out {
 	uint64_t ticks, missed, late, overruns, sample_errors, alone;
 	uint64_t sample_ns, total_ns, total_max_ns, now_ns, error, why; /* error: errno of the sampler, why: enum gf_sampler_why */
 	uint64_t rows, live, dropped;
+	uint64_t by_module;  /* enum gf_region_by, of a guest's */
 	double host[GF_HF_COUNT];
 };
 
@@ -95,7 +96,8 @@ struct gf_gpu_guest {
 	struct gf_pseudo_plain plain;
 	struct gf_pseudo_pool pool;
 	uint64_t acts; /* 0: nothing is to be stored */
-	struct gf_mr ring; /* this machine's: all else is of no use then */
+	uint64_t assisted; /* ring.r is the region of the module in it */
+	struct gf_mr ring; /* this machine's (all else is of no use then), or the guest's */
 };
 
 /* One sample as the host took it. Arrays are in struct gf_gpu_rows. */
@@ -187,7 +189,9 @@ struct gf_gpu {
 	/* the machine itself: while there is a guest, which is the module's region, the host's tables only add to what that says */
 	uint32_t by_ring, rings; /* 1: so it is; regions so far */
 	struct gf_mr_state ring;
-	struct gf_mail mail;
+	struct gf_mail mail;     /* of the machine's module, or of the guest's: */
+	uint64_t mail_of;        /* instance that it is of; 0: none */
+	uint64_t pool_of;        /* number of the guest that deliverer->pool is of */
 	struct gf_verdict last;  /* a last resort that the host is to take */
 	uint64_t last_ns, last_at; /* when it was said, 0: none is; which verdict */
 };

@@ -422,12 +422,10 @@ GF_INLINE void gf_gpu_see(const struct gf_gpu_in *in, struct gf_gpu_seen *ret)
 static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
 {
 	g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
-	if (g->by_ring) {
+	if (g->by_ring)
 		gf_gpu_other_ring(g, gf_now_ns());
-	} else if (g->guest) {
-		g->deliverer->pool = g->guest->pool;
-		g->deliverer->next_block = 0;
-	}
+	else
+		gf_gpu_other_module(g, gf_now_ns());
 	g->guest_done = number;
 	gf_gpu_answer(&g->out->guest, number);
 }
@@ -437,6 +435,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 {
 	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused,
 				       &g->in->stop, g->launches + 2 };
+	struct gf_mail *m;
 	uint8_t storable;
 
 	/* Nothing to do, most often: then nothing is asked of the guest either, but for blocks that are set aside to be renewed now and then. */
@@ -444,6 +443,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 		return;
 	g->renewed_ns = host_ns;
 	storable = gf_deliver_storable(&dg);
+	m = gf_gpu_mailbox(g, &dg, storable, host_ns);
 	for (uint32_t i = 0; i < g->tick_out.verdicts_n && dg.p; i++) {
 		struct gf_verdict *v = &g->tick_out.verdicts[i];
 		if (!v->pid || v->action == GF_ACT_LOG || v->action == GF_ACT_NOTIFY || v->action == GF_ACT_RUN)
@@ -452,9 +452,11 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 		gf_pulse(&g->out->pulse);
 		if (gf_deliver_given_up(&dg))
 			return;
-		if (gf_deliver_begin(g->deliverer, &dg, storable, v, host_ns) != GF_BEGUN_FULL)
+		if (gf_gpu_mailed(g, m, &dg, storable, v, host_ns) || gf_deliver_begin(g->deliverer, &dg, storable, v, host_ns) != GF_BEGUN_FULL)
 			v->flags |= GF_VERDICT_DONE_BY_ENGINE;
 	}
+	if (m)
+		gf_dm_follow(g->deliverer, m, &dg, storable, host_ns);
 	gf_deliver_follow(g->deliverer, &dg, storable, host_ns);
 }
 
@@ -497,6 +499,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tell_tick(struct gf_gpu *g, u
 	gf_gpu_set_word(&o->now_ns, s->now_ns);
 	gf_gpu_set_word(&o->error, (uint64_t)-rc);
 	gf_gpu_set_word(&o->why, g->sampler->why);
+	gf_gpu_set_word(&o->by_module, gf_gpu_by_module(g));
 	gf_gpu_set_word(&o->rows, s->rows);
 	gf_gpu_set_word(&o->live, s->live);
 	gf_gpu_set_word(&o->dropped, s->dropped);
@@ -527,7 +530,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	if (g->by_ring)
 		rc = gf_gpu_ring_sample(g, team, begun);
 	else if (g->guest && !paused)
-		rc = gf_sampler_run(v, team, &g->guest->s, host_ns);
+		rc = gf_gpu_guest_sample(g, team, host_ns);
 	else
 		gf_sampler_stale(v, team, g->guest != NULL);
 	sampled = gf_now_ns();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The kernel of the machine itself, where its module is: samples from the module's table, and delivers by its mailbox, with no word from
- * the host's user space. Part of gpu/kernel.h.
+ * the host's user space. And of a guest that has the module: its table in place of a walk, its mailbox in place of stores, for as long as
+ * both are there. Part of gpu/kernel.h.
  */
 #ifndef GPUFAS_KERNEL_RING_H
 #define GPUFAS_KERNEL_RING_H
@@ -153,7 +154,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_ring_deliver(struct gf_gpu *g
 			gf_dm_begin(g->deliverer, m, &g->last, now);
 		g->last_ns = 0;
 	}
-	gf_dm_follow(g->deliverer, m, now);
+	gf_dm_follow(g->deliverer, m, NULL, 0, now);
 }
 
 /* Another region, or none. */
@@ -178,6 +179,73 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_ring(struct gf_gpu *g, 
 	g->ring.pass_ns = now;
 	gf_mail_init(&g->mail, &g->guest->ring.r);
 	gf_mail_half(&g->mail, 1);
+}
+
+/* ---- a guest that has the module ---- */
+
+/* Another guest, or none, or another module in it. */
+static GF_HD __attribute__((noinline)) void gf_gpu_other_module(struct gf_gpu *g, uint64_t now)
+{
+	uint64_t boot = g->guest ? g->guest->s.boot : 0;
+
+	/* Blocks that have been used are known here alone: they stay the guest's for as long as it runs. */
+	if (boot == g->pool_of)
+		return;
+	gf_dm_lost(g->deliverer, now);
+	g->mail_of = 0;
+	g->pool_of = boot;
+	if (g->guest)
+		g->deliverer->pool = g->guest->pool;
+	g->deliverer->next_block = 0;
+}
+
+/* Strings and kernel paths the module does not have: a policy that reads some is sampled by a walk. */
+static GF_HD int gf_gpu_guest_sample(struct gf_gpu *g, struct gf_team *team, uint64_t host_ns)
+{
+	struct gf_sampler *v = g->sampler;
+	const struct gf_fieldset *f = &v->fields;
+
+	v->region = g->guest->assisted && !(f->str & GF_STR_READ) && !f->paths ? &g->guest->ring.r : NULL;
+	return gf_sampler_run(v, team, &g->guest->s, host_ns);
+}
+
+static GF_HD uint64_t gf_gpu_by_module(const struct gf_gpu *g)
+{
+	return (g->sampler->by_region ? GF_REGION_SAMPLES : 0u) | (g->guest && g->guest->assisted ? GF_REGION_DELIVERS : 0u);
+}
+
+/* The mailbox, as it is now: NULL, there is none. What was in one that is no more is looked after. */
+static GF_HD __attribute__((noinline)) struct gf_mail *gf_gpu_mailbox(struct gf_gpu *g, const struct gf_deliver_guest *dg, uint8_t storable, uint64_t now)
+{
+	const struct gf_region *r = g->guest && g->guest->assisted && gf_region_alive(&g->guest->ring.r) ? &g->guest->ring.r : NULL;
+
+	if (g->mail_of && (!r || r->instance != g->mail_of)) {
+		gf_dm_gone(g->deliverer, &g->mail, dg, storable, now);
+		g->mail_of = 0;
+	}
+	if (!r)
+		return NULL;
+	g->mail.r = r;
+	if (!g->mail_of) {
+		gf_mail_init(&g->mail, r);
+		gf_mail_half(&g->mail, 1);
+		g->mail_of = r->instance;
+	}
+	return &g->mail;
+}
+
+/* 1: it is in the mailbox. */
+static GF_HD __attribute__((noinline)) int gf_gpu_mailed(struct gf_gpu *g, struct gf_mail *m, const struct gf_deliver_guest *dg, uint8_t storable,
+							 const struct gf_verdict *v, uint64_t now)
+{
+	struct gf_deliverer *d = g->deliverer;
+
+	/* Pids and start times may well be those of the boot before. */
+	if (!m || storable || !dg->p->writable || v->action != GF_ACT_SIGNAL || (v->epoch && v->epoch != (uint32_t)dg->boot) || !gf_dm_may(m, v))
+		return 0;
+	if (!(v->flags & GF_VERDICT_OBSERVE) && d->results + 4 <= GF_DELIVER_RESULTS)
+		gf_deliver_supersede(d, v, now);
+	return gf_dm_begin(d, m, v, now);
 }
 
 #endif

@@ -21,6 +21,9 @@
 #define GF_REGION_PAGE 4096u
 #define GF_REGION_MAX (256ull << 20) /* bytes */
 
+/* What a module does for who watches from outside. */
+enum gf_region_by { GF_REGION_SAMPLES = 1, GF_REGION_DELIVERS = 2 };
+
 /* A piece of it that lies in one. */
 struct gf_region_span {
 	uint8_t *p;

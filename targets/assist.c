@@ -186,6 +186,11 @@ int gf_assist_send(const struct gf_guest *g, const struct gf_verdict *v, uint64_
 		gf_mail_init(&a->mail, r);
 		a->of = r;
 		a->instance = r->instance;
+		a->halved = false;
+	}
+	if (atomic_load(&a->shared) && !a->halved) {
+		gf_mail_half(&a->mail, 0);
+		a->halved = true;
 	}
 	slot = gf_mail_post(&a->mail, &out, now);
 	pthread_mutex_unlock(&a->lock);

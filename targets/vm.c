@@ -130,15 +130,32 @@ uint8_t gf_vm_storable(struct gf_target *t, const struct gf_guest *g)
 	return atomic_load(&vm->paused) ? GF_REF_PAUSED : GF_REF_NONE;
 }
 
-void gf_vm_describe(struct gf_target *t, char *buf, size_t n)
+void gf_vm_by_module(struct gf_target *t, bool *ret_samples, bool *ret_delivers)
 {
 	struct gf_vm *vm = vm_of(t);
+	uint32_t gpu = atomic_load(&vm->by_gpu);
 
 	pthread_mutex_lock(&vm->lock);
 	const struct gf_guest *g = atomic_load(&vm->guest);
-	bool assisted = g && g->assist && atomic_load(&g->assist->region);
-	snprintf(buf, n, "%s%s%s", vm->state, !assisted ? "" : atomic_load(&vm->by_module) ? "; assisted: sampled and delivered to by the module in it" :
-		 "; assisted: delivered to by the module in it, sampled from outside",
+	bool there = g && g->assist && atomic_load(&g->assist->region);
+	pthread_mutex_unlock(&vm->lock);
+	/* A device is told a moment after the module was found, and sees by itself that it has gone. */
+	*ret_delivers = there && (!gpu || gpu & GF_REGION_DELIVERS);
+	*ret_samples = *ret_delivers && (gpu ? gpu & GF_REGION_SAMPLES : atomic_load(&vm->by_module));
+}
+
+void gf_vm_describe(struct gf_target *t, char *buf, size_t n)
+{
+	struct gf_vm *vm = vm_of(t);
+	static const char *const by[2][3] = {
+		{ "", "; assisted: delivered to by the module in it, sampled from outside", "; assisted: sampled and delivered to by the module in it" },
+		{ "", "; assisted: the GPU delivers by the module in it, and samples from outside", "; assisted: the GPU samples and delivers by the module in it" },
+	};
+	bool samples, delivers, gpu = atomic_load(&vm->by_gpu) != 0;
+
+	gf_vm_by_module(t, &samples, &delivers);
+	pthread_mutex_lock(&vm->lock);
+	snprintf(buf, n, "%s%s%s", vm->state, by[gpu][samples + delivers],
 		 atomic_load(&vm->guest) && atomic_load(&vm->paused) && !strstr(vm->state, "paused") ? "; paused" : "");
 	pthread_mutex_unlock(&vm->lock);
 }

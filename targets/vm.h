@@ -77,6 +77,8 @@ void gf_vm_suspect(struct gf_target *t, const struct gf_guest *g);
 /* Whether something may be stored into g now: 0 or enum gf_refused. Where another kernel has taken its memory the keeper is
  * told. A few reads. Any thread. */
 uint8_t gf_vm_storable(struct gf_target *t, const struct gf_guest *g);
+/* What the kernel module in the guest is used for just now. Any thread. */
+void gf_vm_by_module(struct gf_target *t, bool *ret_samples, bool *ret_delivers);
 /* An interrupt for a guest CPU that idles, by the configured kick: 0, -ENOTSUP (none configured), -errno. */
 int gf_vm_kick(struct gf_target *t, uint32_t cpu);
 int gf_vm_nmi(struct gf_target *t, struct gf_err *err);

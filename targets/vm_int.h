@@ -17,6 +17,8 @@
 struct gf_vm_keep;    /* vm_keep.c */
 struct gf_vm_sampler; /* vm_sample.c */
 
+#define GF_VM_BY_GPU 4u
+
 struct gf_vm {
 	struct gf_target t;
 	struct gf_vm_opts o; /* strings and pieces are copies */
@@ -36,6 +38,7 @@ struct gf_vm {
 	atomic_bool suspect;  /* something that was read cannot be so */
 	_Atomic uint32_t want;      /* enum gf_rec_have, of its sampler */
 	_Atomic uint32_t by_module; /* the last sample was taken from the guest's module */
+	_Atomic uint32_t by_gpu;    /* 0, or GF_VM_BY_GPU: a device samples it by itself; and enum gf_region_by */
 	int wake_fd;          /* eventfd, non-blocking: readable when suspect has been set or the keeper is to end; -1: image */
 	atomic_bool end;
 

@@ -185,6 +185,7 @@ int gf_vm_set_fields(struct gf_target *t, const struct gf_fieldset *f, struct gf
 		return r;
 	s->v.fields = *f;
 	s->v.want = gf_sampler_want(f);
+	atomic_store(&vm_of(t)->want, s->v.want); /* whoever samples: the keeper asks the guest's module for it */
 	return 0;
 }
 

@@ -33,13 +33,16 @@ static inline uint64_t fake_boot(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static inline void fake_make(struct fake_region *f, uint64_t instance)
-{
-	uint32_t table = (uint32_t)(sizeof(struct gpufas_table) + FAKE_ROWS * sizeof(struct gf_task_rec)), at = 4096;
+#define FAKE_TABLE ((uint32_t)(sizeof(struct gpufas_table) + FAKE_ROWS * sizeof(struct gf_task_rec)))
+#define FAKE_LEN ((16384 + 3 * (uint64_t)FAKE_TABLE + 4095) / 4096 * 4096)
 
-	f->len = (16384 + 3 * (uint64_t)table + 4095) / 4096 * 4096;
-	f->p = aligned_alloc(4096, f->len);
-	memset(f->p, 0, f->len);
+/* In FAKE_LEN bytes at p, which are zero. */
+static inline void fake_make_at(struct fake_region *f, uint64_t instance, uint8_t *p)
+{
+	uint32_t table = FAKE_TABLE, at = 4096;
+
+	f->len = FAKE_LEN;
+	f->p = p;
 	f->next = 0;
 	f->h = (void *)f->p;
 	*f->h = (struct gpufas_header){
@@ -61,6 +64,14 @@ static inline void fake_make(struct fake_region *f, uint64_t instance)
 	f->host = (void *)(f->p + f->h->host_off);
 	f->verdict = (void *)(f->p + f->h->verdict_off);
 	f->answer = (void *)(f->p + f->h->answer_off);
+}
+
+static inline void fake_make(struct fake_region *f, uint64_t instance)
+{
+	uint8_t *p = aligned_alloc(4096, FAKE_LEN);
+
+	memset(p, 0, FAKE_LEN);
+	fake_make_at(f, instance, p);
 }
 
 static inline struct gpufas_table *fake_table(struct fake_region *f, uint32_t i)

@@ -20,7 +20,7 @@
 #include "targets/actuator.h"
 #include "targets/kmod.h"
 #include "targets/target.h"
-#include "tests/helpers/fakeregion.h"
+#include "tests/helpers/fakemodule.h"
 #include "tests/helpers/waits.h"
 
 #define MS 1000000ull
@@ -28,18 +28,12 @@
 #define PANICS "rule ends if mem.free < 1MiB then panic\n"
 
 struct rig {
-	struct fake_region f;
+	struct fake_module m;
 	struct gf_target *t;
 	struct gf_engine *e;
 	struct gf_actuator *a;
 	struct gf_image_header *img;
-	pthread_t module, reader;
-	bool end, hog, passes;       /* what the module's next tables hold; whether it makes some */
-	bool absent, wild;
-	uint16_t refuse;             /* enum gpufas_why */
-	uint64_t mem_free;
-	struct gpufas_verdict got[16];
-	uint32_t slot[16], gots, garbled;
+	bool absent;
 	pthread_mutex_t lock;        /* what is below */
 	struct gf_event_member result[16];
 	uint32_t results;
@@ -61,9 +55,6 @@ const struct gf_region *__wrap_gf_kmod_enter(struct gf_kmod *k)
 	return __real_gf_kmod_enter(k);
 }
 
-static bool get(const bool *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-static void set(bool *p, bool v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
-
 static void halt_host(bool halt)
 {
 	set(&stop_host, halt);
@@ -74,54 +65,6 @@ static void halt_host(bool halt)
 
 /* ---- the module ---- */
 
-static void look(struct rig *r, uint32_t i)
-{
-	struct gpufas_verdict v = r->f.verdict[i];
-	uint32_t n = __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST);
-
-	if (!v.seq || v.seq == r->f.answer[i].seq || v.seq != __atomic_load_n(&r->f.verdict[i].seq, __ATOMIC_SEQ_CST))
-		return;
-	if (v.check != gpufas_check(r->f.h->instance, &v)) {
-		r->garbled++;
-		return;
-	}
-	if (n < 16) {
-		r->got[n] = v;
-		r->slot[n] = i;
-		__atomic_store_n(&r->gots, n + 1, __ATOMIC_SEQ_CST);
-	}
-	if (r->refuse) {
-		fake_answer(&r->f, i, GPUFAS_REFUSED, r->refuse);
-		return;
-	}
-	if (v.action == GPUFAS_SIGNAL)
-		set(&r->hog, false);
-	fake_answer(&r->f, i, GPUFAS_SENT, 0);
-	usleep(3000);
-	__atomic_store_n(&r->f.answer[i].state, GPUFAS_EXITED, __ATOMIC_SEQ_CST);
-}
-
-static void *module(void *arg)
-{
-	struct rig *r = arg;
-	struct gf_task_rec rec[3] = { fake_rec(1, 1000, "init"), fake_rec(700, 5000000, "other"), fake_rec(500, 6000000, "hog") };
-
-	rec[0].ppid = 0;
-	while (!get(&r->end)) {
-		if (get(&r->wild)) /* a record that cannot be */
-			rec[1].pid = -5;
-		r->f.host->have = GF_BIT(GPUFAS_H_MEM_FREE) | GF_BIT(GPUFAS_H_MEM_TOTAL);
-		r->f.host->v[GPUFAS_H_MEM_TOTAL] = 1u << 30;
-		r->f.host->v[GPUFAS_H_MEM_FREE] = __atomic_load_n(&r->mem_free, __ATOMIC_SEQ_CST);
-		if (get(&r->passes))
-			fake_pass(&r->f, rec, get(&r->hog) ? 3 : 2);
-		for (uint32_t i = 0; i < FAKE_SLOTS; i++)
-			look(r, i);
-		usleep(1000);
-	}
-	return NULL;
-}
-
 static int m_open(void *arg, uint32_t rows, uint32_t want, uint64_t period_ns, int *ret_fd, uint8_t **ret_map, uint64_t *ret_len, struct gf_err *err)
 {
 	struct rig *r = arg;
@@ -130,8 +73,8 @@ static int m_open(void *arg, uint32_t rows, uint32_t want, uint64_t period_ns, i
 	if (get(&r->absent))
 		return gf_err_set(err, ENOENT, "no /dev/gpufas: the kernel module is not loaded");
 	*ret_fd = 1000;
-	*ret_map = r->f.p;
-	*ret_len = r->f.len;
+	*ret_map = r->m.f.p;
+	*ret_len = r->m.f.len;
 	return 0;
 }
 
@@ -140,7 +83,7 @@ static int m_arm(void *arg, int fd, uint32_t flags)
 	struct rig *r = arg;
 
 	(void)fd;
-	__atomic_store_n(&r->f.h->armed, flags, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&r->m.f.h->armed, flags, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -186,13 +129,11 @@ static void begin(struct rig *r, const char *policy)
 	size_t size;
 
 	gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
-	fake_make(&r->f, 77);
+	fake_make(&r->m.f, 77);
 	pthread_mutex_init(&r->lock, NULL);
-	set(&r->passes, true);
-	r->mem_free = 1u << 28;
 	dev = (struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, r };
 	struct gf_host_opts h = { .sampler = GF_SAMPLER_KMOD, .max_tasks = 256, .module = true, .kmod = &dev, .period_ns = 2 * MS };
-	assert_int_equal(pthread_create(&r->module, NULL, module, r), 0);
+	fake_module_begin(&r->m);
 	if (gf_compile(&src, 1, &co, &diags, &r->img, &size))
 		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
 	gf_diags_deinit(&diags);
@@ -210,9 +151,8 @@ static void end(struct rig *r)
 	gf_actuator_destroy(r->a);
 	gf_engine_destroy(r->e);
 	gf_target_destroy(r->t);
-	set(&r->end, true);
-	pthread_join(r->module, NULL);
-	free(r->f.p);
+	fake_module_end(&r->m);
+	free(r->m.f.p);
 	free(r->img);
 	assert_int_equal(gf_emu.used, 0);
 	assert_int_equal(gf_emu.enrolled, 0);
@@ -229,7 +169,7 @@ static bool got(void *of, uint64_t n)
 {
 	struct rig *r = of;
 
-	return __atomic_load_n(&r->gots, __ATOMIC_SEQ_CST) >= n;
+	return __atomic_load_n(&r->m.gots, __ATOMIC_SEQ_CST) >= n;
 }
 static bool stale(void *r, uint64_t n) { return stats(r).stale == n; }
 
@@ -256,25 +196,25 @@ static void begin_alone(struct rig *r, const char *policy)
 /* The host's thread stands: the device samples, decides, and has it done. Afterwards the host tells what has been. */
 static void host_stands(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	begin_alone(&r, HOG);
 	halt_host(true);
-	set(&r.hog, true);
+	set(&r.m.hog, true);
 	assert_true(until(got, &r, 1));
 	assert_true(get(&host_stopped));
-	assert_int_equal(r.got[0].pid, 500);
-	assert_int_equal(r.got[0].start_ns, 6000000);
-	assert_int_equal(r.got[0].action, GPUFAS_SIGNAL);
-	assert_int_equal(r.got[0].arg, SIGKILL);
-	assert_int_equal(r.got[0].flags, 0);
-	assert_true(r.got[0].deadline_ns > r.f.h->now_ns - 400 * MS && r.got[0].deadline_ns < r.f.h->now_ns + 1000 * MS);
-	assert_true(r.slot[0] >= FAKE_SLOTS / 2); /* the first half is the host's */
+	assert_int_equal(r.m.got[0].pid, 500);
+	assert_int_equal(r.m.got[0].start_ns, 6000000);
+	assert_int_equal(r.m.got[0].action, GPUFAS_SIGNAL);
+	assert_int_equal(r.m.got[0].arg, SIGKILL);
+	assert_int_equal(r.m.got[0].flags, 0);
+	assert_true(r.m.got[0].deadline_ns > r.m.f.h->now_ns - 400 * MS && r.m.got[0].deadline_ns < r.m.f.h->now_ns + 1000 * MS);
+	assert_true(r.m.slot[0] >= FAKE_SLOTS / 2); /* the first half is the host's */
 	assert_false(told(&r, 1));
 	/* once: the victim is gone, and nobody else is touched */
 	usleep(100000);
-	assert_int_equal(r.gots, 1);
+	assert_int_equal(r.m.gots, 1);
 	halt_host(false);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].pid, 500);
@@ -282,18 +222,18 @@ static void host_stands(void **state)
 	assert_int_equal(r.result[0].became, GF_BECAME_DELIVERED);
 	assert_int_equal(r.result[0].error, 0);
 	assert_true(r.result[0].exit_us != GF_NONE);
-	assert_int_equal(r.garbled, 0);
+	assert_int_equal(r.m.garbled, 0);
 	assert_int_equal(stats(&r).takeovers, 0);
 	end(&r);
 }
 
 static void module_refuses(void **state)
 {
-	struct rig r = { .refuse = GPUFAS_WHY_IDENTITY };
+	struct rig r = { .m.refuse = GPUFAS_WHY_IDENTITY };
 
 	(void)state;
 	begin_alone(&r, HOG);
-	set(&r.hog, true);
+	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].became, GF_BECAME_REFUSED);
 	assert_int_equal(r.result[0].why, GF_REF_IDENTITY);
@@ -305,22 +245,22 @@ static void module_refuses(void **state)
 /* What the mailbox does not take the host is left with: here it finds that there is no such process. */
 static void not_armed(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	begin_alone(&r, HOG);
 	gf_kmod_arm(gf_host_kmod(r.t), 0);
-	set(&r.hog, true);
+	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].how, GF_HOW_CALL);
-	assert_int_equal(r.gots, 0);
+	assert_int_equal(r.m.gots, 0);
 	end(&r);
 }
 
 /* Registering is refused: the host hands tables over, as it does without a module. */
 static void not_registered(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	gf_emu.no_enroll = 1;
@@ -330,7 +270,7 @@ static void not_registered(void **state)
 	assert_false(stats(&r).alone);
 	assert_non_null(strstr(stats(&r).ring_why, "cannot reach the kernel module's memory"));
 	assert_int_equal(stats(&r).kind, GF_ENGINE_GPU);
-	set(&r.hog, true);
+	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(stats(&r).takeovers, 0);
 	end(&r);
@@ -342,7 +282,7 @@ static void small(void **state)
 	const struct gf_fieldset all = { .host = ~0ull, .task = ~0ull, .str = (1u << GF_SF_COUNT) - 1, .paths = GF_MAX_PATHS };
 	struct gf_sampler *v = calloc(1, sizeof *v);
 	struct gf_sample s;
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 	size_t whole = gf_sampler_layout(v, &s, 256, &all, NULL);
 	uint64_t used;
 
@@ -358,20 +298,20 @@ static void small(void **state)
 /* The region is given up, and another one comes. */
 static void module_goes(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	begin_alone(&r, HOG);
 	set(&r.absent, true);
-	__atomic_store_n(&r.f.h->state, GPUFAS_DEAD, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&r.m.f.h->state, GPUFAS_DEAD, __ATOMIC_SEQ_CST);
 	assert_true(until(alone, &r, 0));
 	assert_int_equal(stats(&r).kind, GF_ENGINE_GPU);
-	r.f.h->instance = 78;
-	__atomic_store_n(&r.f.h->state, GPUFAS_SAMPLING, __ATOMIC_SEQ_CST);
+	r.m.f.h->instance = 78;
+	__atomic_store_n(&r.m.f.h->state, GPUFAS_SAMPLING, __ATOMIC_SEQ_CST);
 	set(&r.absent, false);
 	assert_true(until(alone, &r, 1));
 	assert_true(until(lives, &r, 2));
-	set(&r.hog, true);
+	set(&r.m.hog, true);
 	assert_true(until(got, &r, 1));
 	assert_int_equal(stats(&r).takeovers, 0);
 	end(&r);
@@ -380,48 +320,48 @@ static void module_goes(void **state)
 /* A table that stands is no sample; one with a record that cannot be is not acted on. */
 static void module_lies(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	begin_alone(&r, HOG);
 	halt_host(true); /* which would go another way */
-	set(&r.wild, true);
-	set(&r.hog, true);
+	set(&r.m.wild, true);
+	set(&r.m.hog, true);
 	usleep(200000);
-	assert_int_equal(r.gots, 0);
+	assert_int_equal(r.m.gots, 0);
 	halt_host(false);
 	end(&r);
 
-	r = (struct rig){ .end = false };
+	r = (struct rig){ .absent = false };
 	begin_alone(&r, HOG);
-	set(&r.passes, false);
+	set(&r.m.passes, false);
 	assert_true(until(stale, &r, 1));
-	assert_int_equal(r.gots, 0);
+	assert_int_equal(r.m.gots, 0);
 	end(&r);
 }
 
 /* The policy's last resort. The host asks whether it is allowed (here nobody allows it); only where it does not even take it, it is asked for. */
 static void last_resort(void **state)
 {
-	struct rig r = { .end = false };
+	struct rig r = { .absent = false };
 
 	(void)state;
 	begin_alone(&r, PANICS);
 	halt_host(true);
-	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&r.m.mem_free, 1000, __ATOMIC_SEQ_CST);
 	assert_true(until(got, &r, 1));
-	assert_int_equal(r.got[0].action, GPUFAS_PANIC);
-	assert_int_equal(r.got[0].pid, 0);
+	assert_int_equal(r.m.got[0].action, GPUFAS_PANIC);
+	assert_int_equal(r.m.got[0].pid, 0);
 	halt_host(false);
 	end(&r);
 
-	r = (struct rig){ .end = false };
+	r = (struct rig){ .absent = false };
 	begin_alone(&r, PANICS);
-	__atomic_store_n(&r.mem_free, 1000, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&r.m.mem_free, 1000, __ATOMIC_SEQ_CST);
 	assert_true(until(told, &r, 1));
 	assert_int_equal(r.result[0].why, GF_REF_NOT_ALLOWED);
 	usleep(3500000);
-	assert_int_equal(r.gots, 0);
+	assert_int_equal(r.m.gots, 0);
 	end(&r);
 }
 
