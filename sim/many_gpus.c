@@ -174,7 +174,7 @@ static void all(struct round *r, void *(*fn)(void *), void (*read)(struct round 
 			r->dev[i].threaded = !pthread_create(&r->dev[i].thread, NULL, fn, &r->dev[i]);
 	for (uint32_t i = 0; i < r->n; i++) {
 		struct device *d = &r->dev[i];
-		if (!d->alive || d->threaded)
+		if (d->threaded || !d->alive) /* in this order: a thread may change the other */
 			continue;
 		if (!read) {
 			fn(d);
