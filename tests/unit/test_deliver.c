@@ -199,6 +199,36 @@ static void test_send(void **state)
 	assert_int_equal(d->r.member.became, GF_BECAME_DELIVERED);
 }
 
+/* A thread that has taken a stop signal, and is about to stop itself, is reached by the kernel's own sender; without that, by a store. */
+static void test_stopping(void **state)
+{
+	static const uint8_t bit[] = { 16, 17, 18, 26 };
+	struct dev *d = *state;
+	struct gf_pseudo_thread t;
+
+	for (uint32_t i = 0; i < 32; i++) {
+		put_member(d->f, SECOND, M_TASK_JOBCTL, 1ull << i);
+		memset(&t, 0, sizeof t);
+		assert_true(gf_ps_thread_read(&d->plain, va(SECOND), va(SIGNAL), 9, &t));
+		assert_int_equal(t.stopping != 0, memchr(bit, (int)i, sizeof bit) != NULL);
+	}
+	put_member(d->f, SECOND, M_TASK_JOBCTL, 1ull << 17);
+	put_member(d->f, SECOND, M_TASK_ON_CPU, 1);
+	assert_int_equal(give(d, 9, 1), GF_BEGUN);
+	assert_int_equal(member(d, SECOND, M_TASK_PENDING), 0);
+	assert_int_equal(member(d, SECOND, M_TASK_TI_FLAGS), 0);
+	assert_int_not_equal(peek(d->f, HEAD, 8), 0);
+	for (int i = 0; i < 3; i++) /* nor later */
+		assert_false(tick(d, MS));
+	assert_int_equal(member(d, SECOND, M_TASK_PENDING), 0);
+	/* there is no other */
+	poke(d->f, HEAD, 0, 8);
+	d->plain.parts_off |= PART_SEND;
+	assert_int_equal(give(d, SIGTERM, 2), GF_BEGUN);
+	assert_int_equal(member(d, SECOND, M_TASK_PENDING), 1ull << (SIGTERM - 1));
+	assert_int_equal(member(d, SECOND, M_TASK_TI_FLAGS), 4);
+}
+
 /* A head that is not empty is never written, nor is a block taken while it waits; then it goes on. */
 static void test_head_in_use(void **state)
 {
@@ -520,7 +550,7 @@ static void test_resume(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
+		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_stopping), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
 		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later),
 		T(test_full), T(test_resume),
 	};

@@ -24,6 +24,7 @@
 
 #include <cmocka.h>
 
+#include "targets/strings.h"
 #include "targets/target.h"
 #include "tests/helpers/crowd.h"
 #include "tests/unit/crew.h"
@@ -366,6 +367,57 @@ static const struct gf_strref *wait_string(struct gf_target *t, pid_t pid, int f
 	return NULL;
 }
 
+/* The library's call comes here (--wrap): what the kernel shows between an exec's new memory and its arguments. */
+struct gf_string *__real_gf_strings_take(struct gf_strings *s);
+struct gf_string *__wrap_gf_strings_take(struct gf_strings *s);
+static uint32_t emptied, empties;
+
+struct gf_string *__wrap_gf_strings_take(struct gf_strings *s)
+{
+	struct gf_string *all = __real_gf_strings_take(s);
+
+	for (struct gf_string *a = all; a; a = a->next) {
+		if (a->field != GF_SF_CMDLINE || a->error || emptied == empties || strncmp(a->text, "sleep 2000", 10))
+			continue;
+		a->len = 0;
+		a->text[0] = 0;
+		emptied++;
+	}
+	return all;
+}
+
+/* None at all is no command line yet: asked again, and then it is known. */
+static void half_exec(struct gf_target *t)
+{
+	pid_t pid = fork();
+	uint32_t row;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl("/bin/sleep", "sleep", "2000", NULL);
+		_exit(1);
+	}
+	emptied = 0;
+	empties = 2;
+	for (int i = 0; i < 5000 && !emptied; i++) {
+		sample(t);
+		usleep(1000);
+	}
+	assert_int_equal(emptied, 1);
+	for (int i = 0; i < 20; i++) {
+		sample(t);
+		row = row_of(t, pid);
+		assert_true(row != GF_NONE);
+		assert_true(!t->sample.str[GF_SF_CMDLINE][row].ver || t->sample.str[GF_SF_CMDLINE][row].len);
+		usleep(5000);
+	}
+	wait_string(t, pid, GF_SF_CMDLINE, "sleep 2000");
+	assert_int_equal(emptied, 2);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	empties = 0;
+}
+
 static void strings_of(struct gf_target *t)
 {
 	int go[2];
@@ -403,6 +455,7 @@ static void test_strings(void **state)
 	strings_of(r->proc);
 	if (r->bpf)
 		strings_of(r->bpf);
+	half_exec(r->proc);
 	/* Kernel threads have none, and that is known. */
 	struct gf_sample *s = &r->proc->sample;
 	for (uint32_t i = 0; i < s->rows; i++)

@@ -552,6 +552,56 @@ static void test_twice(void **state)
 	(void)state;
 }
 
+/* The command line of `pid`, of each of the samplers, which agree. */
+static const struct gf_strref *cmdline_of(struct bench *b, int32_t pid)
+{
+	const struct gf_sample *s = &b->sim[SIMS - 1].s;
+
+	for (uint32_t row = 0; row < s->rows; row++)
+		if (s->pid[row] == pid)
+			return &s->str[GF_SF_CMDLINE][row];
+	fail_msg("no row of %d", pid);
+	return NULL;
+}
+
+/* In the middle of an exec there is new memory without arguments: that is no command line. Who has none for good is believed after a while. */
+static void test_half_exec(void **state)
+{
+	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
+	struct fake *f = fake_new(8u << 20, seed, 0);
+	const uint32_t second = (uint32_t)(GF_STR_RETRY_NS / STEP) + 2;
+	struct fake_task g;
+	struct bench b;
+	uint32_t n;
+
+	fake_process(f, 1, "init", some);
+	for (uint32_t pid = 9; pid < 11; pid++) {
+		g = fake_process(f, pid, "execs", some);
+		w64(f, g.mm + f->l.mm.pgd, fake_user(f, "sshd\0-D", 8));
+		w64(f, g.mm + f->l.mm.arg_start, 4u << 20);
+		w64(f, g.mm + f->l.mm.arg_end, 4u << 20);
+	}
+	bench_init(&b, f, 128, &all);
+	for (n = 0; n < second; n++) {
+		assert_int_equal(tick(&b, true), 0);
+		assert_int_equal(cmdline_of(&b, 10)->ver, 0);
+	}
+	w64(f, g.mm + f->l.mm.arg_end, (4u << 20) + 8); /* it goes on */
+	for (n = 0; n < second; n++)
+		assert_int_equal(tick(&b, true), 0);
+	assert_true(cmdline_of(&b, 10)->ver);
+	assert_memory_equal(cmdline_of(&b, 10)->p, "sshd -D", 7);
+	assert_int_equal(cmdline_of(&b, 9)->ver, 0);
+	for (n = 0; n < GF_STR_RETRIES * second && !cmdline_of(&b, 9)->ver; n++)
+		assert_int_equal(tick(&b, true), 0);
+	assert_true(cmdline_of(&b, 9)->ver);
+	assert_int_equal(cmdline_of(&b, 9)->len, 0);
+	assert_true(n > (GF_STR_RETRIES - 3) * (second - 2));
+	bench_done(&b);
+	fake_free(f);
+	(void)state;
+}
+
 /* Any word of memory may be anything. */
 static void test_wild(void **state)
 {
@@ -699,6 +749,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_pool),
 		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_half_exec),
 		cmocka_unit_test(test_lives),
 		cmocka_unit_test(test_full_table),
 		cmocka_unit_test(test_few_fields),

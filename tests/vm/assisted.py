@@ -6,6 +6,7 @@ and signals go through its mailbox. Run by tests/vm/assisted.t; prints TAP.
   assisted.py DIR KERNEL MODULE TESTS-BEFORE
 """
 import json
+import os
 import subprocess
 import sys
 import time
@@ -34,6 +35,37 @@ def road(d):
 
 def how(d, pid):
     return sorted({m.get("how") for m in results(d, pid)})
+
+
+def by_gpu(dir, g, targets, innocent):
+    """The same where an emulated GPU watches: it samples from the module's table and delivers by its mailbox, and from outside while there is none."""
+    os.environ["RESCUE_DAEMON"] = "tests/gpufasd-emu --engine gpu"
+    d = Daemon(dir, targets, POLICY)
+    used = "assisted: the GPU samples and delivers by the module in it"
+    try:
+        up = d.until(lambda: used in road(d), LATE)
+        tap.ok(up, "GPU: the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
+        t = d.target("one")
+        tap.ok((t.get("sampled_by"), t.get("delivered_by")) == ("module", "module"), "GPU: in JSON, too", t)
+        p = g.spawn("spin")
+        rescued(d, g, "GPU: CPU hog", p, innocent, "hog", sig=15)
+        tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox", results(d, p))
+        p = g.spawn("spin")
+        tap.ok(g.ask("unload gpufas")[1] == [0], "GPU: the module is unloaded while it is used")
+        out = d.until(lambda: "assisted" not in road(d) and d.target("one").get("tasks", 0) > 20 and not d.target("one").get("stale"), LATE)
+        tap.ok(out, "GPU: it goes on from outside, and status says so", json.dumps(d.target("one")) + d.tail(1500))
+        rescued(d, g, "GPU: CPU hog, without the module", p, innocent, "hog", sig=15)
+        tap.ok("module" not in how(d, p), "GPU: from outside", results(d, p))
+        tap.ok(g.ask("load /bin/gpufas.ko assisted=1")[1] == [0], "GPU: the module is loaded again")
+        tap.ok(d.until(lambda: used in road(d), LATE), "GPU: and used again", json.dumps(d.target("one")) + d.tail(1500))
+        p = g.spawn("spin")
+        rescued(d, g, "GPU: CPU hog, with the module again", p, innocent, "hog", sig=15)
+        tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox again", results(d, p))
+        t = d.target("one")
+        tap.ok(t.get("engine", {}).get("kind") == "gpu" and not t.get("engine", {}).get("takeovers"), "GPU: it was the GPU all the time", t.get("engine"))
+        tap.ok(d.stop() == 0, "GPU: gpufasd stops", d.tail())
+    finally:
+        d.stop()
 
 
 def main():
@@ -71,6 +103,7 @@ def main():
         rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
         tap.ok("module" not in how(d, p), "from outside, as without it", results(d, p))
         tap.ok(d.stop() == 0, "gpufasd stops", d.tail())
+        by_gpu(dir, g, target % (dir, dir, ""), innocent)
         t = g.trouble()
         tap.ok(not t, "the guest's kernel has nothing to complain of", "\n".join(t))
     except (GuestError, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:

@@ -13,6 +13,8 @@
  *   read PATH                 "| line"..., then "ok 0"
  *   write PATH TEXT           "ok 0" or "ok -errno"
  *   mkdir PATH                "ok 0" or "ok -errno"
+ *   load PATH ARGS            a kernel module: "ok 0" or "ok -errno"
+ *   unload NAME               the same
  *   log                       what the kernel has said since the last time, of level "warning" and worse: as read
  *   off                       switches the machine off
  *
@@ -420,6 +422,20 @@ static void store(char *arg)
 	answer("ok %d\n", r);
 }
 
+static void load(char *arg)
+{
+	char *args = strchr(arg, ' ');
+	int fd, r;
+
+	if (args)
+		*args++ = 0;
+	fd = open(arg, O_RDONLY | O_CLOEXEC);
+	r = fd < 0 || syscall(SYS_finit_module, fd, args ? args : "", 0) ? -errno : 0;
+	if (fd >= 0)
+		close(fd);
+	answer("ok %d\n", r);
+}
+
 static void kernel_log(void)
 {
 	char b[8192];
@@ -467,6 +483,10 @@ static void command(char *line, int *reap)
 		store(line + 6);
 	} else if (!strncmp(line, "mkdir ", 6)) {
 		answer("ok %d\n", mkdir(line + 6, 0755) ? -errno : 0);
+	} else if (!strncmp(line, "load ", 5)) {
+		load(line + 5);
+	} else if (!strncmp(line, "unload ", 7)) {
+		answer("ok %d\n", syscall(SYS_delete_module, line + 7, O_NONBLOCK) ? -errno : 0);
 	} else if (!strcmp(line, "log")) {
 		kernel_log();
 	} else if (!strcmp(line, "off")) {
