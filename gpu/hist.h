@@ -160,7 +160,7 @@ GF_INLINE void gf_hist_window(const struct gf_hist *h, const struct gf_hist_stat
 			      uint32_t base, const uint32_t n, double *d)
 {
 	const uint8_t stat = h->stat;
-	double cnt[GF_WIDTH];
+	double cnt[GF_ROWS_MOST];
 
 	for (uint32_t i = 0; i < n; i++) {
 		d[i] = gf_hist_empty(stat);

@@ -79,21 +79,27 @@ struct gf_result {
 #define GF_REG_SET(r, k, from) ((r)->at[(k) & 15] = (from))
 #define GF_RESULT_NONE { NULL, NULL, NULL }
 #else
-/* One row: a copy is as cheap as a pointer. Each lane has registers of its own, gone when the program ends. */
+/* One row, or a few: a copy is as cheap as a pointer. Each lane has registers of its own, gone when the program ends. */
 struct gf_regs {
-	double v[GF_VREGS][1];
-	uint8_t p[GF_PREGS][1];
+	double v[GF_VREGS][GF_LANE_ROWS];
+	uint8_t p[GF_PREGS][GF_LANE_ROWS];
 };
 
 struct gf_result {
-	uint8_t p[1];
-	double v[1], v2[1];
+	uint8_t p[GF_LANE_ROWS];
+	double v[GF_LANE_ROWS], v2[GF_LANE_ROWS];
 };
 
 #define GF_REG_AT(r, k) ((const double *)(r)->v[(k) & 15])
-#define GF_REG_SET(r, k, from) ((r)->v[(k) & 15][0] = (from)[0])
+#define GF_REG_SET(r, k, from) gf_copy((r)->v[(k) & 15], (from), n)
 #define GF_RESULT_NONE { { 0 }, { 0 }, { 0 } }
 #endif
+
+GF_INLINE void gf_copy(double *to, const double *from, const uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		to[i] = from[i];
+}
 
 #define GF_NEAR 0.9999999 /* as near as not yet true can be */
 
@@ -146,23 +152,23 @@ GF_INLINE void gf_fill(double *d, double x, const uint32_t n)
 /* What is long and seldom wanted: on a device a function of its own, so that the rest of the interpreter stays in its instruction caches. */
 GF_CALLED void gf_interp_hist(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, double *d)
 {
-	gf_hist_read(&c->hist[imm], &c->st->hist[imm], c->now, base, GF_WIDTH > 1 ? n : 1, d);
+	gf_hist_read(&c->hist[imm], &c->st->hist[imm], c->now, base, n, d);
 }
 
 GF_CALLED void gf_interp_share(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, double *d)
 {
-	gf_hold_share(&c->hold[imm], &c->st->hold[imm], c->now, c->st->tick, base, GF_WIDTH > 1 ? n : 1, d);
+	gf_hold_share(&c->hold[imm], &c->st->hold[imm], c->now, c->st->tick, base, n, d);
 }
 
 GF_CALLED void gf_interp_held(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, const uint8_t *p, uint8_t *d)
 {
-	gf_hold_update(&c->hold[imm], &c->st->hold[imm], c->st, c->now, base, GF_WIDTH > 1 ? n : 1, p, d);
+	gf_hold_update(&c->hold[imm], &c->st->hold[imm], c->st, c->now, base, n, p, d);
 }
 
 GF_CALLED void gf_interp_latch(const struct gf_ctx *c, uint32_t imm, uint32_t base, const uint32_t n, const uint8_t *on, const uint8_t *off,
 			       uint8_t *d)
 {
-	gf_latch_update(&c->hold[imm], &c->st->hold[imm], c->st, base, GF_WIDTH > 1 ? n : 1, on, off, d);
+	gf_latch_update(&c->hold[imm], &c->st->hold[imm], c->st, base, n, on, off, d);
 }
 
 /* One opcode. d, a, b: numbers; t, p, q: truth. */
@@ -356,9 +362,11 @@ GF_INLINE void gf_interp(const struct gf_ctx *c, uint32_t prog, uint32_t base, c
 	ret->v = r->at[in.b & 15];
 	ret->v2 = r->at[in.imm & 15];
 #else
-	ret->p[0] = r->p[in.a & 15][0];
-	ret->v[0] = r->v[in.b & 15][0];
-	ret->v2[0] = r->v[in.imm & 15][0];
+	for (uint32_t i = 0; i < n; i++) {
+		ret->p[i] = r->p[in.a & 15][i];
+		ret->v[i] = r->v[in.b & 15][i];
+		ret->v2[i] = r->v[in.imm & 15][i];
+	}
 #endif
 }
 
@@ -387,6 +395,15 @@ static GF_HD __attribute__((noinline, unused)) void gf_run_lane(const struct gf_
 	struct gf_regs r;
 
 	gf_interp(c, prog, row, 1, &r, ret);
+}
+
+/* GF_LANE_ROWS rows from `row` on. */
+static GF_HD __attribute__((noinline, unused)) void gf_run_rows(const struct gf_ctx *c, uint32_t prog, uint32_t row,
+							 struct gf_result *ret)
+{
+	struct gf_regs r;
+
+	gf_interp(c, prog, row, GF_LANE_ROWS, &r, ret);
 }
 #define GF_RUN_CHUNK(c, prog, base, r, ret) gf_run_lane((c), (prog), (base), (ret))
 #define gf_run_one(c, prog, row, r, ret) gf_run_lane((c), (prog), (row), (ret))

@@ -436,6 +436,7 @@ GF_SELDOM void gf_rule_follow(struct gf_tick *t, uint32_t rule)
 }
 
 GF_STATIC_ASSERT(GF_WIDTH < 256, "rows of a chunk are counted in a byte");
+GF_STATIC_ASSERT(GF_ROW_BLOCK % GF_LANE_ROWS == 0, "a lane's rows are of one block");
 
 /* Gate, and the condition of a host rule. Sets truth and true_rows. 1: a task rule whose condition is to be looked at. */
 GF_SELDOM int gf_rule_gate(struct gf_tick *t, uint32_t rule)
@@ -545,28 +546,39 @@ GF_JOB_BODY gf_job_truths(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c,
 {
 	struct gf_state *st = t->c.st;
 	struct gf_work *w = &st->work;
-	uint32_t up = gf_rows_up(t->c.s), n = w->open_n, k = lane / up, row = lane % up;
+	uint32_t parts = gf_rows_up(t->c.s) / GF_LANE_ROWS, n = w->open_n, k = lane / parts, part = lane % parts;
+	struct gf_result res;
 
 	(void)b;
 	(void)c;
 	while (k < n) {
-		uint32_t rule = w->open[k];
-		uint8_t x = gf_rule_row(t, rule, row);
-		if (a)
-			st->cond[row] = x;
-		if (x == GF_TRUE) {
-			gf_team_one(&st->rule[rule].true_rows);
+		uint32_t rule = w->open[k], row = part * GF_LANE_ROWS, trues = 0, first = 0;
+		uint8_t top = GF_FALSE;
+
+		gf_run_rows(&t->c, t->c.rule[rule].cond, row, &res);
+		GF_UNROLL
+		for (uint32_t i = GF_LANE_ROWS; i-- > 0;) {
+			uint8_t x = GF_MIN(st->hi[row + i], res.p[i]);
+			x = GF_MAX(st->lo[row + i], x);
 			if (a)
-				gf_team_max(&w->first, ~row);
+				st->cond[row + i] = x;
+			first = x == GF_TRUE ? row + i : first;
+			trues += x == GF_TRUE;
+			top = GF_MAX(top, x);
 		}
-		if (x) {
-			gf_team_max(&w->top[rule], x);
+		if (trues) {
+			gf_team_add(&st->rule[rule].true_rows, trues);
+			if (a)
+				gf_team_max(&w->first, ~first);
+		}
+		if (top) {
+			gf_team_max(&w->top[rule], top);
 			gf_team_mark(w->want, rule);
 		}
-		row += lanes % up;
-		k += lanes / up;
-		if (row >= up) {
-			row -= up;
+		part += lanes % parts;
+		k += lanes / parts;
+		if (part >= parts) {
+			part -= parts;
 			k++;
 		}
 	}

@@ -95,6 +95,10 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) gf_u64_any;
 #endif
 #endif
 
+/* Where GF_WIDTH is 1, so many rows may be given to a lane at a time all the same: what finding out an opcode costs is shared by them. */
+#define GF_LANE_ROWS 4u
+#define GF_ROWS_MOST (GF_WIDTH > 1 ? GF_WIDTH : GF_LANE_ROWS)
+
 /* Rows are reduced in groups of this many, in a fixed shape (pairwise inside a
  * group, groups in order), so that a sum of doubles is the same bits whatever
  * GF_WIDTH is and whoever computes it. GF_WIDTH is 1 or a multiple of this. */

@@ -760,7 +760,7 @@ def lost():
                     time.sleep(0.05)
                     e = w.status()["engine"]
                 took = time.time() - start
-                why = next((x for x in [e.get("why")] + [t["engine"].get("why") for t in w.status()["targets"] if isinstance(t.get("engine"), dict)] if x), "")
+                why = next((x for x in re.findall(r"was given up: (.*)", w.tail())), "?")
                 emit("lost", "from the other's start to the CPU's taking over: %s" % why, took if e.get("takeovers") else float("nan"), "s", 30)
                 was = w.target()["ticks"]
                 time.sleep(1)
@@ -770,7 +770,7 @@ def lost():
                 rc, text, err = ctl("--socket", w.dir + "/s", "reload")
                 time.sleep(2)
                 e = w.status()["engine"]
-                print("# after a reload: %s, %s" % (e["kind"], e.get("why") or "no word of why"), flush=True)
+                print("# after a reload: the engine is %s; %s" % (e["kind"], w.tail(700)), flush=True)
                 emit("lost", "reload after it", rc, "exit status", 0, engine=e)
                 w.up = False  # that the CPU has taken over is what was wanted
             finally:
