@@ -310,7 +310,9 @@ static int make_ring(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 		.dir = cf->recorder_dir, .keep_ns = cf->recorder_keep_ns, .max_bytes = cf->recorder_size / r->recs,
 		.writer = {
 			.target = c->watch->name, .kind = c->watch->config->kind, .interval_ns = cf->recorder_ticks ? c->watch->period_ns : r->interval_ns, .wall_off_ns = INT64_MIN,
-			.hostname = c->watch->config->kind == GF_TARGET_HOST ? NULL : "", .drop_unknown = true, .sync = true,
+			.hostname = c->watch->config->kind == GF_TARGET_HOST ? NULL : "", .sync = true,
+			/* of ticks the first may be before the kernel module has told of the host: what it does not know comes later */
+			.drop_unknown = !cf->recorder_ticks,
 			.budget_n = cf->budget_n, .budget_window_ns = cf->budget_window_ns,
 		},
 	};
