@@ -43,9 +43,7 @@ struct rig {
 	uint8_t *high;          /* PAGES pages, as the guest has them */
 	int fd;                 /* the same, for a view in the region's order */
 	uint32_t regions;
-	pthread_mutex_t lock;   /* what is below */
-	struct gf_event_member result[16];
-	uint32_t results;
+	struct told told;
 };
 
 static const struct gf_target_ops ops = {
@@ -151,21 +149,6 @@ static void make_guest(struct rig *r)
 
 /* ---- the engine ---- */
 
-static size_t source(void *arg, struct gf_verdict *buf, size_t n)
-{
-	return gf_engine_verdicts(((struct rig *)arg)->e, buf, n);
-}
-
-static void sink(void *arg, const struct gf_event *ev)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	for (uint32_t i = 0; i < ev->members && r->results < 16; i++)
-		r->result[r->results++] = ev->u.member[i];
-	pthread_mutex_unlock(&r->lock);
-}
-
 static struct gf_image_header *compile(struct rig *r, int i, const char *policy)
 {
 	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = MS };
@@ -187,12 +170,11 @@ static void begin(struct rig *r, const char *policy, enum gf_gpu_mode mode)
 
 	memset(r, 0, sizeof *r);
 	gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
-	pthread_mutex_init(&r->lock, NULL);
 	make_guest(r);
 	load_module(r, true);
 	if (gf_vm_make(&(struct gf_vm_opts){ .name = "g", .max_tasks = 256 }, &ops, &r->vm, &err) ||
 	    gf_engine_create(&r->vm->t, compile(r, 0, policy), &o, &r->e, &err) ||
-	    gf_vm_actuator_create(&ao, &r->vm->t, gf_engine_verdict_fd(r->e), source, r, sink, r, &r->a, &err))
+	    gf_vm_actuator_create(&ao, &r->vm->t, gf_engine_verdict_fd(r->e), engine_source, &r->e, told_sink, &r->told, &r->a, &err))
 		fail_msg("%s", err.text);
 	gf_engine_actuator(r->e, r->a);
 	assert_int_equal(gf_engine_start(r->e, NULL), 0);
@@ -231,15 +213,7 @@ static bool got(void *of, uint64_t n)
 	return __atomic_load_n(&r->m.gots, __ATOMIC_SEQ_CST) >= n;
 }
 
-static bool told(void *of, uint64_t n)
-{
-	struct rig *r = of;
-
-	pthread_mutex_lock(&r->lock);
-	bool is = r->results >= n;
-	pthread_mutex_unlock(&r->lock);
-	return is;
-}
+static bool told(void *r, uint64_t n) { return told_of(&((struct rig *)r)->told, n); }
 
 /* a: 1 the module samples, 2 it delivers. */
 static bool by(void *of, uint64_t a)
@@ -279,10 +253,10 @@ static void by_the_module(void **state)
 		assert_int_equal(r.m.got[0].arg, SIGKILL);
 		assert_true(r.m.slot[0] >= FAKE_SLOTS / 2); /* the first half is the actuator's */
 		assert_true(until(told, &r, 1));
-		assert_int_equal(r.result[0].pid, 500);
-		assert_int_equal(r.result[0].how, GF_HOW_MODULE);
-		assert_int_equal(r.result[0].became, GF_BECAME_DELIVERED);
-		assert_true(r.result[0].exit_us != GF_NONE);
+		assert_int_equal(r.told.result[0].pid, 500);
+		assert_int_equal(r.told.result[0].how, GF_HOW_MODULE);
+		assert_int_equal(r.told.result[0].became, GF_BECAME_DELIVERED);
+		assert_true(r.told.result[0].exit_us != GF_NONE);
 		assert_int_equal(r.m.garbled, 0);
 		assert_int_equal(r.m.gots, 1);
 		assert_int_equal(stats(&r).kind, GF_ENGINE_GPU);
@@ -314,7 +288,7 @@ static void goes_and_comes(void **state)
 	set(&r.m.hog, true);
 	assert_true(until(got, &r, 1));
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.told.result[0].how, GF_HOW_MODULE);
 	assert_int_equal(stats(&r).takeovers, 0);
 	end(&r);
 }
@@ -343,9 +317,9 @@ static void reboots(void **state)
 static void not_done(struct rig *r)
 {
 	assert_true(until(told, r, 1));
-	assert_int_equal(r->result[0].pid, 500);
-	assert_int_not_equal(r->result[0].how, GF_HOW_MODULE);
-	assert_int_equal(r->result[0].became, GF_BECAME_REFUSED);
+	assert_int_equal(r->told.result[0].pid, 500);
+	assert_int_not_equal(r->told.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r->told.result[0].became, GF_BECAME_REFUSED);
 }
 
 static void refuses(void **state)
@@ -359,9 +333,9 @@ static void refuses(void **state)
 	r.m.refuse = GPUFAS_WHY_IDENTITY;
 	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
-	assert_int_equal(r.result[0].became, GF_BECAME_REFUSED);
-	assert_int_equal(r.result[0].why, GF_REF_IDENTITY);
+	assert_int_equal(r.told.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.told.result[0].became, GF_BECAME_REFUSED);
+	assert_int_equal(r.told.result[0].why, GF_REF_IDENTITY);
 	end(&r);
 	/* it would not do anything */
 	begin(&r, HOG, GF_GPU_PERSISTENT);

@@ -34,10 +34,7 @@ struct rig {
 	struct gf_actuator *a;
 	struct gf_image_header *img;
 	bool absent;
-	pthread_mutex_t lock;        /* what is below */
-	struct gf_event_member result[16];
-	uint32_t results;
-	char how[16];
+	struct told told;
 };
 
 /* The host's thread comes by here (--wrap), and can be kept. */
@@ -100,23 +97,6 @@ static void m_close(void *arg, int fd, uint8_t *map, uint64_t len)
 
 /* ---- the engine ---- */
 
-static size_t source(void *arg, struct gf_verdict *buf, size_t n)
-{
-	struct rig *r = arg;
-
-	return gf_engine_verdicts(r->e, buf, n);
-}
-
-static void sink(void *arg, const struct gf_event *ev)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	for (uint32_t i = 0; i < ev->members && r->results < 16; i++)
-		r->result[r->results++] = ev->u.member[i];
-	pthread_mutex_unlock(&r->lock);
-}
-
 static void begin(struct rig *r, const char *policy)
 {
 	static struct gf_kmod_dev dev;
@@ -130,7 +110,6 @@ static void begin(struct rig *r, const char *policy)
 
 	gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
 	fake_make(&r->m.f, 77);
-	pthread_mutex_init(&r->lock, NULL);
 	dev = (struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, r };
 	struct gf_host_opts h = { .sampler = GF_SAMPLER_KMOD, .max_tasks = 256, .module = true, .kmod = &dev, .period_ns = 2 * MS };
 	fake_module_begin(&r->m);
@@ -140,7 +119,7 @@ static void begin(struct rig *r, const char *policy)
 	if (gf_host_create(&h, &r->t, &err) || gf_engine_create(r->t, r->img, &o, &r->e, &err))
 		fail_msg("%s", err.text);
 	gf_kmod_arm(gf_host_kmod(r->t), GPUFAS_ARM_ACT | GPUFAS_ARM_PANIC);
-	assert_int_equal(gf_actuator_create(&ao, gf_engine_verdict_fd(r->e), source, r, sink, r, &r->a, &err), 0);
+	assert_int_equal(gf_actuator_create(&ao, gf_engine_verdict_fd(r->e), engine_source, &r->e, told_sink, &r->told, &r->a, &err), 0);
 	gf_engine_host_actuator(r->e, r->a);
 	assert_int_equal(gf_engine_start(r->e, NULL), 0);
 }
@@ -173,15 +152,7 @@ static bool got(void *of, uint64_t n)
 }
 static bool stale(void *r, uint64_t n) { return stats(r).stale == n; }
 
-static bool told(void *of, uint64_t n)
-{
-	struct rig *r = of;
-
-	pthread_mutex_lock(&r->lock);
-	bool is = r->results >= n;
-	pthread_mutex_unlock(&r->lock);
-	return is;
-}
+static bool told(void *r, uint64_t n) { return told_of(&((struct rig *)r)->told, n); }
 
 /* The device has the region, and has seen who is there. */
 static void begin_alone(struct rig *r, const char *policy)
@@ -217,11 +188,11 @@ static void host_stands(void **state)
 	assert_int_equal(r.m.gots, 1);
 	halt_host(false);
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].pid, 500);
-	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
-	assert_int_equal(r.result[0].became, GF_BECAME_DELIVERED);
-	assert_int_equal(r.result[0].error, 0);
-	assert_true(r.result[0].exit_us != GF_NONE);
+	assert_int_equal(r.told.result[0].pid, 500);
+	assert_int_equal(r.told.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.told.result[0].became, GF_BECAME_DELIVERED);
+	assert_int_equal(r.told.result[0].error, 0);
+	assert_true(r.told.result[0].exit_us != GF_NONE);
 	assert_int_equal(r.m.garbled, 0);
 	assert_int_equal(stats(&r).takeovers, 0);
 	end(&r);
@@ -235,10 +206,10 @@ static void module_refuses(void **state)
 	begin_alone(&r, HOG);
 	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].became, GF_BECAME_REFUSED);
-	assert_int_equal(r.result[0].why, GF_REF_IDENTITY);
-	assert_int_equal(r.result[0].how, GF_HOW_MODULE);
-	assert_int_equal(r.result[0].error, -ESTALE);
+	assert_int_equal(r.told.result[0].became, GF_BECAME_REFUSED);
+	assert_int_equal(r.told.result[0].why, GF_REF_IDENTITY);
+	assert_int_equal(r.told.result[0].how, GF_HOW_MODULE);
+	assert_int_equal(r.told.result[0].error, -ESTALE);
 	end(&r);
 }
 
@@ -252,7 +223,7 @@ static void not_armed(void **state)
 	gf_kmod_arm(gf_host_kmod(r.t), 0);
 	set(&r.m.hog, true);
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].how, GF_HOW_CALL);
+	assert_int_equal(r.told.result[0].how, GF_HOW_CALL);
 	assert_int_equal(r.m.gots, 0);
 	end(&r);
 }
@@ -359,7 +330,7 @@ static void last_resort(void **state)
 	begin_alone(&r, PANICS);
 	__atomic_store_n(&r.m.mem_free, 1000, __ATOMIC_SEQ_CST);
 	assert_true(until(told, &r, 1));
-	assert_int_equal(r.result[0].why, GF_REF_NOT_ALLOWED);
+	assert_int_equal(r.told.result[0].why, GF_REF_NOT_ALLOWED);
 	usleep(3500000);
 	assert_int_equal(r.m.gots, 0);
 	end(&r);
