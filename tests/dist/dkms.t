@@ -10,6 +10,7 @@ B=${BUILD:-build}
 all_skipped() { echo "1..0 # SKIP $1"; exit 0; }
 command -v dkms >/dev/null || all_skipped "dkms is not installed (mk/deps.sh vm)"
 [ "$(id -u)" = 0 ] || all_skipped "dkms is for root"
+[ -z "$(nm "$B/gpufasd" 2>/dev/null | grep -m1 __asan_init)" ] || all_skipped "the module is no other where the rest is built with AddressSanitizer"
 [ "$(uname -m)" = x86_64 ] || all_skipped "the module is built on x86-64 only"
 shopt -s nullglob
 headers=(/usr/src/linux-headers-*-amd64)

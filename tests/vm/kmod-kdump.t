@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# timeout: 240
+# timeout: 300
 #
 # The last resort "panic", by the kernel module, where a crash kernel waits: it takes over, has the dead machine's memory, and
 # gpufasctl reads in there which processes there were.
@@ -28,7 +28,7 @@ mkdir -p "$d/root/kdump"
 cp "$V/$meta/vmlinuz" "$d/root/kdump/vmlinuz"
 mv "$d/crash" "$d/root/kdump/initrd"
 (cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
-timeout -k 2 "${VM_LIMIT:-150}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nographic -nodefaults -no-reboot \
+timeout -k 2 "${VM_LIMIT:-220}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nographic -nodefaults -no-reboot \
 	-serial stdio -monitor none -kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
 	-append "console=ttyS0 panic=-1 quiet crashkernel=192M VMDO=kdump" </dev/null >"$d/console" 2>&1 &
 qemu=$!
