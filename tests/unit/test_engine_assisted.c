@@ -186,8 +186,9 @@ static void end(struct rig *r)
 	gf_engine_stop(r->e);
 	gf_vm_actuator_destroy(r->a);
 	gf_engine_destroy(r->e);
-	gf_target_destroy(&r->vm->t);
-	gf_guest_put(r->g);
+	if (r->g)
+		gf_guest_put(r->g);
+	gf_target_destroy(&r->vm->t); /* which frees what nobody else holds */
 	if (!r->m.end)
 		unload_module(r);
 	munmap(r->high, PAGES * 4096);
@@ -308,7 +309,9 @@ static void reboots(void **state)
 	assert_true(until(lives, &r, WALKED));
 	assert_true(until(by, &r, 0));
 	assert_int_equal(stats(&r).takeovers, 0);
-	for (int i = 0; i < 1000 && !gf_vm_reap(r.vm); i++)
+	gf_guest_put(r.g);
+	r.g = NULL;
+	for (int i = 0; i < 20000 && !gf_vm_reap(r.vm); i++)
 		usleep(1000);
 	end(&r);
 }
