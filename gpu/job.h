@@ -62,6 +62,18 @@ GF_STATIC_ASSERT(GF_JOB_ENDS <= 64, "numbers from 64 on are the sampler's");
 #define GF_SHARE(base, up) \
 	(uint32_t base = lane * GF_WIDTH; base < (up); base += lanes * GF_WIDTH)
 
+/* How many rows are run at a time: a chunk, or where each lane has several to do, a few; otherwise each lane takes one. */
+GF_INLINE uint32_t gf_part_rows(uint32_t up, uint32_t lanes)
+{
+	return GF_WIDTH > 1 ? GF_WIDTH : up >= 2 * lanes ? GF_LANE_ROWS : 1;
+}
+
+#if GF_WIDTH > 1
+#define GF_RUN_PART(c, prog, base, n, r, ret) GF_RUN_CHUNK((c), (prog), (base), (r), (ret))
+#else
+#define GF_RUN_PART(c, prog, base, n, r, ret) ((n) > 1 ? gf_run_rows((c), (prog), (base), (ret)) : gf_run_lane((c), (prog), (base), (ret)))
+#endif
+
 GF_INLINE uint32_t gf_rows_up(const struct gf_sample *s)
 {
 	return GF_MIN((s->rows + GF_ROW_BLOCK - 1) / GF_ROW_BLOCK * GF_ROW_BLOCK, s->cap);

@@ -233,28 +233,31 @@ GF_INLINE void gf_tick_agg_rows(struct gf_tick *t, uint32_t prog, uint32_t lane,
 	uint8_t kind = agg->kind, least = agg->maybe ? GF_UNKNOWN : GF_TRUE;
 	double far = kind == GF_AGG_MIN ? -gf_infinity() : gf_infinity();
 	double *x = kind == GF_AGG_SUM ? st->work.x + (size_t)st->work.plan[st->work.sum + number] * st->cap : NULL;
+	uint32_t n = gf_part_rows(up, lanes);
 	struct gf_result res;
 
-	for (uint32_t row = lane; row < up; row += lanes) {
-		uint8_t lo = st->lo[row], hi = st->hi[row], p;
-		double v;
-		gf_run_lane(&t->c, prog, row, &res);
-		p = GF_MIN(hi, res.p[0]);
-		p = GF_MAX(lo, p);
-		v = lo == GF_UNKNOWN || (p == GF_UNKNOWN && res.v[0] != res.v[0]) ? far : res.v[0];
-		if (x)
-			x[row] = p >= least ? v : 0.0;
-		if (kind == GF_AGG_ANY && p)
-			gf_team_max(&acc->top, p);
-		if (p < least || x || kind == GF_AGG_ANY)
-			continue;
-		gf_team_one(&acc->trues);
-		if (kind == GF_AGG_COUNT)
-			continue;
-		if (v != v)
-			gf_team_max(&acc->lost, 1);
-		else
-			gf_team_max64(&acc->best, kind == GF_AGG_MAX ? gf_agg_code(v) : ~gf_agg_code(v));
+	for (uint32_t row = lane * n; row < up; row += (lanes - 1) * n) {
+		GF_RUN_PART(&t->c, prog, row, n, t->regs, &res);
+		for (uint32_t i = 0; i < n; i++, row++) {
+			uint8_t lo = st->lo[row], hi = st->hi[row], p;
+			double v;
+			p = GF_MIN(hi, res.p[i]);
+			p = GF_MAX(lo, p);
+			v = lo == GF_UNKNOWN || (p == GF_UNKNOWN && res.v[i] != res.v[i]) ? far : res.v[i];
+			if (x)
+				x[row] = p >= least ? v : 0.0;
+			if (kind == GF_AGG_ANY && p)
+				gf_team_max(&acc->top, p);
+			if (p < least || x || kind == GF_AGG_ANY)
+				continue;
+			gf_team_one(&acc->trues);
+			if (kind == GF_AGG_COUNT)
+				continue;
+			if (v != v)
+				gf_team_max(&acc->lost, 1);
+			else
+				gf_team_max64(&acc->best, kind == GF_AGG_MAX ? gf_agg_code(v) : ~gf_agg_code(v));
+		}
 	}
 }
 
@@ -327,11 +330,12 @@ GF_INLINE void gf_tick_col_rows(struct gf_tick *t, uint32_t prog, uint32_t lane,
 	uint32_t number = t->c.prog[prog].target, up = gf_rows_up(t->c.s);
 	double *v = st->vcol[number];
 	uint8_t *p = st->pcol[number];
+	uint32_t n = gf_part_rows(up, lanes);
 	struct gf_result res;
 
-	for GF_SHARE(base, up) {
-		GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
-		for (uint32_t i = 0; i < GF_WIDTH; i++) {
+	for (uint32_t base = lane * n; base < up; base += lanes * n) {
+		GF_RUN_PART(&t->c, prog, base, n, t->regs, &res);
+		for (uint32_t i = 0; i < n; i++) {
 			uint8_t lo = st->lo[base + i], hi = st->hi[base + i], x;
 			if (v) {
 				v[base + i] = hi == GF_TRUE ? res.v[i] : gf_unknown();
@@ -362,17 +366,17 @@ GF_INLINE void gf_tick_hist_rows(struct gf_tick *t, uint32_t prog, uint32_t lane
 	const struct gf_prog *pr = &t->c.prog[prog];
 	const struct gf_hist *h = &t->c.hist[pr->target];
 	struct gf_hist_state *hs = &st->hist[pr->target];
-	uint32_t up = gf_rows_up(t->c.s);
+	uint32_t up = gf_rows_up(t->c.s), n = gf_part_rows(up, lanes);
 	struct gf_result res;
-	uint8_t ok[GF_WIDTH];
+	uint8_t ok[GF_ROWS_MOST];
 
 	if (h->scope != GF_SCOPE_TASK)
 		return;
-	for GF_SHARE(base, up) {
-		GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
-		for (uint32_t i = 0; i < GF_WIDTH; i++)
+	for (uint32_t base = lane * n; base < up; base += lanes * n) {
+		GF_RUN_PART(&t->c, prog, base, n, t->regs, &res);
+		for (uint32_t i = 0; i < n; i++)
 			ok[i] = st->hi[base + i] == GF_TRUE;
-		gf_hist_push(h, hs, t->c.now, base, GF_WIDTH, res.v, ok);
+		gf_hist_push(h, hs, t->c.now, base, n, res.v, ok);
 	}
 }
 
@@ -393,7 +397,7 @@ GF_INLINE void gf_tick_host(struct gf_tick *t, uint32_t prog)
 /* A program that runs every tick over a lane's rows, up to where all lanes' rows are needed. */
 GF_INLINE void gf_tick_prog_rows(struct gf_tick *t, uint32_t prog, uint32_t lane, uint32_t lanes)
 {
-	uint32_t up = gf_rows_up(t->c.s);
+	uint32_t up = gf_rows_up(t->c.s), n = gf_part_rows(up, lanes);
 	uint8_t sink = t->c.prog[prog].sink;
 	struct gf_result res;
 
@@ -408,8 +412,8 @@ GF_INLINE void gf_tick_prog_rows(struct gf_tick *t, uint32_t prog, uint32_t lane
 		gf_tick_agg(t, prog);
 #endif
 	} else {
-		for GF_SHARE(base, up)
-			GF_RUN_CHUNK(&t->c, prog, base, t->regs, &res);
+		for (uint32_t base = lane * n; base < up; base += lanes * n)
+			GF_RUN_PART(&t->c, prog, base, n, t->regs, &res);
 	}
 }
 
