@@ -11,6 +11,7 @@
 #   neighbour  what another process on the GPU loses     cpu        a GPU tick beside the CPU engine's
 #   hostile    guests' memory with lies in it, what the GPU counts in it against the CPU
 #   lost       the kernel is taken away by another client's fault under MPS: the CPU goes on
+#   assisted   a guest that has the kernel module: the GPU reads its tables and writes its mailbox
 #   simulate   sweeps of policies over recordings: the same as the CPU's, and how fast; by several GPUs, in windows, by trials
 #   shadow     a second policy beside the GPU's: what both would do, and what it costs
 #
@@ -19,20 +20,20 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
-declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240 [shadow]=120 [lost]=150)
+declare -A limit=([tests]=240 [sanitize]=400 [limits]=90 [rescue]=240 [tick]=560 [sixteen]=240 [latency]=240 [cost]=200 [neighbour]=300 [cpu]=400 [hostile]=200 [simulate]=240 [shadow]=120 [lost]=150 [assisted]=200)
 engine=gpu short=
 parts=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--engine) engine=$2; shift ;;
 	--short) short=--short ;;
-	-h | --help) sed -n '4,20s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-h | --help) sed -n '4,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) [ -n "${limit[$1]:-}" ] || { echo "run.sh: there is no part \"$1\" (--help lists them)" >&2; exit 2; }
 	   parts+=("$1") ;;
 	esac
 	shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(tests simulate shadow hostile rescue tick sixteen latency cost neighbour lost)
+[ ${#parts[@]} -gt 0 ] || parts=(tests simulate shadow hostile rescue tick sixteen latency cost neighbour lost assisted)
 
 # In the bundle, or in the repository after `make gpu-check`.
 if [ -e "$here/kit.tar.xz" ]; then

@@ -10,6 +10,7 @@ What is shown of the GPU engine, each part by itself, with gpufasd and gpufasctl
   --short              fewer and shorter measurements, for a rehearsal
 """
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -714,6 +715,59 @@ def neighbour():
             mps.close()
 
 
+# ---- assisted ---------------------------------------------------------------------
+
+
+def assisted():
+    """A guest that has the kernel module: the GPU samples from the module's table in the guest's RAM and sends by its mailbox; then while gpufasd is stopped."""
+    if args.engine == "cpu":
+        return skipped("assisted", "the GPU's road is what is to be seen")
+    module = BUILD + "/gpu/gpufas.ko"
+    if not os.path.exists(module):
+        return skipped("assisted", "there is no module for the guest in the bundle (linux-headers were missing when it was packed)")
+    used = "assisted: the GPU samples and delivers by the module in it"
+    policy = 'protect comm in ("guestd", "sh") or comm ~ "t-sleep*"\nrule hog if policy == "other" and cpu > 35% for 2s then SIGTERM it then after 5s SIGKILL\n' \
+             'rule realtime if policy in ("fifo", "rr") and cpu > 60% for 1s then SIGKILL it\n'
+    initrd(dir + "/initrd.assisted", [module])
+    g = Guest(dir, "assisted", kernel("6.1"), dir + "/initrd.assisted", 2, 512)
+    try:
+        g.trouble()
+        w = Watch([g], policy, period="10ms")
+        try:
+            end = time.time() + 60
+            while time.time() < end and used not in w.target().get("road", ""):
+                time.sleep(0.1)
+            t = w.target()
+            emit("assisted", "status: %s" % t.get("road"), int(used in t.get("road", "")), "", 1, True)
+            start = t["ticks"]
+            time.sleep(3)
+            t = w.target()
+            emit("assisted", "ticks in 3 s at 10 ms, by the module's tables", t["ticks"] - start, "", 100, True, total_us=t["total_us"], errors=t.get("sample_errors"))
+            for name, kinds, sig in (("CPU hog", ["spin"], "hog"), ("real-time hogs on both CPUs", ["fifo"] * 2, "realtime")):
+                for stopped in (False, True):
+                    with (Stopped(w) if stopped else contextlib.nullcontext()) as s:
+                        begun = time.time()
+                        pids = [g.spawn(k) for k in kinds]
+                        gone = [g.gone(p, None, 60) for p in pids]
+                        took = time.time() - begun
+                    end = time.time() + 10
+                    how = set()
+                    while time.time() < end and not how:
+                        how = {m.get("how") for e in w.events() if e.get("kind") == "result" for m in e.get("members", []) if m.get("pid") in pids}
+                        time.sleep(0.1)
+                    good = all(gone) and how == {"module"} and (not stopped or not s.on or (not s.wrong and s.moved == 0))
+                    emit("assisted", "%s%s: ended by %s" % (name, ", all of gpufasd stopped" if stopped else "", "/".join(sorted(map(str, how)))),
+                         took if good else float("nan"), "s", 60)
+                    for p in pids:
+                        g.clean(p)
+            bad = g.trouble()
+            emit("assisted", "complaints of the guest's kernel%s" % (": " + str(bad[:2]) if bad else ""), len(bad), "", 0)
+        finally:
+            w.stop()
+    finally:
+        g.close()
+
+
 # ---- lost -------------------------------------------------------------------------
 
 
@@ -898,7 +952,7 @@ def shadow():
         emit("shadow", "the same beside one", plain[1], "us")
 
 
-PARTS = dict(shadow=shadow, hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, lost=lost, cpu=cpu)
+PARTS = dict(shadow=shadow, hostile=hostile, limits=limits, rescue=rescue, tick=tick, sixteen=sixteen, latency=latency, cost=cost, neighbour=neighbour, lost=lost, assisted=assisted, cpu=cpu)
 
 
 def missing():
