@@ -25,6 +25,7 @@ struct rec {
 	struct gf_tape *tape;     /* that is read: the watch's, or the one before */
 	uint64_t fp;              /* of the image whose kernel paths these are: */
 	struct gf_pathset paths;
+	bool renew;                /* these are new, and have not been set everywhere yet */
 	struct gft_ring *ring;
 	uint64_t retry_ns;        /* CLOCK_MONOTONIC; 0: nothing is wrong with the disk */
 	bool said;                /* of the failure that goes on */
@@ -58,7 +59,7 @@ static int find_paths(struct rec *c, struct gf_policy *p, bool *ret_new, struct 
 		gf_pathset_deinit(&want);
 		return gf_err_set(err, ENOMEM, "out of memory");
 	}
-	*ret_new = !gf_pathset_same(&want, &c->paths);
+	*ret_new = c->renew |= !gf_pathset_same(&want, &c->paths);
 	gf_pathset_deinit(&c->paths);
 	c->paths = want;
 	return 0;
@@ -94,6 +95,8 @@ static int follow_policy(struct rec *c, struct gf_err *err)
 		rc = gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), c->target->road);
 	if (rc)
 		c->fp = 0; /* once more, then */
+	else
+		c->renew = false;
 	return rc;
 }
 
@@ -170,6 +173,8 @@ static int of_image(struct rec *c, uint64_t fp, struct gf_err *err)
 	if (!rc && is_new)
 		rc = begin_ticks(c);
 	c->fp = rc ? 0 : fp;
+	if (!rc)
+		c->renew = false;
 	return rc;
 }
 

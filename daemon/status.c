@@ -130,11 +130,13 @@ static void ticks_json(const struct gf_engine_stats *st, struct gf_jbuf *b)
 static void guest_json(const struct gf_watch *w, struct gf_jbuf *b)
 {
 	struct gf_guest *g = w->lost ? NULL : gf_vm_guest(w->target, NULL);
-	bool samples, delivers;
+	bool samples = false, delivers = false;
 
 	gf_jbuf_kstr(b, "state", g ? "attached" : "waiting");
 	gf_jbuf_kstr(b, "release", g ? g->kernel->release : "");
-	gf_vm_by_module(w->target, &samples, &delivers);
+	/* Without one the target may be none of a guest's: a dump that could not be opened. */
+	if (g)
+		gf_vm_by_module(w->target, &samples, &delivers);
 	gf_jbuf_kstr(b, "sampled_by", !g ? "" : samples ? "module" : "outside");
 	gf_jbuf_kstr(b, "delivered_by", !g ? "" : delivers ? "module" : "outside");
 	if (g)

@@ -136,11 +136,26 @@ GF_APART void gf_dm_follow(struct gf_deliverer *v, struct gf_mail *m, const stru
 		if (!e->used)
 			continue;
 		left--;
+		/* A guest that stands has no time to answer in, and nothing may be stored into it. */
+		if (g && storable && gf_deliver_by_mail(e)) {
+			e->begun_ns += now_ns - e->looked_ns;
+			e->looked_ns = now_ns;
+			continue;
+		}
 		if (!gf_deliver_by_mail(e) || now_ns - e->looked_ns < gf_deliver_pace(now_ns - e->begun_ns))
 			continue;
 		e->looked_ns = now_ns;
 		gf_dm_follow_one(v, m, g, storable, e, now_ns);
 	}
+}
+
+/* 1: something is still followed by mail: there was no room to tell of it. */
+GF_INLINE int gf_dm_left(const struct gf_deliverer *v)
+{
+	for (uint32_t i = 0; v->used && i < v->top; i++)
+		if (v->entry[i].used && gf_deliver_by_mail(&v->entry[i]))
+			return 1;
+	return 0;
 }
 
 /* The mailbox is no more: what was under way has come to nothing that could be seen. */

@@ -192,7 +192,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_module(struct gf_gpu *g
 	if (boot == g->pool_of)
 		return;
 	gf_dm_lost(g->deliverer, now);
-	g->mail_of = 0;
+	g->mail_of = gf_dm_left(g->deliverer) ? ~0ull : 0; /* no instance is that: the rest is told when there is room */
 	g->pool_of = boot;
 	if (g->guest)
 		g->deliverer->pool = g->guest->pool;
@@ -221,6 +221,9 @@ static GF_HD __attribute__((noinline)) struct gf_mail *gf_gpu_mailbox(struct gf_
 
 	if (g->mail_of && (!r || r->instance != g->mail_of)) {
 		gf_dm_gone(g->deliverer, &g->mail, dg, storable, now);
+		/* For which there was no room to tell of it: the rest in the next tick, before anything goes into another mailbox. */
+		if (gf_dm_left(g->deliverer))
+			return NULL;
 		g->mail_of = 0;
 	}
 	if (!r)

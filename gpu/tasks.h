@@ -98,7 +98,7 @@ GF_INLINE void gf_thread_add(const struct gf_task_ctx *c, const struct gf_layout
 		s->rbytes += gf_s64(t, o->read_bytes);
 		s->wbytes += gf_s64(t, o->write_bytes);
 	}
-	if (!s->holder && gf_s64(t, o->mm))
+	if (!t.still && !s->holder && gf_s64(t, o->mm)) /* what was fetched is no task_struct */
 		s->holder = t.p;
 }
 

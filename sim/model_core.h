@@ -676,7 +676,7 @@ GF_INLINE void gf_m_go_on(struct gf_mcore *m, uint32_t row)
 	m->is[row] = GF_M_LIVES;
 	m->mark[row] = (uint8_t)(m->mark[row] | GF_M_MISSED);
 	m->said.continued++;
-	if (m->leaves_ns[row]) /* a signal was waiting for it */
+	if (m->leaves_ns[row] && !(m->mark[row] & GF_M_KILLED)) /* a signal was waiting for it; SIGKILL waits for nothing */
 		m->leaves_ns[row] = m->now_ns + m->opts.term_ns;
 }
 
