@@ -173,7 +173,7 @@ GF_INLINE uint32_t gf_table_next_ver(struct gf_table *t)
 	return v;
 }
 
-/* Sets the command name (at most 15 bytes) and, when it differs, its version. A row's own lane. */
+/* Sets the command name (at most 15 bytes) and, when it differs, its version. comm has max bytes, of which the first zero ends it. A row's own lane. */
 GF_INLINE void gf_row_comm(struct gf_table *t, uint32_t row, const char *comm, uint32_t max)
 {
 	struct gf_sample *s = t->s;

@@ -212,5 +212,5 @@ uint32_t gf_table_ver(struct gf_table *t)
 
 void gf_table_comm(struct gf_table *t, uint32_t row, const char *comm, size_t len)
 {
-	gf_row_comm(t, row, comm, (uint32_t)GF_MIN(len, (size_t)GF_COMM_LEN));
+	gf_row_comm(t, row, comm, (uint32_t)strnlen(comm, GF_MIN(len, (size_t)GF_COMM_LEN)));
 }
