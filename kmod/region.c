@@ -6,6 +6,7 @@
  */
 #include "module.h"
 
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/log2.h>
@@ -187,6 +188,11 @@ void gpufas_region_destroy(struct gpufas_region *r)
 	WRITE_ONCE(r->header->state, GPUFAS_DEAD);
 	WRITE_ONCE(r->header->armed, 0);
 	WRITE_ONCE(r->header->magic, 0);
+	/* An observer outside sees that, and stores nothing more; but for one that has looked just before, and is about to. */
+	if (READ_ONCE(r->header->owner) == GPUFAS_OWNER_OUTSIDE) {
+		smp_mb();
+		msleep(GPUFAS_OUTSIDE_MS);
+	}
 	vunmap(r->mem);
 	free_pages_of(r);
 	kvfree(r->pages);
