@@ -35,10 +35,9 @@ GF_INLINE void gf_mail_init(struct gf_mail *m, const struct gf_region *r)
 		seq = GF_MAX(seq, s);
 		m->slot[i].seq = m->slot[i].deadline_ns = 0;
 	}
-	/* The module takes what is greater than it has had. Numbers of another instance are not to be met here: who asks for the answer to one of those
-	 * would get another's. */
-	seq = GF_MAX(seq, (r->instance & 0xffffffffu) << 24 | 1);
 	m->seq = seq < 1ull << 62 ? seq : 0;
+	if (!m->seq && seq < 1ull << 62)
+		m->seq = 1; /* the module takes what is greater than it has had */
 }
 
 /* Before anything is sent: only the first half of the slots, or the second. */
@@ -59,12 +58,9 @@ GF_INLINE int gf_mail_post(struct gf_mail *m, struct gpufas_verdict *v, uint64_t
 
 	if (!m->seq || m->seq >= 1ull << 62)
 		return -EBADMSG;
-	while (i < m->n && m->slot[i].seq)
+	/* One whose deadline is well past is void, whatever becomes of it. */
+	while (i < m->n && m->slot[i].seq && now_ns < m->slot[i].deadline_ns + 1000000000u)
 		i++;
-	/* None is free. One whose deadline is well past is void, whatever becomes of it; who follows it sees no end. */
-	if (i == m->n)
-		for (i = m->first; i < m->n && now_ns < m->slot[i].deadline_ns + 1000000000u;)
-			i++;
 	if (i == m->n)
 		return -EAGAIN;
 	uint8_t *p = gf_region_at(m->r, m->r->verdict + (uint64_t)i * m->r->verdict_step, sizeof *v);
