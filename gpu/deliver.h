@@ -22,7 +22,7 @@
 #define GF_DELIVER_MAX 1024u     /* at a time */
 #define GF_DELIVER_WAITING 2048u /* until there is room */
 #define GF_DELIVER_RESULTS 2048u /* until they are fetched */
-#define GF_DELIVER_LOOKS 64u     /* in a tick: each some fifty dependent reads */
+#define GF_DELIVER_LOOKS 64u     /* in a tick: each some twenty dependent reads */
 #define GF_DELIVER_ANSWER_NS 50000000ull
 
 enum gf_deliver_kind {

@@ -69,7 +69,7 @@
 #define GPUFAS_PERIOD_MAX_NS 60000000000ull
 #define GPUFAS_POLL_MIN_NS 500000ull
 #define GPUFAS_POLL_MAX_NS 1000000000ull
-#define GPUFAS_OUTSIDE_MS 1000u /* for so long a region's pages stay the module's after its magic has gone: who saw it from outside stores within half of that, or looks again */
+#define GPUFAS_OUTSIDE_MS 1000u /* for so long a region's pages stay the module's after its magic has gone: for an observer outside that looked just before and is about to store */
 #define GPUFAS_DEADLINE_MAX_NS 60000000000ull /* a verdict may be valid for this long from now */
 
 enum gpufas_state {
