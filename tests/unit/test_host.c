@@ -403,7 +403,7 @@ static void half_exec(struct gf_target *t)
 		sample(t);
 		usleep(1000);
 	}
-	assert_int_equal(emptied, 1);
+	assert_in_range(emptied, 1, 2); /* two of one look may be answered together */
 	for (int i = 0; i < 20; i++) {
 		sample(t);
 		row = row_of(t, pid);
