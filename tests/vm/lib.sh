@@ -125,7 +125,7 @@ vm_run() {
 	timeout -k 2 "$limit" qemu-system-x86_64 ${VM_ACCEL:--accel tcg,thread=multi} -cpu max -smp "$cpus" -m "$mib" \
 		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
 		-kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
-		-append "console=ttyS0 panic=-1 quiet ${VM_APPEND:-} VMDO=$what" </dev/null >"$d/console" 2>&1 &
+		-append "console=ttyS0 panic=-1 quiet no_timer_check ${VM_APPEND:-} VMDO=$what" </dev/null >"$d/console" 2>&1 &
 	qemu=$!
 	wait "$qemu"
 	rc=$?
