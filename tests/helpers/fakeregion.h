@@ -74,6 +74,16 @@ static inline void fake_make(struct fake_region *f, uint64_t instance)
 	fake_make_at(f, instance, p);
 }
 
+/* As the reader of one, in one piece. */
+static inline enum gf_region_bad fake_take(const struct fake_region *f, struct gf_region *r)
+{
+	struct gpufas_header h = *f->h;
+
+	*r = (struct gf_region){ .spans = 1 };
+	r->span[0] = (struct gf_region_span){ f->p, 0, f->len };
+	return gf_region_take(r, &h);
+}
+
 static inline struct gpufas_table *fake_table(struct fake_region *f, uint32_t i)
 {
 	return (void *)(f->p + f->h->table_off[i]);
