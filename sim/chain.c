@@ -99,6 +99,7 @@ static int chain_next(struct gf_feed *f, struct gf_err *err)
 	}
 	of = c->of[c->at];
 	f->wall_ns = of->wall_ns;
+	f->stamp = of->stamp;
 	f->sample.seq = ++c->seq;
 	f->sample.now_ns = of->sample.now_ns;
 	if (!rc && !c->hole && after_hole(c)) {

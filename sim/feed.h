@@ -61,6 +61,7 @@ struct gf_feed {
 	struct gf_feed_info info;
 	struct gf_sample sample;
 	uint64_t wall_ns; /* CLOCK_REALTIME of the sample; 0: not known */
+	uint64_t stamp;   /* of what it, or a sample that failed, was made of: a checksum, by which who reads it again sees that it is another; 0: not known */
 };
 
 static inline int gf_feed_next(struct gf_feed *src, struct gf_err *err)

@@ -114,6 +114,8 @@ int gft_reader_rewind(struct gft_reader *r, uint64_t from_ns, struct gf_err *err
 int gft_reader_set_paths(struct gft_reader *r, const char *const *path, size_t n, struct gf_err *err);
 /* As found by next: the wall clock's offset of the sample last read. */
 int64_t gft_reader_wall_off(const struct gft_reader *r);
+/* Of the block that the last sample, or failure, was read from: its number and checksum. */
+uint64_t gft_reader_stamp(const struct gft_reader *r);
 
 /* A recording as a feed (sim/feed.h), with rows enough for all that is in it. As gft_reader_open. */
 struct gf_feed;

@@ -23,12 +23,18 @@ static int next(struct gf_feed *src, struct gf_err *err)
 	if (!rc || rc == -EAGAIN) {
 		src->sample.seq = ++rec->seq;
 		src->wall_ns = src->sample.now_ns + (uint64_t)gft_reader_wall_off(rec->reader);
+		src->stamp = gft_reader_stamp(rec->reader);
 	}
 	return rc;
 }
 
 static int rewind_to(struct gf_feed *src, uint64_t from_ns, struct gf_err *err)
 {
+	struct gf_sample *s = &src->sample;
+
+	/* Identities are numbered from the beginning again, so that two runs have the same ones. */
+	memset(s->flags, 0, s->cap * sizeof *s->flags);
+	memset(s->gen, 0, s->cap * sizeof *s->gen);
 	return gft_reader_rewind(((struct recording *)src)->reader, from_ns, err);
 }
 

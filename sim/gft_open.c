@@ -312,3 +312,8 @@ int64_t gft_reader_wall_off(const struct gft_reader *r)
 	return r->st.wall_off_ns;
 }
 
+uint64_t gft_reader_stamp(const struct gft_reader *r)
+{
+	return r->stamp;
+}
+

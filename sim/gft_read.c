@@ -174,6 +174,7 @@ static int step(struct gft_reader *r, struct gf_err *err)
 	if (rc == -EAGAIN) {
 		r->at += GFT_BLOCK + b.stored;
 		r->number = b.number + 1;
+		r->stamp = (uint64_t)b.number << 32 | b.crc;
 		if (err)
 			*err = why;
 		return FAILED_THEN;
@@ -188,6 +189,7 @@ static int step(struct gft_reader *r, struct gf_err *err)
 	r->skipping = false;
 	r->at += GFT_BLOCK + b.stored;
 	r->number = b.number + 1;
+	r->stamp = (uint64_t)b.number << 32 | b.crc;
 	r->done++;
 	return 0;
 }

@@ -33,6 +33,7 @@ struct gft_reader {
 	bool skipping;       /* damage was reported: key blocks only, and later ones */
 	uint64_t from_ns;    /* samples before it are not shown; 0: all are */
 	uint64_t failed_ns, failed_seq; /* of a sample that failed */
+	uint64_t stamp;      /* of the last block: its number and its checksum */
 	int16_t path[GF_MAX_PATHS];     /* of the wanted paths: which of the recording's; -1: none */
 	uint64_t done;       /* samples read without a break from the first */
 	struct gft_key *key;

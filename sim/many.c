@@ -76,17 +76,18 @@ static uint32_t cpus(const struct gf_many_opts *o)
 	return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)GF_MAX(GF_MIN(CPU_COUNT(&set), 256), 1);
 }
 
-/* The same kernel paths in all of them: columns of paths are by their number. */
-static bool same_paths(const struct gf_image_header *a, const struct gf_image_header *b)
+/* Kernel paths of a policy that the recording has: those of all policies together are columns once, however many policies there are. Others are
+ * unknown, and take no column. */
+static int add_paths(struct gf_many *m, const struct gf_image_header *img)
 {
-	const struct gf_path *p = GF_SEC(struct gf_path, a, GF_SEC_PATH), *q = GF_SEC(struct gf_path, b, GF_SEC_PATH);
+	const struct gf_feed_info *has = &m->feed->info;
+	int rc = 0;
 
-	if (a->fields.paths != b->fields.paths)
-		return false;
-	for (uint32_t i = 0; i < a->fields.paths; i++)
-		if (strcmp(gf_image_str(a, p[i].text), gf_image_str(b, q[i].text)))
-			return false;
-	return true;
+	for (uint32_t i = 0; i < img->fields.paths && !rc; i++)
+		for (uint32_t k = 0; k < has->has.paths && !rc; k++)
+			if (!strcmp(has->path[k], gf_image_path(img, i)))
+				rc = gf_pathset_add(&m->paths, has->path[k]);
+	return rc;
 }
 
 static void add_fields(struct gf_fieldset *to, const struct gf_fieldset *f)
@@ -96,12 +97,11 @@ static void add_fields(struct gf_fieldset *to, const struct gf_fieldset *f)
 	to->str |= f->str;
 }
 
-/* The recording in memory, or as windows of it. m->reel NULL: each run is to read it by itself. */
+/* The recording in memory, or as windows of it. */
 static int unroll(struct gf_many *m, struct gf_err *err)
 {
 	const struct gf_many_opts *o = m->opts;
-	const char *path[GF_MAX_PATHS];
-	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .path = path, .frame_size = o->frame,
+	struct gf_reel_opts ro = { .from_ns = o->outcome.run.from_ns, .to_ns = o->outcome.run.to_ns, .path = gf_pathset_v(&m->paths), .frame_size = o->frame,
 				    .progress = o->reading, .progress_arg = o->progress_arg };
 
 	ro.most = o->memory ? o->memory : gf_many_memory();
@@ -110,14 +110,10 @@ static int unroll(struct gf_many *m, struct gf_err *err)
 		add_fields(&ro.fields, &o->outcome.pressure->fields);
 	for (size_t k = 0; k < m->n; k++) {
 		add_fields(&ro.fields, &m->img[k]->fields);
-		if (same_paths(m->img[0], m->img[k]))
-			continue;
-		gf_many_why(m, "policies read different kernel paths: one CPU reads the recording again for each run");
-		return 0;
+		if (add_paths(m, m->img[k]))
+			return gf_err_set(err, ENOMEM, "out of memory for the recording");
 	}
-	ro.fields.paths = m->img[0]->fields.paths;
-	for (uint32_t i = 0; i < ro.fields.paths; i++)
-		path[i] = gf_image_str(m->img[0], GF_SEC(struct gf_path, m->img[0], GF_SEC_PATH)[i].text);
+	ro.fields.paths = m->paths.n;
 	return gf_reel_make(m->feed, &ro, &m->reel, err);
 }
 
@@ -167,9 +163,9 @@ static int run(struct gf_many *m, struct gf_err *err)
 	size_t n;
 	int rc = 0;
 
-	if (m->reel && kind == GF_MANY_AUTO)
+	if (kind == GF_MANY_AUTO)
 		rc = asks(m, threads, &gpu, err);
-	if (!rc && m->reel && gpu)
+	if (!rc && gpu)
 		rc = by_devices(m, kind == GF_MANY_EMU ? &gf_sweep_emu : gf_sweep_backend, kind == GF_MANY_AUTO ? did->cpu_guess_s : 0, err);
 	n = left(m);
 	if (rc || !n)
@@ -178,7 +174,7 @@ static int run(struct gf_many *m, struct gf_err *err)
 	for (size_t k = 0; k < m->n; k++)
 		did->inexact += m->todo[k] == GF_RUN_INEXACT;
 	if (!did->devices)
-		snprintf(did->engine, sizeof did->engine, "%u CPU%s", m->reel ? threads : 1, m->reel && threads > 1 ? "s" : "");
+		snprintf(did->engine, sizeof did->engine, "%u CPU%s", threads, threads > 1 ? "s" : "");
 	return gf_many_cpus(m, threads, err);
 }
 
@@ -207,6 +203,7 @@ int gf_many_run(struct gf_feed *feed, const struct gf_image_header *const *img, 
 	for (size_t k = 0; k < n; k++)
 		did->ticks += ret[k].ticks;
 	gf_reel_free(m.reel);
+	gf_pathset_deinit(&m.paths);
 	free(m.todo);
 	return rc;
 }

@@ -39,8 +39,8 @@ static void *worker(void *arg)
 	struct gf_many *m = j->m;
 	struct gf_outcome_opts o = gf_many_outcome_opts(m);
 	struct gf_err err = { "" };
-	struct gf_feed *feed = m->feed;
-	int rc = m->reel ? gf_reel_feed(m->reel, &feed, &err) : 0;
+	struct gf_feed *feed = NULL;
+	int rc = gf_reel_feed(m->reel, &feed, &err);
 
 	if (rc) {
 		failed(m, rc, &err);
@@ -60,8 +60,7 @@ static void *worker(void *arg)
 			m->todo[k] = GF_RUN_DONE;
 		gf_many_progress(m, 1);
 	}
-	if (m->reel)
-		gf_feed_destroy(feed);
+	gf_feed_destroy(feed);
 	return NULL;
 }
 
@@ -71,7 +70,7 @@ static void in_memory(struct gf_many *m, uint32_t threads)
 	pthread_t t[THREADS];
 	uint32_t n = 0;
 
-	threads = m->reel ? (uint32_t)GF_MIN(threads, m->n) : 1;
+	threads = (uint32_t)GF_MIN(threads, m->n);
 	while (n + 1 < threads && !pthread_create(&t[n], NULL, worker, &j))
 		n++;
 	worker(&j);
@@ -260,7 +259,7 @@ static void in_windows(struct gf_many *m, uint32_t threads)
 int gf_many_cpus(struct gf_many *m, uint32_t threads, struct gf_err *err)
 {
 	threads = GF_MIN(threads, THREADS);
-	if (m->reel && m->reel->windows)
+	if (m->reel->windows)
 		in_windows(m, (uint32_t)GF_MIN(threads, m->n));
 	else
 		in_memory(m, threads);

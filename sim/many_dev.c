@@ -209,7 +209,11 @@ static int make_one(struct gf_batch *b, size_t k, struct gf_swept *v, struct gf_
 	v->team.ctx = dev;
 	v->task = f.task;
 	v->str = f.str;
-	v->paths = f.paths;
+	v->paths = GF_MIN(f.paths, GF_MAX_PATHS);
+	for (uint32_t i = 0; i < v->paths; i++) {
+		const char *text = gf_image_path(img, i);
+		gf_reel_map(b->m->reel, &text, 1, &v->path[i]);
+	}
 	own_layout(b, &f, &v->own, t);
 	v->bare.cap = GF_ROW_BLOCK;
 	v->now.cap = b->m->reel->cap;

@@ -8,11 +8,13 @@
 #include <pthread.h>
 
 #include "sim/many.h"
+#include "sim/pathset.h"
 
 enum { GF_RUN_DONE, GF_RUN_TODO, GF_RUN_INEXACT /* a device has no room for it */ };
 
 struct gf_many {
-	struct gf_reel *reel; /* NULL: each run reads the recording itself, one after the other */
+	struct gf_reel *reel;
+	struct gf_pathset paths; /* that the reel has */
 	struct gf_feed *feed;
 	const struct gf_image_header *const *img;
 	size_t n;

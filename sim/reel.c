@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/digest.h"
 #include "sim/grow.h"
 #include "sim/model.h"
 #include "targets/target.h"
@@ -17,11 +18,11 @@ struct gf_reel_maker {
 	struct gf_reel *r;
 	struct gf_feed *feed;
 	struct gf_reel_opts o;
-	const char *path[GF_MAX_PATHS];
 	struct gf_reel_frame *f; /* at hand */
 	uint64_t last_ns;
 	uint32_t epoch;
 	int32_t good;            /* in the frame at hand */
+	uint64_t stamp;          /* of what has come into it */
 	bool again;              /* a pass: frames are to be as they were */
 	bool ended;
 };
@@ -256,6 +257,7 @@ static int take_tick(struct gf_reel_maker *m, int failed)
 		m->epoch = s->epoch;
 		m->last_ns = s->now_ns;
 	}
+	m->stamp = gf_digest_word(gf_digest_word(m->stamp, m->feed->stamp), s->now_ns ^ (uint64_t)failed << 32);
 	f->ticks++;
 	if (!m->again)
 		m->r->ticks++;
@@ -271,6 +273,7 @@ static int fill(struct gf_reel_maker *m, const struct gf_reel_plan *as, struct g
 	uint32_t ticks = o->frame_ticks ? o->frame_ticks : FRAME_TICKS;
 	int rc = 0, r;
 
+	m->stamp = 0;
 	while (!rc && (as ? f->ticks < as->ticks : f->ticks == f->first || (f->size < most && f->ticks - f->first < ticks))) {
 		r = gf_feed_next(m->feed, err);
 		if (r == -EBADMSG && m->r->ticks) {
@@ -290,8 +293,8 @@ static int fill(struct gf_reel_maker *m, const struct gf_reel_plan *as, struct g
 	}
 	if (rc)
 		return gf_err_set(err, ENOMEM, "out of memory for the recording");
-	if (as && (m->ended || f->size > as->size || f->first != as->first))
-		return gf_err_set(err, ESTALE, "the recording is being changed while it is read");
+	if (as && (m->ended || f->size > as->size || f->first != as->first || m->stamp != as->stamp))
+		return gf_err_set(err, ESTALE, "the recording is being changed while it is read: run it over a copy, or when it is done");
 	finish(f);
 	return 0;
 }
@@ -307,7 +310,7 @@ static int begin(struct gf_reel_maker *m, struct gf_err *err)
 	m->ended = false;
 	m->f = NULL;
 	if (m->o.fields.paths)
-		rc = gf_feed_set_paths(m->feed, m->path, m->o.fields.paths, err);
+		rc = gf_feed_set_paths(m->feed, m->r->path, m->o.fields.paths, err);
 	if (!rc)
 		rc = gf_feed_set_fields(m->feed, &m->r->fields, err);
 	return rc ? rc : gf_feed_rewind(m->feed, m->o.from_ns, err);
@@ -320,7 +323,7 @@ static int note_plan(struct gf_reel *r, size_t i)
 	if (!p)
 		return -ENOMEM;
 	r->plan = p;
-	p[i] = (struct gf_reel_plan){ r->frame[i].size, r->frame[i].ticks, r->frame[i].first };
+	p[i] = (struct gf_reel_plan){ r->frame[i].size, r->frame[i].ticks, r->frame[i].first, r->maker->stamp };
 	return 0;
 }
 
@@ -369,7 +372,7 @@ int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct g
 	m->feed = feed;
 	m->o = *opts;
 	for (uint32_t i = 0; i < opts->fields.paths && i < GF_MAX_PATHS; i++)
-		m->path[i] = opts->path[i];
+		r->path[i] = opts->path[i];
 	rc = read_all(m, err);
 	if (rc)
 		gf_reel_free(r);
@@ -388,6 +391,16 @@ void gf_reel_free(struct gf_reel *r)
 	free(r->plan);
 	free(r->maker);
 	free(r);
+}
+
+void gf_reel_map(const struct gf_reel *r, const char *const *path, uint32_t n, uint8_t *ret_map)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		ret_map[k] = GF_REEL_NOWHERE;
+		for (uint32_t i = 0; i < r->fields.paths; i++)
+			if (!strcmp(r->path[i], path[k]))
+				ret_map[k] = (uint8_t)i;
+	}
 }
 
 int gf_reel_begin(struct gf_reel *r, struct gf_err *err)
@@ -415,6 +428,7 @@ struct reel_feed {
 	struct gf_feed f;
 	const struct gf_reel *r;
 	struct gf_fieldset want;
+	uint8_t map[GF_MAX_PATHS]; /* of want.paths kernel paths */
 	size_t frame;
 	uint32_t tick;
 };
@@ -424,7 +438,8 @@ static void show(struct reel_feed *x, const struct gf_reel_frame *f, const struc
 	struct gf_sample *s = &x->f.sample;
 
 	sample_of(f, t, s);
-	gf_reel_want(s, x->want.task, x->want.str, x->want.paths);
+	gf_reel_paths(t, f->base, x->map, x->want.paths, s);
+	gf_reel_want(s, x->want.task, x->want.str);
 }
 
 static int reel_next(struct gf_feed *f, struct gf_err *err)
@@ -472,7 +487,7 @@ static int reel_set_fields(struct gf_feed *f, const struct gf_fieldset *want, st
 	struct reel_feed *x = (struct reel_feed *)f;
 	const struct gf_fieldset *has = &x->r->fields;
 
-	if (want->task & ~has->task || want->str & ~has->str || want->paths > has->paths)
+	if (want->task & ~has->task || want->str & ~has->str || want->paths > GF_MAX_PATHS)
 		return gf_err_set(err, EINVAL, "the recording was not read for these fields");
 	x->want = *want;
 	return 0;
@@ -480,8 +495,12 @@ static int reel_set_fields(struct gf_feed *f, const struct gf_fieldset *want, st
 
 static int reel_set_paths(struct gf_feed *f, const char *const *path, size_t n, struct gf_err *err)
 {
-	(void)path;
-	return n == ((struct reel_feed *)f)->r->fields.paths ? 0 : gf_err_set(err, EINVAL, "the recording was not read for these kernel paths");
+	struct reel_feed *x = (struct reel_feed *)f;
+
+	if (n > GF_MAX_PATHS)
+		return gf_err_set(err, EINVAL, "more than %u kernel paths", GF_MAX_PATHS);
+	gf_reel_map(x->r, path, (uint32_t)n, x->map);
+	return 0;
 }
 
 static void reel_destroy(struct gf_feed *f)

@@ -10,6 +10,8 @@
 #include "sim/feed.h"
 #include "sim/model_core.h"
 
+#define GF_REEL_NOWHERE 0xffu
+
 /* One tick. Arrays are at offsets into the frame, 0: there is none; rows' arrays have `up` entries, of which those from rows on are empty. */
 struct gf_reel_tick {
 	uint64_t now_ns, wall_ns, seq, dt_ns;
@@ -47,11 +49,20 @@ GF_INLINE void gf_reel_bind(const struct gf_reel_tick *t, uint8_t *base, uint32_
 		s->str[c] = t->str[c] ? (struct gf_strref *)(void *)(base + t->str[c]) : NULL;
 }
 
-/* Of its columns only those that are wanted. */
-GF_INLINE void gf_reel_want(struct gf_sample *s, uint64_t task, uint32_t str, uint32_t paths)
+/* Of its kernel paths those that a policy reads, in that policy's order: map[k] is the k-th one's place among the recording's, GF_REEL_NOWHERE: it has none. */
+GF_INLINE void gf_reel_paths(const struct gf_reel_tick *t, uint8_t *base, const uint8_t *map, uint32_t paths, struct gf_sample *s)
 {
-	for (uint32_t c = 0; c < GF_COLS; c++)
-		if (!(c < GF_TF_COUNT ? task >> c & 1 : c - GF_TF_COUNT < paths))
+	for (uint32_t k = 0; k < GF_MAX_PATHS; k++) {
+		uint64_t at = k < paths && map[k] != GF_REEL_NOWHERE ? t->col[GF_TF_COUNT + map[k]] : 0;
+		s->col[GF_TF_COUNT + k] = at ? (double *)(void *)(base + at) : NULL;
+	}
+}
+
+/* Of its other columns only those that are wanted. */
+GF_INLINE void gf_reel_want(struct gf_sample *s, uint64_t task, uint32_t str)
+{
+	for (uint32_t c = 0; c < GF_TF_COUNT; c++)
+		if (!(task >> c & 1))
 			s->col[c] = NULL;
 	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
 		if (!(str >> c & 1))
@@ -69,11 +80,12 @@ struct gf_reel_frame {
 	size_t ref_cap;
 };
 
-struct gf_reel_plan { size_t size; uint32_t ticks, first; }; /* of a frame, also while it is not in memory */
+struct gf_reel_plan { size_t size; uint32_t ticks, first; uint64_t stamp; }; /* of a frame, also while it is not in memory; stamp: of all its samples */
 
 struct gf_reel {
 	struct gf_feed_info info;
 	struct gf_fieldset fields;
+	const char *path[GF_MAX_PATHS]; /* borrowed: what its fields.paths columns of kernel paths are */
 	struct gf_reel_frame *frame;
 	struct gf_reel_plan *plan; /* [frames] */
 	struct gf_reel_maker *maker;
@@ -100,6 +112,9 @@ struct gf_reel_opts {
 /* Reads all of it. Borrows the feed, and what opts->path points to, until it is freed: where it comes out as windows they are read again. */
 int gf_reel_make(struct gf_feed *feed, const struct gf_reel_opts *opts, struct gf_reel **ret, struct gf_err *err);
 void gf_reel_free(struct gf_reel *r);
+
+/* Where n kernel paths are among its own, for gf_reel_paths(). */
+void gf_reel_map(const struct gf_reel *r, const char *const *path, uint32_t n, uint8_t *ret_map);
 
 /* Windows: a pass over the recording. Frame 0, 1, ... are read one after the other, each while the one before is there still, and dropped
  * when nobody looks at them any more. One thread. -ESTALE: the recording is not what it was. */

@@ -51,6 +51,7 @@ struct gf_swept {
 	struct gf_event *event;    /* those worth telling, in order, as many as there is room for; room 0: they are only counted */
 	uint64_t task;             /* columns that it is shown */
 	uint32_t str, paths;
+	uint8_t path[GF_MAX_PATHS]; /* where they are in the recording: gf_reel_paths() */
 	uint32_t victims_room, event_room;
 	uint64_t most_ns;          /* what a tick may stand for */
 	uint8_t pressure_host;     /* pressure is of host fields alone: it is asked without rows */
@@ -105,12 +106,13 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 
 /* ---- the leader's ---------------------------------------------------------------- */
 
-/* Arrays of a tick of the frame, of those columns that are wanted. */
+/* Arrays of a tick of the frame; of those columns that are wanted, or of all. */
 static GF_HD __attribute__((noinline)) void gf_swept_bind(struct gf_swept *v, struct gf_sample *s, uint8_t *frame, const struct gf_reel_tick *t, int all)
 {
 	gf_reel_bind(t, frame, v->own.cap, s);
+	gf_reel_paths(t, frame, v->path, v->paths, s);
 	if (!all)
-		gf_reel_want(s, v->task, v->str, v->paths);
+		gf_reel_want(s, v->task, v->str);
 }
 
 /* What is shown of a good tick, by the model. */
