@@ -7,12 +7,11 @@ and signals go through its mailbox. Run by tests/vm/assisted.t; prints TAP.
 """
 import json
 import os
-import subprocess
-import sys
 import time
 
-from guest import LATE, Guest, GuestError, initrd
-from rescue import Daemon, rescued, results, tap
+from guest import LATE
+from rescue import rescued, results, tap
+from watched import CPUS, Watched
 
 POLICY = """
 protect comm in ("guestd", "sh") or comm ~ "t-sleep*"
@@ -22,11 +21,10 @@ rule realtime "a real-time process leaves nothing to the others"
   then SIGKILL it
 
 rule hog "a process computes without end"
-  if policy == "other" and cpu > 35% for 2s
+  if policy == "other" and cpu > 35% for 1s
   then SIGTERM it
   then after 5s SIGKILL
 """
-CPUS = 2
 
 
 def road(d):
@@ -37,84 +35,62 @@ def how(d, pid):
     return sorted({m.get("how") for m in results(d, pid)})
 
 
-def by_gpu(dir, g, targets, innocent):
+def by_gpu(w, innocent):
     """The same where an emulated GPU watches: it samples from the module's table and delivers by its mailbox, and from outside while there is none."""
     os.environ["RESCUE_DAEMON"] = "tests/gpufasd-emu --engine gpu"
-    d = Daemon(dir, targets, POLICY)
+    g, d = w.guest, w.daemon()
     used = "assisted: the GPU samples and delivers by the module in it"
-    try:
-        up = d.until(lambda: used in road(d), LATE)
-        tap.ok(up, "GPU: the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
-        t = d.target("one")
-        tap.ok((t.get("sampled_by"), t.get("delivered_by")) == ("module", "module"), "GPU: in JSON, too", t)
-        p = g.spawn("spin")
-        rescued(d, g, "GPU: CPU hog", p, innocent, "hog", sig=15)
-        tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox", results(d, p))
-        p = g.spawn("spin")
-        tap.ok(g.ask("unload gpufas")[1] == [0], "GPU: the module is unloaded while it is used")
-        out = d.until(lambda: "assisted" not in road(d) and d.target("one").get("tasks", 0) > 20 and not d.target("one").get("stale"), LATE)
-        tap.ok(out, "GPU: it goes on from outside, and status says so", json.dumps(d.target("one")) + d.tail(1500))
-        rescued(d, g, "GPU: CPU hog, without the module", p, innocent, "hog", sig=15)
-        tap.ok("module" not in how(d, p), "GPU: from outside", results(d, p))
-        tap.ok(g.ask("load /bin/gpufas.ko assisted=1")[1] == [0], "GPU: the module is loaded again")
-        tap.ok(d.until(lambda: used in road(d), LATE), "GPU: and used again", json.dumps(d.target("one")) + d.tail(1500))
-        p = g.spawn("spin")
-        rescued(d, g, "GPU: CPU hog, with the module again", p, innocent, "hog", sig=15)
-        tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox again", results(d, p))
-        t = d.target("one")
-        tap.ok(t.get("engine", {}).get("kind") == "gpu" and not t.get("engine", {}).get("takeovers"), "GPU: it was the GPU all the time", t.get("engine"))
-        tap.ok(d.stop() == 0, "GPU: gpufasd stops", d.tail())
-    finally:
-        d.stop()
+    up = d.until(lambda: used in road(d), LATE)
+    tap.ok(up, "GPU: the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
+    t = d.target("one")
+    tap.ok((t.get("sampled_by"), t.get("delivered_by")) == ("module", "module"), "GPU: in JSON, too", t)
+    p = g.spawn("spin")
+    rescued(d, g, "GPU: CPU hog", p, innocent, "hog", sig=15)
+    tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox", results(d, p))
+    p = g.spawn("spin")
+    tap.ok(g.ask("unload gpufas")[1] == [0], "GPU: the module is unloaded while it is used")
+    out = d.until(lambda: "assisted" not in road(d) and d.target("one").get("tasks", 0) > 20 and not d.target("one").get("stale"), LATE)
+    tap.ok(out, "GPU: it goes on from outside, and status says so", json.dumps(d.target("one")) + d.tail(1500))
+    rescued(d, g, "GPU: CPU hog, without the module", p, innocent, "hog", sig=15)
+    tap.ok("module" not in how(d, p), "GPU: from outside", results(d, p))
+    tap.ok(g.ask("load /bin/gpufas.ko assisted=1")[1] == [0], "GPU: the module is loaded again")
+    tap.ok(d.until(lambda: used in road(d), LATE), "GPU: and used again", json.dumps(d.target("one")) + d.tail(1500))
+    p = g.spawn("spin")
+    rescued(d, g, "GPU: CPU hog, with the module again", p, innocent, "hog", sig=15)
+    tap.ok(how(d, p) == ["module"], "GPU: by the module's mailbox again", results(d, p))
+    t = d.target("one")
+    tap.ok(t.get("engine", {}).get("kind") == "gpu" and not t.get("engine", {}).get("takeovers"), "GPU: it was the GPU all the time", t.get("engine"))
+    w.stops("GPU: ")
 
 
-def main():
-    dir, kernel, module = sys.argv[1:4]
-    tap.n = int(sys.argv[4])
-    rd = dir + "/initrd.assisted"
-    initrd(rd, [module])
-    g = d = None
-    target = "  - {name: one, kind: vm, qmp: %s/one/qmp, kick: {qtest: %s/one/qtest}%s}\n"
-    try:
-        g = Guest(dir, "one", kernel, rd, CPUS, 256)
-        g.trouble()
-        d = Daemon(dir, target % (dir, dir, ""), POLICY)
-        up = d.until(lambda: "assisted: sampled and delivered to" in road(d), LATE)
-        tap.ok(up, "the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
-        t = d.target("one")
-        failed = t.get("sample_errors", 0)  # before there was a kernel
-        tap.ok(len(g.table()) == t.get("tasks"), "as many processes as the guest itself counts", (len(g.table()), t))
-        innocent = [g.settled("sleep:4")]
-        p = g.spawn("spin")
-        rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
+def assisted(w):
+    g, d = w.guest, w.daemon()
+    up = d.until(lambda: "assisted: sampled and delivered to" in road(d), LATE)
+    tap.ok(up, "the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
+    t = d.target("one")
+    failed = t.get("sample_errors", 0)  # before there was a kernel
+    tap.ok(len(g.table()) == t.get("tasks"), "as many processes as the guest itself counts", (len(g.table()), t))
+    innocent = [g.settled("sleep:4")]
+    p = g.spawn("spin")
+    rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
+    tap.ok(how(d, p) == ["module"], "by the module's mailbox", results(d, p))
+    fifo = [g.spawn("fifo") for _ in range(CPUS)]
+    start = time.time()
+    for p in fifo:
+        rescued(d, g, "real-time hog on every CPU", p, innocent, "realtime")
         tap.ok(how(d, p) == ["module"], "by the module's mailbox", results(d, p))
-        fifo = [g.spawn("fifo") for _ in range(CPUS)]
-        start = time.time()
-        for p in fifo:
-            rescued(d, g, "real-time hog on every CPU", p, innocent, "realtime")
-            tap.ok(how(d, p) == ["module"], "by the module's mailbox", results(d, p))
-        tap.note("real-time hogs: the guest answers again after %.1f s (1 s for `cpu`, 1 s hold)" % (time.time() - start))
-        t = d.target("one")
-        tap.ok(t.get("sample_errors") == failed, "no sample has failed since", (failed, t.get("sample_errors"), t.get("sample_error")))
-        tap.ok(d.stop() == 0, "gpufasd stops", d.tail())
-        d = Daemon(dir, target % (dir, dir, ", assisted: off"), POLICY)
-        tap.ok(d.until(lambda: d.target("one").get("tasks", 0) > 20, LATE) and "assisted" not in road(d), "assisted: off, and it is not used", road(d))
-        p = g.spawn("spin")
-        rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
-        tap.ok("module" not in how(d, p), "from outside, as without it", results(d, p))
-        tap.ok(d.stop() == 0, "gpufasd stops", d.tail())
-        by_gpu(dir, g, target % (dir, dir, ""), innocent)
-        t = g.trouble()
-        tap.ok(not t, "the guest's kernel has nothing to complain of", "\n".join(t))
-    except (GuestError, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as e:
-        tap.ok(False, "came to its end", "%s: %s\n%s" % (type(e).__name__, e, d.tail() if d else ""))
-    finally:
-        if d:
-            d.stop()
-        if g:
-            g.close()
-    tap.done()
+    tap.note("real-time hogs: the guest answers again after %.1f s (1 s for `cpu`, 1 s hold)" % (time.time() - start))
+    t = d.target("one")
+    tap.ok(t.get("sample_errors") == failed, "no sample has failed since", (failed, t.get("sample_errors"), t.get("sample_error")))
+    w.stops()
+    d = w.daemon(", assisted: off")
+    tap.ok(d.until(lambda: d.target("one").get("tasks", 0) > 20, LATE) and "assisted" not in road(d), "assisted: off, and it is not used", road(d))
+    p = g.spawn("spin")
+    rescued(d, g, "CPU hog", p, innocent, "hog", sig=15)
+    tap.ok("module" not in how(d, p), "from outside, as without it", results(d, p))
+    w.stops()
+    by_gpu(w, innocent)
 
 
 if __name__ == "__main__":
-    main()
+    Watched(POLICY).run(assisted)

@@ -55,3 +55,25 @@ spin_build() {
 	cp -r tests/vm/spin "$d/spin" && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$dir" M="$d/spin" modules >"$d/spin.log" 2>&1 && cp "$d/spin/spin.ko" "$d/root/lib/" &&
 		strip -g "$d/root/lib/spin.ko" && rm -rf "$d/spin"
 }
+
+# kmod_guest: for guests that gpufasd runs in, and that have the module in /lib: $k, $meta and the initramfs. Without a module there is
+# nothing to be done.
+kmod_guest() {
+	vm_needs
+	[ -x "$(command -v make)" ] || all_skipped "no make"
+	k=${VM_KERNELS:-cloud}
+	vm_meta "$k" || exit 1
+	vm_root
+	rm -rf "$d/root/tests"
+	kmod_build "$k" "$meta" || { echo "1..$n"; exit 0; }
+}
+
+# kmod_outside SCRIPT: goes on with a guest that has the module, seen from outside; the last thing that a test does.
+kmod_outside() {
+	if ! command -v python3 >/dev/null || [ ! -x "$B/tests/vm/guestd" ]; then
+		skip "a guest with the module" "no python3, or no static C library"
+		echo "1..$n"
+		exit 0
+	fi
+	python3 -B "$1" "$d" "$V/$meta/vmlinuz" "$d/root/lib/gpufas.ko" "$n"
+}

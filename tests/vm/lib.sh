@@ -113,6 +113,21 @@ vm_root() {
 	cp tests/vm/init "$d/root/init"
 }
 
+# vm_boot META CPUS MIB SECONDS WHAT,...: boots $d/root with META's kernel, which is there. The console is in $d/lines, what became of QEMU in $rc
+# (124: it took too long).
+vm_boot() {
+	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
+	timeout -k 2 "$4" qemu-system-x86_64 ${VM_ACCEL:--accel tcg,thread=multi} -cpu max -smp "$2" -m "$3" \
+		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
+		-kernel "$V/$1/vmlinuz" -initrd "$d/initrd" \
+		-append "console=ttyS0 panic=-1 quiet no_timer_check ${VM_APPEND:-} VMDO=$5" </dev/null >"$d/console" 2>&1 &
+	qemu=$!
+	wait "$qemu"
+	rc=$?
+	qemu=
+	tr -d '\r' <"$d/console" >"$d/lines"
+}
+
 # vm_run NAME META CPUS MIB SECONDS WHAT,...: boots, and passes the guest's TAP on,
 # NAME before each test.
 vm_run() {
@@ -121,16 +136,7 @@ vm_run() {
 		skip "$name" "$why"
 		return
 	fi
-	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
-	timeout -k 2 "$limit" qemu-system-x86_64 ${VM_ACCEL:--accel tcg,thread=multi} -cpu max -smp "$cpus" -m "$mib" \
-		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
-		-kernel "$V/$meta/vmlinuz" -initrd "$d/initrd" \
-		-append "console=ttyS0 panic=-1 quiet no_timer_check ${VM_APPEND:-} VMDO=$what" </dev/null >"$d/console" 2>&1 &
-	qemu=$!
-	wait "$qemu"
-	rc=$?
-	qemu=
-	tr -d '\r' <"$d/console" >"$d/lines"
+	vm_boot "$meta" "$cpus" "$mib" "$limit" "$what"
 	while IFS= read -r line; do
 		case $line in
 		"ok "*" - "*) ran=$((ran + 1)); ok "$name: ${line#* - }" ;;
