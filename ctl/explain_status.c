@@ -194,7 +194,7 @@ static void add_rules(const json_t *rules, bool many, struct gf_lines *out)
 static void add_recorder(const json_t *r, struct gf_lines *out)
 {
 	const char *bad = "", *oldest = NULL;
-	double bytes = 0;
+	double bytes = 0, lost = 0;
 	char a[32], b[32], t[64];
 	const json_t *v;
 	size_t i;
@@ -204,6 +204,7 @@ static void add_recorder(const json_t *r, struct gf_lines *out)
 	json_array_foreach(json_object_get(r, "targets"), i, v) {
 		const char *o = gf_js_str(v, "oldest");
 		bytes += gf_js_num(v, "bytes");
+		lost += json_is_number(json_object_get(v, "lost")) ? gf_js_num(v, "lost") : 0; /* an older daemon has none */
 		bad = *bad ? bad : gf_js_str(v, "error");
 		if (*o && (!oldest || strcmp(o, oldest) < 0))
 			oldest = o;
@@ -211,6 +212,8 @@ static void add_recorder(const json_t *r, struct gf_lines *out)
 	gf_lines_add(out, *bad ? GF_LOOK_BAD : GF_LOOK_PLAIN, "  %-9s%s of %s in %s%s%s%s%s", "recorder", gf_show_size(bytes, a, sizeof a),
 		     gf_show_size(gf_js_num(r, "size"), b, sizeof b), gf_js_str(r, "directory"), oldest ? ", since " : "",
 		     oldest ? gf_show_time(oldest, true, t, sizeof t) : "", *bad ? ": " : "", bad);
+	if (lost > 0)
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9s%.0f ticks are not in its recordings: they came faster than they could be written", "", lost);
 }
 
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)

@@ -286,6 +286,8 @@ static void recorder(struct gf_daemon *d, const struct gf_engine_stats *all, str
 	     (gf_recorder_stats(d->recorder, i_, &s), s.ring.samples));
 	EACH(d, b, "gpufas_recorder_failed_total", "counter", "Samples that could not be taken or written.",
 	     (gf_recorder_stats(d->recorder, i_, &s), s.failed));
+	EACH(d, b, "gpufas_recorder_lost_total", "counter", "Samples of ticks that there was no room for.",
+	     (gf_recorder_stats(d->recorder, i_, &s), s.lost));
 	EACH(d, b, "gpufas_recorder_oldest_seconds", "gauge", "When the oldest recording that is kept was begun, seconds since 1970; 0: none.",
 	     (gf_recorder_stats(d->recorder, i_, &s), (double)s.ring.oldest_ns / 1e9));
 	simple(b, "gpufas_recorder_limit_bytes", "gauge", "Size that the recorder's files together may have.", (double)d->config->recorder_size);

@@ -23,6 +23,10 @@ struct rec {
 	bool ticks;               /* what the watch's tape has, instead of samples of our own */
 	struct gf_target *target; /* the sampler; NULL: to be made */
 	struct gf_tape *tape;     /* that is read: the watch's, or the one before */
+	struct gf_tape_of of;     /* what the file has of ticks: of whom, and which fields */
+	struct gf_policy **coming;/* that samples on the tape may be of, in their order; under the lock */
+	size_t comings;
+	uint64_t lost;            /* taken from the tape, and not written */
 	uint64_t fp;              /* of the image whose kernel paths these are: */
 	struct gf_pathset paths;
 	bool renew;                /* these are new, and have not been set everywhere yet */
@@ -39,7 +43,7 @@ struct gf_recorder {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool stop, ended;         /* under the lock */
+	bool started, stop, ended; /* under the lock */
 	struct rec *rec;
 	size_t recs;
 };
@@ -65,9 +69,10 @@ static int find_paths(struct rec *c, struct gf_policy *p, bool *ret_new, struct 
 	return 0;
 }
 
+/* What is sampled for the recorder. Where a device samples by itself it is what the policy reads. */
 static struct gf_fieldset fields(const struct rec *c)
 {
-	struct gf_fieldset f = gf_fields_of(c->watch->config->kind);
+	struct gf_fieldset f = c->of.some ? c->of.has : gf_fields_of(c->watch->config->kind);
 
 	f.paths = c->paths.n;
 	return f;
@@ -159,35 +164,62 @@ static int begin_ticks(struct rec *c)
 	struct gf_fieldset f = fields(c);
 	char how[128], road[128];
 
-	snprintf(road, sizeof road, "ticks, %.118s", gf_target_describe(c->watch->target, how, sizeof how));
+	snprintf(road, sizeof road, "ticks%s, %.100s", c->of.some ? " of the GPU" : "", gf_target_describe(c->watch->target, how, sizeof how));
 	return gft_ring_set(c->ring, &f, gf_pathset_v(&c->paths), road);
 }
 
-static int of_image(struct rec *c, uint64_t fp, struct gf_err *err)
+/* The policy that a sample is of: those before it will not come any more. One that no one has any more, NULL. */
+static struct gf_policy *policy_of(struct gf_recorder *r, struct rec *c, uint64_t fp)
 {
-	struct gf_policy *p = gf_policies_find(c->watch->policies, fp);
-	bool is_new = false;
-	int rc = find_paths(c, p, &is_new, err);
+	struct gf_policy *p = NULL;
+	size_t i = 0;
 
+	pthread_mutex_lock(&r->lock);
+	while (i < c->comings && c->coming[i]->img->fp != fp)
+		i++;
+	if (i < c->comings) {
+		p = gf_policy_get(c->coming[i]);
+		for (size_t k = 0; k < i; k++)
+			gf_policy_put(c->coming[k]);
+		memmove(c->coming, c->coming + i, (c->comings - i) * sizeof(struct gf_policy *));
+		c->comings -= i;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return p ? p : gf_policies_find(c->watch->policies, fp);
+}
+
+/* From here on another policy's samples, or with other fields. -ESRCH: nobody knows what the columns of kernel paths are called. */
+static int turn_to(struct gf_recorder *r, struct rec *c, const struct gf_tape_of *of, struct gf_err *err)
+{
+	bool other = of->some != c->of.some || (of->some && memcmp(&of->has, &c->of.has, sizeof of->has)), is_new = false;
+	struct gf_policy *p = of->fp == c->fp ? NULL : policy_of(r, c, of->fp);
+	int rc = 0;
+
+	if (of->fp != c->fp)
+		rc = p ? find_paths(c, p, &is_new, err) : gf_err_set(err, ESRCH, "the policy that a tick was of is known no more");
 	gf_policy_put(p);
-	if (!rc && is_new)
-		rc = begin_ticks(c);
-	c->fp = rc ? 0 : fp;
-	if (!rc)
-		c->renew = false;
+	if (rc) {
+		c->fp = 0;
+		return rc;
+	}
+	c->of = *of;
+	c->renew |= other;
+	rc = c->renew ? begin_ticks(c) : 0;
+	c->fp = rc ? 0 : of->fp;
+	c->renew &= rc != 0;
 	return rc;
 }
 
 /* Tapes in turn: one ends where something is on a later one. */
-static const struct gf_sample *next_of_tape(struct rec *c, int *ret_rc, uint64_t *ret_fp)
+static const struct gf_sample *next_of_tape(struct rec *c, struct gf_tape_of *ret)
 {
 	const struct gf_sample *s;
 
-	while (!(s = gf_tape_take(c->tape, ret_rc, ret_fp))) {
+	while (!(s = gf_tape_take(c->tape, ret))) {
 		struct gf_tape *after = gf_tape_after(__atomic_load_n(&c->watch->tape, __ATOMIC_ACQUIRE), c->tape);
 		if (!after)
 			return NULL;
-		s = gf_tape_take(c->tape, ret_rc, ret_fp); /* what came before that was looked at */
+		s = gf_tape_take(c->tape, ret); /* what came before that was looked at */
 		if (s)
 			return s;
 		c->tape = after;
@@ -195,22 +227,27 @@ static const struct gf_sample *next_of_tape(struct rec *c, int *ret_rc, uint64_t
 	return s;
 }
 
-/* All that the engine has decided on since. */
-static void tape(struct rec *c)
+/* All that the engine has decided on since. While the disk is full, say, it stays where it is, until there is no room any more. */
+static void tape(struct gf_recorder *r, struct rec *c)
 {
-	const struct gf_sample *s;
 	struct gf_err err = { "" };
-	uint64_t fp = 0;
-	int rc = 0, e;
+	const struct gf_sample *s;
+	struct gf_engine_stats st;
+	struct gf_tape_of of;
+	int rc = 0;
 
-	while ((s = next_of_tape(c, &rc, &fp))) {
-		e = rc || fp == c->fp ? 0 : of_image(c, fp, &err);
-		if (rc)
-			gft_ring_failed(c->ring, s->now_ns, s->seq, "sampling failed", NULL);
-		else
-			written(c, e ? e : gft_ring_append(c->ring, s, &err), &err);
+	while ((!rc || rc == -ESRCH) && (s = next_of_tape(c, &of))) {
+		rc = of.rc ? gft_ring_failed(c->ring, s->now_ns, s->seq, "sampling failed", &err) : turn_to(r, c, &of, &err);
+		if (!rc && !of.rc)
+			rc = gft_ring_append(c->ring, s, &err);
+		c->lost += rc != 0;
+		if (rc == -ESRCH)
+			trouble(c, rc, &err);
+		else if (rc || !of.rc)
+			written(c, rc, &err);
 	}
-	c->now.failed = gf_tape_lost(__atomic_load_n(&c->watch->tape, __ATOMIC_ACQUIRE));
+	gf_engine_stats(c->watch->engine, &st);
+	c->now.lost = c->lost + st.unrecorded;
 }
 
 static void sample(struct rec *c)
@@ -255,6 +292,9 @@ static void release(struct gf_recorder *r)
 		gft_ring_destroy(r->rec[i].ring);
 		gf_target_destroy(r->rec[i].target);
 		gf_pathset_deinit(&r->rec[i].paths);
+		while (r->rec[i].comings)
+			gf_policy_put(r->rec[i].coming[--r->rec[i].comings]);
+		free(r->rec[i].coming);
 	}
 	pthread_mutex_destroy(&r->lock);
 	pthread_cond_destroy(&r->cond);
@@ -262,7 +302,8 @@ static void release(struct gf_recorder *r)
 	free(r);
 }
 
-static bool wait_until(struct gf_recorder *r, uint64_t at)
+/* Whether to go on; ret_started: engines run. */
+static bool wait_until(struct gf_recorder *r, uint64_t at, bool *ret_started)
 {
 	struct timespec t = { (time_t)(at / 1000000000u), (long)(at % 1000000000u) };
 
@@ -270,6 +311,7 @@ static bool wait_until(struct gf_recorder *r, uint64_t at)
 	while (!r->stop && pthread_cond_timedwait(&r->cond, &r->lock, &t) != ETIMEDOUT)
 		;
 	bool go_on = !r->stop;
+	*ret_started = r->started;
 	pthread_mutex_unlock(&r->lock);
 	return go_on;
 }
@@ -278,14 +320,15 @@ static void *recorder_thread(void *arg)
 {
 	struct gf_recorder *r = arg;
 	uint64_t next = gf_daemon_clock(CLOCK_MONOTONIC);
+	bool started;
 
-	while (wait_until(r, next)) {
+	while (wait_until(r, next, &started)) {
 		for (size_t i = 0; i < r->recs; i++) {
 			struct rec *c = &r->rec[i];
 			if (c->ring && (!c->retry_ns || gf_daemon_clock(CLOCK_MONOTONIC) >= c->retry_ns)) {
 				if (c->ticks)
-					tape(c);
-				else
+					tape(r, c);
+				else if (started)
 					sample(c);
 				show(r, c, gf_daemon_clock(CLOCK_THREAD_CPUTIME_ID));
 			}
@@ -295,7 +338,7 @@ static void *recorder_thread(void *arg)
 	}
 	for (size_t i = 0; i < r->recs; i++) {
 		if (r->rec[i].ticks && !r->rec[i].retry_ns)
-			tape(&r->rec[i]);
+			tape(r, &r->rec[i]);
 		gft_ring_destroy(r->rec[i].ring); /* with its index */
 		r->rec[i].ring = NULL;
 	}
@@ -345,7 +388,7 @@ static int make_tape(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 		rc = begin_ticks(c);
 	if (rc)
 		return rc;
-	c->fp = c->watch->policy->img->fp;
+	c->fp = c->of.fp = c->watch->policy->img->fp;
 	__atomic_store_n(&c->watch->tape, c->tape, __ATOMIC_RELEASE);
 	c->watch->also_tape = f;
 	r->interval_ns = GF_MIN(r->interval_ns, 2 * c->watch->period_ns);
@@ -397,6 +440,15 @@ int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_
 	return rc;
 }
 
+void gf_recorder_start(struct gf_recorder *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->started = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
 void gf_recorder_destroy(struct gf_recorder *r)
 {
 	struct timespec t;
@@ -418,16 +470,35 @@ void gf_recorder_destroy(struct gf_recorder *r)
 	release(r);
 }
 
+/* It is kept until samples of a later one are there. */
+static int remember(struct gf_recorder *r, struct rec *c, struct gf_policy *p)
+{
+	struct gf_policy **v;
+
+	pthread_mutex_lock(&r->lock);
+	v = realloc(c->coming, (c->comings + 1) * sizeof *v);
+	if (v) {
+		v[c->comings++] = gf_policy_get(p);
+		c->coming = v;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return v ? 0 : -ENOMEM;
+}
+
 /* The ticking thread may have the old tape in its hands, and the recorder reads it to its end: it stays. */
-int gf_recorder_expect(struct gf_recorder *r, size_t i, uint32_t paths)
+int gf_recorder_expect(struct gf_recorder *r, size_t i, struct gf_policy *p)
 {
 	for (size_t k = 0; r && k < r->recs; k++) {
 		struct gf_watch *w = r->rec[k].watch;
 		struct gf_fieldset f = gf_fields_of(w->config->kind);
 		struct gf_tape *t;
 
-		f.paths = paths;
-		if (w->index != i || !r->rec[k].ticks || paths <= gf_tape_paths(w->tape))
+		if (w->index != i || !r->rec[k].ticks)
+			continue;
+		if (remember(r, &r->rec[k], p))
+			return -ENOMEM;
+		f.paths = p->img->fields.paths;
+		if (f.paths <= gf_tape_paths(w->tape))
 			continue;
 		if (gf_tape_create(gf_tape_cap(w->tape), &f, w->tape, &t, NULL))
 			return -ENOMEM;
@@ -472,6 +543,7 @@ void gf_recorder_json(struct gf_daemon *d, struct gf_jbuf *b)
 		gf_jbuf_kuint(b, "files", s.ring.files);
 		gf_jbuf_kuint(b, "samples", s.ring.samples);
 		gf_jbuf_kuint(b, "failed", s.failed);
+		gf_jbuf_kuint(b, "lost", s.lost);
 		gf_jbuf_kstr(b, "oldest", s.ring.oldest_ns ? gf_time_text(s.ring.oldest_ns, t, sizeof t) : "");
 		gf_jbuf_kstr(b, "error", s.error);
 		gf_jbuf_close(b, '}');

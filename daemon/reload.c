@@ -85,6 +85,7 @@ static void swap_back(const struct gf_watch *w, struct gf_policy *from)
 {
 	struct gf_err err = { "" };
 
+	gf_recorder_expect(w->daemon->recorder, w->index, w->policy); /* it has had room for it */
 	if (!gf_engine_swap(w->engine, w->policy->img, &err)) {
 		gf_policies_add(w->policies, w->policy); /* the newest again: it must be the last to be forgotten */
 		return;
@@ -103,7 +104,7 @@ static int swap_all(struct gf_reload *r)
 		r->kept[i] = kept_rules(w->policy, r->policy[i]);
 		/* before the swap: its first events may come before the swap has returned */
 		gf_policies_add(w->policies, r->policy[i]);
-		if (gf_recorder_expect(w->daemon->recorder, i, r->policy[i]->img->fields.paths))
+		if (gf_recorder_expect(w->daemon->recorder, i, r->policy[i]))
 			gf_log(LOG_WARNING, "target %s: out of memory: some of its policy's kernel paths are not recorded", w->name);
 		e = gf_engine_swap(w->engine, r->policy[i]->img, &r->report.err);
 	}

@@ -208,12 +208,14 @@ int gf_daemon_start(struct gf_daemon *d, struct gf_err *err)
 	/* before anything can act: a second daemon must not act beside the first */
 	if (!r)
 		r = start_control(d, err);
+	if (!r) /* the first tick is recorded, too */
+		r = gf_recorder_create(d, &d->recorder, err);
 	if (!r)
 		r = gf_watches_start(d, err);
+	if (!r)
+		gf_recorder_start(d->recorder);
 	if (!r && d->engine_kind != GF_ENGINE_CPU)
 		r = gf_gpus_create(d, &d->gpus, err);
-	if (!r)
-		r = gf_recorder_create(d, &d->recorder, err);
 	d->running = !r;
 	if (!r)
 		say_started(d);
@@ -229,9 +231,9 @@ void gf_daemon_stop(struct gf_daemon *d)
 		gf_watches_end_jobs(d);
 	gf_gpus_destroy(d->gpus);
 	gf_control_destroy(d->control);
-	gf_recorder_destroy(d->recorder);
-	d->recorder = NULL;
 	gf_watches_stop(d);
+	gf_recorder_destroy(d->recorder); /* with the last tick */
+	d->recorder = NULL;
 	if (d->running)
 		gf_reporter_say(d->reporter, "gpufasd stopped");
 	gf_reporter_stop(d->reporter);

@@ -14,15 +14,13 @@ struct slot {
 	struct gf_sample s;
 	char *text;
 	uint32_t rows; /* of the sample that was in it before */
-	int rc;
-	uint64_t fp;
+	struct gf_tape_of of;
 };
 
 /* One side puts, the other takes: each has its own number, and looks at the other's. */
 struct gf_tape {
 	struct slot slot[SLOTS];
 	uint64_t put, taken; /* atomic */
-	uint64_t lost;       /* atomic */
 	uint32_t paths;
 	struct gf_tape *older;
 	bool out;            /* the taker has the slot at `taken` in its hands */
@@ -65,12 +63,12 @@ void gf_tape_destroy(struct gf_tape *t)
 }
 
 /* Strings are the target's, and may be gone with the next sample. */
-static void keep_strings(struct slot *o)
+static void keep_strings(struct slot *o, const struct gf_sample *s)
 {
 	uint32_t at = 0;
 
 	for (uint32_t c = 0; c < GF_SF_COUNT; c++) {
-		for (uint32_t i = 0; o->s.str[c] && i < o->s.rows; i++) {
+		for (uint32_t i = 0; o->s.str[c] && s->str[c] && i < s->rows; i++) {
 			struct gf_strref *r = &o->s.str[c][i];
 			if (!r->ver)
 				continue;
@@ -85,28 +83,31 @@ static void keep_strings(struct slot *o)
 	}
 }
 
-void gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc, uint64_t fp)
+bool gf_tape_put(struct gf_tape *t, const struct gf_sample *s, int rc, uint64_t fp, const struct gf_fieldset *has)
 {
 	uint64_t put = t->put;
 	struct slot *o = &t->slot[put % SLOTS];
 
-	if (put - __atomic_load_n(&t->taken, __ATOMIC_ACQUIRE) >= SLOTS || s->cap > o->s.cap) {
-		__atomic_fetch_add(&t->lost, 1, __ATOMIC_RELAXED);
-		return;
-	}
-	o->rc = rc;
-	o->fp = fp;
+	if (put - __atomic_load_n(&t->taken, __ATOMIC_ACQUIRE) >= SLOTS || s->cap > o->s.cap)
+		return false;
+	o->of = (struct gf_tape_of){ .rc = rc, .fp = fp, .some = has };
+	if (has)
+		o->of.has = *has;
 	o->s.now_ns = s->now_ns;
 	o->s.seq = s->seq;
 	if (!rc) {
-		gf_sample_copy(&o->s, s, o->rows);
+		if (has)
+			gf_sample_copy_those(&o->s, s, o->rows);
+		else
+			gf_sample_copy(&o->s, s, o->rows);
 		o->rows = s->rows;
-		keep_strings(o);
+		keep_strings(o, s);
 	}
 	__atomic_store_n(&t->put, put + 1, __ATOMIC_RELEASE);
+	return true;
 }
 
-const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc, uint64_t *ret_fp)
+const struct gf_sample *gf_tape_take(struct gf_tape *t, struct gf_tape_of *ret)
 {
 	uint64_t taken = t->taken;
 
@@ -115,8 +116,7 @@ const struct gf_sample *gf_tape_take(struct gf_tape *t, int *ret_rc, uint64_t *r
 	t->out = taken != __atomic_load_n(&t->put, __ATOMIC_ACQUIRE);
 	if (!t->out)
 		return NULL;
-	*ret_rc = t->slot[taken % SLOTS].rc;
-	*ret_fp = t->slot[taken % SLOTS].fp;
+	*ret = t->slot[taken % SLOTS].of;
 	return &t->slot[taken % SLOTS].s;
 }
 
@@ -141,9 +141,4 @@ uint32_t gf_tape_paths(const struct gf_tape *t)
 uint32_t gf_tape_cap(const struct gf_tape *t)
 {
 	return t->slot[0].s.cap;
-}
-
-uint64_t gf_tape_lost(const struct gf_tape *t)
-{
-	return __atomic_load_n(&t->lost, __ATOMIC_RELAXED) + (t->older ? gf_tape_lost(t->older) : 0);
 }

@@ -94,11 +94,16 @@ static int make_target(struct gf_watch *w, struct gf_err *err)
 static void after_tick(void *arg, int rc, const struct gf_event *ev, uint32_t n)
 {
 	struct gf_watch *w = arg;
-	struct gf_tape *tape = __atomic_load_n(&w->tape, __ATOMIC_ACQUIRE);
 
-	if (tape)
-		gf_tape_put(tape, &w->target->sample, rc, gf_engine_image_fp(w->engine));
 	gf_shadow_tick(w->shadow, rc, ev, n);
+}
+
+/* Likewise, or on one that swaps policies. */
+static bool decided(void *arg, const struct gf_sample *s, int rc, uint64_t fp, const struct gf_fieldset *has)
+{
+	struct gf_tape *tape = __atomic_load_n(&((struct gf_watch *)arg)->tape, __ATOMIC_ACQUIRE);
+
+	return !tape || gf_tape_put(tape, s, rc, fp, has);
 }
 
 int gf_watch_also(struct gf_watch *w, struct gf_err *err)
@@ -121,6 +126,10 @@ static int make_engine(struct gf_watch *w, struct gf_err *err)
 		.target_index = w->index, .after = after_tick, .after_arg = w,
 	};
 
+	if (*c->recorder_dir && c->recorder_ticks && w->config->kind != GF_TARGET_IMAGE) {
+		o.decided = decided;
+		o.decided_arg = w;
+	}
 	o.max_tasks = w->target->sample.cap ? w->target->sample.cap : w->config->max_tasks;
 	return gf_engine_create(w->target, w->policy->img, &o, &w->engine, err);
 }

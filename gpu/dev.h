@@ -36,6 +36,7 @@ struct gf_dev_info {
 	bool exclusive;     /* one process only */
 	uint64_t life_ns;   /* without a sign of life for so long it is given up; 0: a second */
 	uint64_t slice;     /* bytes of a guest that are registered at a time; 0: 256 MiB */
+	uint64_t tape;      /* bytes of samples that wait to be recorded; 0: by the size of the table (gpu/tape.h) */
 };
 
 struct gf_dev_ops {

@@ -91,6 +91,7 @@ static int emu_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->host_atomics = gf_emu.host_atomics;
 	ret->cooperative = true;
 	ret->slice = gf_emu.slice;
+	ret->tape = gf_emu.tape;
 	ret->life_ns = gf_emu.life_ns;
 	return 0;
 }

@@ -16,6 +16,7 @@ struct gf_emu {
 	uint32_t no_memory; /* likewise: allocations, and pinned memory */
 	uint64_t life_ns;   /* as of struct gf_dev_info: on a busy machine threads do not run for seconds */
 	uint64_t slice;     /* bytes that are registered at a time; 0: as others */
+	uint64_t tape;      /* likewise: of samples that wait to be recorded */
 	uint32_t enroll_us, pulse_us; /* what a registration, a sign of life takes */
 	volatile bool failed; /* a sticky error: every call fails from now on, and nothing runs */
 	volatile bool hung; /* the leader does not look at anything any more */

@@ -51,6 +51,12 @@ struct gf_engine_opts {
 	 * more on the same sample. rc: of sampling. Not where a device samples by itself. May be NULL. */
 	void (*after)(void *arg, int rc, const struct gf_event *ev, uint32_t n);
 	void *after_arg;
+	/* Each sample that was decided on, whoever took it, in their order, for who records them: right after its tick, or, where a device
+	 * samples by itself, some time later; on the thread that ticks, or that swaps or stops the engine. rc: of sampling, not 0: only now_ns and seq hold. fp: of
+	 * the image. has: the fields that are in it, NULL: all that were asked for. false: there is no room for it; a device's is asked for again, any
+	 * other is lost and counted. May be NULL; set, a device has a ring of mapped memory for it (gpu/tape.h), and its ticks write to it. */
+	bool (*decided)(void *arg, const struct gf_sample *s, int rc, uint64_t fp, const struct gf_fieldset *has);
+	void *decided_arg;
 	uint64_t *event_seq;     /* where events of this engine alone are counted; NULL: with all of the process */
 };
 
@@ -88,6 +94,7 @@ struct gf_engine_stats {
 	uint32_t takeovers;     /* times the CPU took over from a GPU */
 	char gpu_name[64];
 	char why[192];          /* why the CPU runs it though a GPU was not ruled out, and how to mend it; "" otherwise */
+	uint64_t unrecorded;    /* samples for which opts.decided, or the device's ring, had no room */
 	bool alone;             /* this machine's GPU samples from its kernel module, decides and delivers without the host's threads */
 	char ring_why[192];     /* why it does not, where there is a module; "" otherwise */
 	char sample_error[160]; /* of the last sample that failed */
@@ -109,9 +116,6 @@ void gf_engine_stop(struct gf_engine *e);
  * rules with equal fingerprints is kept. On error the old image stays in force.
  * -ETIMEDOUT: the engine did not tick within 5 s. */
 int gf_engine_swap(struct gf_engine *e, const struct gf_image_header *image, struct gf_err *err);
-
-/* Which image a tick was of: for opts.after alone. */
-uint64_t gf_engine_image_fp(const struct gf_engine *e);
 
 /* Fields that are sampled beside those of the image, for opts.after; no kernel paths. Any time; errors leave it as it was. */
 int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err);

@@ -246,6 +246,14 @@ static int gather(struct gf_engine *e)
 	return rc;
 }
 
+/* Who records gets it after those that a device took before. */
+static void record(struct gf_engine *e, int rc)
+{
+	if (e->opts.decided && ((e->gpu && !gf_gpu_tape_pass(e, e->gpu)) ||
+				!e->opts.decided(e->opts.decided_arg, &e->target->sample, rc, e->st->img->fp, NULL)))
+		e->now.unrecorded++;
+}
+
 int gf_engine_tick_now(struct gf_engine *e)
 {
 	uint64_t begun = gf_engine_clock(CLOCK_MONOTONIC), sampled, ended;
@@ -276,6 +284,7 @@ int gf_engine_tick_now(struct gf_engine *e)
 		publish_views(e, &t, ended);
 	if (!e->gpu)
 		fault_ahead(e);
+	record(e, rc);
 	if (e->opts.after)
 		e->opts.after(e->opts.after_arg, rc, e->out.events, told); /* they are still there, and good until the next tick */
 	return rc;

@@ -92,6 +92,7 @@ bool gf_gpu_own(const struct gf_engine *e);
 bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
 int gf_gpu_gather(struct gf_engine *e);
+bool gf_gpu_tape_pass(struct gf_engine *e, struct gf_gpu_host *h); /* engine_tape.c: false: not all of the device's samples found room */
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);
 /* A reload tries a GPU that was given up once more, a few times. In the caller's turn, with the new policy in e->st. */
 void gf_gpu_retry(struct gf_engine *e);

@@ -63,6 +63,7 @@ int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 		return rc;
 	h->clusters = d.clusters;
 	h->slice = d.slice ? d.slice : SLICE;
+	h->tape_size = d.tape;
 	h->life_ns = d.life_ns ? d.life_ns : GF_GPU_LIFE_NS;
 	h->atomics = d.host_atomics;
 	f->gpu_device = (uint32_t)h->device;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_NS (SEC_NS / 2)    /* for so long a recorder may take what is left when the engine stops */
 #define RULES_LEAST 512u      /* views and states of so many rules find room, whatever the first policy has */
 
 /* ---- memory -------------------------------------------------------------------- */
@@ -58,6 +59,8 @@ static size_t mapped_layout(struct gf_gpu_host *h, uint32_t cap, void *base)
 		GF_GPU_TAKE(struct gf_deliver_result *, h->results, GF_GPU_RESULTS);
 		GF_GPU_TAKE(struct gf_deliver_hand *, h->hand, 1);
 	}
+	if (h->tape_size)
+		GF_GPU_TAKE(uint8_t *, h->tape, h->tape_size);
 	if (h->own)
 		return at;
 	GF_GPU_TAKE(uint8_t *, p, gf_gpu_rows_layout(&h->rows, cap, NULL));
@@ -96,6 +99,8 @@ static void mapped_addresses(const struct gf_gpu_host *h, struct gf_gpu *g, uint
 	g->verdicts = o.verdicts;
 	g->views = o.views_at;
 	g->results = o.results;
+	g->tape.ring = o.tape;
+	g->tape.size = o.tape_size;
 	g->kept[0] = o.kept[0];
 	g->kept[1] = o.kept[1];
 	g->kept[2] = o.kept[2];
@@ -147,6 +152,7 @@ void gf_gpu_stop(struct gf_engine *e)
 		gf_engine_flush(e);
 	if (own)
 		gf_gpu_pass_results(h);
+	gf_gpu_tape_last(e, h, LAST_NS);
 	gf_gpu_profile_write(h, e);
 	gf_gpu_connect(h, false);
 	gf_gpu_guest_gone(h, false);
@@ -191,6 +197,7 @@ void gf_gpu_host_free(struct gf_gpu_host *h)
 	h->ops->close(h->dev);
 	for (uint32_t f = 0; f < GF_SF_COUNT; f++)
 		free(h->sent[f]);
+	gf_gpu_tape_free(h);
 	pthread_mutex_destroy(&h->lock);
 	free(h->past);
 	free(h->index);
@@ -223,6 +230,8 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 			return gf_err_set(err, ENOMEM, "out of memory for the engine");
 	if (!h->index || !h->past)
 		return gf_err_set(err, ENOMEM, "out of memory for the engine");
+	if (gf_gpu_tape_make(e, h, err))
+		return -ENOMEM;
 	h->rules_room = GF_MIN(GF_MAX(RULES_LEAST, 2 * e->st->img->sec[GF_SEC_RULE].count), GF_MAX_RULES);
 	memset(&g, 0, sizeof g);
 	g.rules_room = h->rules_room;

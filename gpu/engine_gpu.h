@@ -90,6 +90,10 @@ struct gf_gpu_host {
 	bool atomics;              /* on host memory, granted */
 	void *deliverer, *sampler_block; /* device memory */
 	struct gf_deliver_result *results;
+	uint8_t *tape;             /* mapped, tape_size bytes (gpu/tape.h); NULL: nobody wants the samples */
+	uint64_t tape_size, tape_dropped;
+	bool tape_waits;           /* there are frames in it for which there was no room */
+	struct gf_strref *tape_ref[GF_SF_COUNT]; /* of a frame's strings */
 	struct gf_profile *profile; /* device memory; NULL: nobody asked */
 	struct gf_deliver_hand *hand, *hand_device;
 	uint64_t *pulse_device;    /* out->pulse */
@@ -156,6 +160,11 @@ void gf_gpu_import_last(struct gf_engine *e, struct gf_gpu_host *h);
 int gf_gpu_ring_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
 void gf_gpu_ring_side(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now);
 void gf_gpu_ring_fill(struct gf_gpu_host *h, struct gf_mr *ret);
+
+/* engine_tape.c */
+int gf_gpu_tape_make(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err); /* before mapped memory is */
+void gf_gpu_tape_free(struct gf_gpu_host *h);
+void gf_gpu_tape_last(struct gf_engine *e, struct gf_gpu_host *h, uint64_t patience); /* nothing comes onto it any more */
 
 /* engine_profile.c */
 void gf_gpu_profile_make(struct gf_gpu_host *h, struct gf_gpu *g);

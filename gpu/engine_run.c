@@ -443,11 +443,6 @@ static void priority_back(const struct priority *was)
 		pthread_setschedparam(pthread_self(), was->policy, &was->p);
 }
 
-uint64_t gf_engine_image_fp(const struct gf_engine *e)
-{
-	return e->st->img->fp;
-}
-
 int gf_engine_also(struct gf_engine *e, const struct gf_fieldset *f, struct gf_err *err)
 {
 	struct gf_fieldset was;

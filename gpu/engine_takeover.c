@@ -125,6 +125,7 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 		gf_engine_flush(e);
 		gf_gpu_pass_results(h);
 	}
+	gf_gpu_tape_last(e, h, 0); /* the CPU's next tick does not wait */
 	gf_gpu_connect(h, false);
 	/* A guest's memory is let go of if nothing reaches it any more. */
 	if (own) {

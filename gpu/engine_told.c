@@ -16,6 +16,7 @@
 #define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
 #define BUSY_FOR_NS 100000000ull
 #define LOOK_NS 50000000ull   /* between two looks at who the guest is */
+#define TAPE_TICKS 4u         /* and while they are recorded, so many ticks */
 #define VIEWS_EVERY_NS (SEC_NS / 2)
 
 static size_t results(void *arg, struct gf_deliver_result *buf, size_t n)
@@ -187,9 +188,10 @@ uint64_t gf_gpu_pace(const struct gf_engine *e)
 {
 	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC);
 
-	if (e->gpu && e->gpu->seat && !e->gpu->seat->ready)
+	if (!e->gpu || (e->gpu->seat && !e->gpu->seat->ready) || e->gpu->tape_waits || now - e->gpu->busy_ns <= BUSY_FOR_NS)
 		return BUSY_NS;
-	return e->gpu && now - e->gpu->busy_ns > BUSY_FOR_NS ? IDLE_NS : BUSY_NS;
+	/* Who records has room for some samples, not for all that a fast device takes meanwhile. */
+	return e->gpu->tape ? GF_MIN(IDLE_NS, GF_MAX(TAPE_TICKS * e->opts.period_ns, BUSY_NS)) : IDLE_NS;
 }
 
 int gf_gpu_gather(struct gf_engine *e)
@@ -226,6 +228,7 @@ int gf_gpu_gather(struct gf_engine *e)
 	gf_gpu_pass_results(h);
 	if (said != h->in->verdicts_tail + h->in->results_tail)
 		h->busy_ns = now;
+	gf_gpu_tape_pass(e, h);
 	figures(e, h);
 	views(e, h, now);
 	if (!h->own)

@@ -25,6 +25,7 @@
 #include "gpu/ring_sample.h"
 #include "gpu/sampler.h"
 #include "gpu/select.h"
+#include "gpu/tape.h"
 #include "gpu/team.h"
 
 #define GF_GPU_EVENTS 512u     /* ring */
@@ -46,6 +47,8 @@ enum gf_gpu_job {
 	GF_GPU_JOB_SIDE = GF_GPU_JOB_RING, /* a: rows of the host's table; b to c: bytes of its strings */
 	GF_GPU_JOB_BARE,
 	GF_GPU_JOB_GENS,
+	GF_GPU_JOB_TAPE, /* these are gpu/kernel_tape.h's */
+	GF_GPU_JOB_TEXTS,
 };
 
 /* Commands. The host writes, each once its predecessor has been answered. */
@@ -65,6 +68,7 @@ struct gf_gpu_in {
 	uint64_t observe;
 	uint64_t gap;        /* grows when time has passed unobserved */
 	uint64_t views;      /* grows when rule views are wanted */
+	uint64_t tape_tail;  /* bytes */
 };
 
 /* Answers. The device writes. */
@@ -87,6 +91,7 @@ struct gf_gpu_out {
 	uint64_t sample_ns, total_ns, total_max_ns, now_ns, error, why; /* error: errno of the sampler, why: enum gf_sampler_why */
 	uint64_t rows, live, dropped;
 	uint64_t by_module;  /* enum gf_region_by, of a guest's */
+	uint64_t tape_head, tape_dropped; /* bytes; frames for which there was no room */
 	double host[GF_HF_COUNT];
 };
 
@@ -150,6 +155,16 @@ struct gf_gpu_kept {
 	struct gf_rule_state rule[];
 };
 
+/* Where frames go (gpu/tape.h), and the one that is being written. */
+struct gf_gpu_tape {
+	uint8_t *ring;       /* mapped; NULL: nobody wants any */
+	uint64_t size, head, tail, dropped; /* tail: as it was when it was looked at last */
+	struct gf_tape_frame frame;
+	struct gf_gpu_rows rows; /* its arrays */
+	char *text;          /* its strings */
+	uint32_t texts, at;  /* bytes of them; of those that are written */
+};
+
 struct gf_gpu {
 	struct gf_team_mem team;
 	/* mapped */
@@ -186,6 +201,7 @@ struct gf_gpu {
 	uint32_t rules_room, changed, count;
 	uint64_t renewed_ns;     /* when blocks were looked at last, by the host's clock */
 	struct gf_profile *profile; /* NULL: nobody asks */
+	struct gf_gpu_tape tape;
 	/* the machine itself: while there is a guest, which is the module's region, the host's tables only add to what that says */
 	uint32_t by_ring, rings; /* 1: so it is; regions so far */
 	struct gf_mr_state ring;
@@ -218,6 +234,31 @@ static inline size_t gf_gpu_rows_layout(struct gf_gpu_rows *r, uint32_t cap, voi
 		GF_GPU_TAKE(double *, r->col[k], cap);
 	for (unsigned k = 0; k < GF_SF_COUNT; k++)
 		GF_GPU_TAKE(struct gf_gpu_str *, r->str[k], cap);
+	return at;
+}
+
+/* Of a frame's arrays at base, in those columns that it has; NULL is where it has none. Where its strings begin. */
+GF_INLINE size_t gf_tape_layout(const struct gf_tape_frame *f, void *base, struct gf_gpu_rows *r)
+{
+	size_t at = (sizeof *f + GF_TAPE_STEP - 1) / GF_TAPE_STEP * GF_TAPE_STEP;
+
+	GF_GPU_TAKE(uint8_t *, r->flags, f->n);
+	GF_GPU_TAKE(uint32_t *, r->gen, f->n);
+	GF_GPU_TAKE(uint32_t *, r->parent, f->n);
+	GF_GPU_TAKE(uint32_t *, r->uid, f->n);
+	GF_GPU_TAKE(int32_t *, r->pid, f->n);
+	GF_GPU_TAKE(uint64_t *, r->start_ns, f->n);
+	GF_GPU_TAKE(char (*)[GF_COMM_LEN], r->comm, f->n);
+	for (uint32_t k = 0; k < GF_COLS; k++) {
+		r->col[k] = NULL;
+		if (gf_tape_has_col(&f->has, k))
+			GF_GPU_TAKE(double *, r->col[k], f->n);
+	}
+	for (uint32_t k = 0; k < GF_SF_COUNT; k++) {
+		r->str[k] = NULL;
+		if (f->has.str >> k & 1)
+			GF_GPU_TAKE(struct gf_gpu_str *, r->str[k], f->n);
+	}
 	return at;
 }
 

@@ -181,6 +181,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, ui
 }
 
 static GF_HD void gf_gpu_ring_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes);
+static GF_HD void gf_gpu_tape_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes);
 
 static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call)
 {
@@ -196,6 +197,8 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 		gf_gpu_job_out(g, call->a, call->b, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_KEEP)
 		gf_gpu_job_keep(g, call->a, t->lane, t->lanes);
+	else if (call->job >= GF_GPU_JOB_TAPE)
+		gf_gpu_tape_job(g, call, t->lane, t->lanes);
 	else
 		gf_gpu_ring_job(g, call, t->lane, t->lanes);
 }
@@ -417,6 +420,7 @@ GF_INLINE void gf_gpu_see(const struct gf_gpu_in *in, struct gf_gpu_seen *ret)
 }
 
 #include "gpu/kernel_ring.h"
+#include "gpu/kernel_tape.h"
 
 /* Another guest, or none. */
 static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
@@ -564,6 +568,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	gf_gpu_flush(g, team);
 	gf_gpu_tell_results(g);
 	gf_gpu_keep(g, team);
+	if (g->tape.ring)
+		gf_gpu_tape(g, team, rc);
 	gf_profile_mark(team->profile, &team->last, GF_MARK_KEPT);
 	if (views != g->views_done && !rc) {
 		gf_gpu_views(g);

@@ -20,9 +20,15 @@ struct chain {
 	bool kept;          /* a sample was read and has not been handed over */
 };
 
-void gf_sample_copy(struct gf_sample *to, const struct gf_sample *from, uint32_t rows)
+/* Rows that are written, of a table in which `rows` were in use before. */
+static uint32_t rows_of(const struct gf_sample *to, const struct gf_sample *from, uint32_t rows)
 {
-	uint32_t n = GF_MIN((GF_MAX(from->rows, rows) + 127) / 128 * 128, to->cap), have = GF_MIN(n, from->cap);
+	return GF_MIN((GF_MAX(from->rows, rows) + 127) / 128 * 128, to->cap);
+}
+
+void gf_sample_copy_those(struct gf_sample *to, const struct gf_sample *from, uint32_t rows)
+{
+	uint32_t n = rows_of(to, from, rows), have = GF_MIN(n, from->cap);
 
 	to->now_ns = from->now_ns;
 	to->seq = from->seq;
@@ -39,18 +45,32 @@ void gf_sample_copy(struct gf_sample *to, const struct gf_sample *from, uint32_t
 	memcpy(to->comm, from->comm, have * sizeof *to->comm);
 	memcpy(to->uid, from->uid, have * sizeof *to->uid);
 	for (uint32_t c = 0; c < GF_COLS; c++) {
-		if (to->col[c] && from->col[c])
-			memcpy(to->col[c], from->col[c], have * sizeof *to->col[c]);
-		for (uint32_t i = to->col[c] && from->col[c] ? have : n; to->col[c] && i < n; i++)
+		if (!to->col[c] || !from->col[c])
+			continue;
+		memcpy(to->col[c], from->col[c], have * sizeof *to->col[c]);
+		for (uint32_t i = have; i < n; i++)
 			to->col[c][i] = gf_unknown();
 	}
 	for (uint32_t c = 0; c < GF_SF_COUNT; c++) {
-		if (to->str[c] && from->str[c])
-			memcpy(to->str[c], from->str[c], have * sizeof *to->str[c]);
-		if (to->str[c] && n > have)
-			memset(to->str[c] + have, 0, (n - have) * sizeof *to->str[c]);
+		if (!to->str[c] || !from->str[c])
+			continue;
+		memcpy(to->str[c], from->str[c], have * sizeof *to->str[c]);
+		memset(to->str[c] + have, 0, (n - have) * sizeof *to->str[c]);
 	}
 	memcpy(to->host, from->host, sizeof to->host);
+}
+
+void gf_sample_copy(struct gf_sample *to, const struct gf_sample *from, uint32_t rows)
+{
+	uint32_t n = rows_of(to, from, rows);
+
+	gf_sample_copy_those(to, from, rows);
+	for (uint32_t c = 0; c < GF_COLS; c++)
+		for (uint32_t i = 0; to->col[c] && !from->col[c] && i < n; i++)
+			to->col[c][i] = gf_unknown();
+	for (uint32_t c = 0; c < GF_SF_COUNT; c++)
+		if (to->str[c] && !from->str[c])
+			memset(to->str[c], 0, n * sizeof *to->str[c]);
 }
 
 /* Numbers of identities and strings are each recording's own: here they are the chain's. */

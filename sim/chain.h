@@ -15,5 +15,7 @@ int gf_chain_open(const char *const *path, size_t n, struct gf_feed **ret, struc
 /* Copies what a feed's sample has into another sample, which has at least as many rows and those columns that are wanted: all
  * rows up to `rows` (of the sample before) that from does not have any more are empty. */
 void gf_sample_copy(struct gf_sample *to, const struct gf_sample *from, uint32_t rows);
+/* The same, but columns and strings that `from` lacks are left as they are: for who knows which these are. */
+void gf_sample_copy_those(struct gf_sample *to, const struct gf_sample *from, uint32_t rows);
 
 #endif

@@ -72,6 +72,8 @@ int gft_writer_failed(struct gft_writer *w, uint64_t now_ns, uint64_t seq, const
 void gft_writer_stats(const struct gft_writer *w, struct gft_writer_stats *ret);
 /* Writes the index and closes. The recording is whole without the index too. A file without a sample is removed. */
 int gft_writer_finish(struct gft_writer *w, struct gf_err *err);
+/* Whether the file is still there by its name: it may have been removed, or put aside with its directory. */
+bool gft_writer_there(const struct gft_writer *w);
 /* Closes as a crash would. */
 void gft_writer_abandon(struct gft_writer *w);
 

@@ -291,7 +291,7 @@ int gft_ring_append(struct gft_ring *r, const struct gf_sample *s, struct gf_err
 {
 	int rc = 0;
 
-	if (r->writer && is_full(r))
+	if (r->writer && (is_full(r) || !gft_writer_there(r->writer)))
 		finish(r);
 	if (!r->writer)
 		rc = begin(r, err);

@@ -363,6 +363,13 @@ int gft_writer_failed(struct gft_writer *w, uint64_t now_ns, uint64_t seq, const
 	return rc;
 }
 
+bool gft_writer_there(const struct gft_writer *w)
+{
+	struct stat mine, named;
+
+	return fstat(w->fd, &mine) || (!stat(w->path, &named) && named.st_ino == mine.st_ino && named.st_dev == mine.st_dev);
+}
+
 /* What a reader need not look for then: totals, and where key blocks are. */
 static int put_index(struct gft_writer *w, struct gf_err *err)
 {

@@ -221,7 +221,7 @@ until_ok samples
 is "the daemon records" "$(status | cut -d' ' -f2-)" "1 - 4194304"
 has "metrics tell" "$("$ctl" metrics)" 'gpufas_recorder_samples_total{target="this-machine"}'
 has "status too" "$("$ctl" status)" "of 4.0 MiB in $d/box"
-"$ctl" record --target this-machine -o "$d/t.gft" -i 250ms --for 1s >/dev/null 2>&1
+"$ctl" record --target this-machine -o "$d/t.gft" -i 250ms --for 3s >/dev/null 2>&1
 is "a target of the daemon's is recorded" "$("$ctl" trace --json "$d/t.gft" | python3 -c 'import json, sys; t = json.load(sys.stdin)[0]; print(t["road"], t["samples"] > 2, "cmdline" in t["fields"])')" "daemon True True"
 out=$("$ctl" record --target nobody -o "$d/x.gft" --for 1s 2>&1)
 has "one that there is not" "$out" 'no target "nobody"'
