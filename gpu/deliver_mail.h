@@ -11,7 +11,8 @@
 #include "gpu/mail.h"
 
 #define GF_DM_VALID_NS 500000000ull  /* of the module's clock */
-#define GF_DM_ANSWER_NS 600000000ull /* of ours: it is void then, and looked at once more */
+#define GF_DM_ANSWER_NS 600000000ull /* of ours: then it is taken back */
+#define GF_DM_LOST_NS 2000000000ull  /* and then whoever had it in hand is taken for lost */
 
 GF_INLINE uint64_t gf_dm_now(const struct gf_mail *m)
 {
@@ -111,11 +112,7 @@ GF_APART void gf_dm_follow_one(struct gf_deliverer *v, struct gf_mail *m, const 
 	if (gf_mail_answer(m, e->ticket, e->boot, &a)) {
 		elsewhere = gf_dm_answered(e, &a, age);
 	} else if (e->d.phase == GF_PHASE_STORED && age > GF_DM_ANSWER_NS) {
-		/* Void from now on; what has been taken before is answered by the next look. */
-		elsewhere = e->alone;
-		if (!e->alone)
-			gf_mail_void(m, e->ticket, e->boot);
-		e->alone = 1;
+		elsewhere = !gf_mail_void(m, e->ticket, e->boot) || (age > GF_DM_LOST_NS && gf_mail_twice(&e->v));
 	}
 	if (elsewhere) {
 		gf_dm_elsewhere(v, m, g, storable, e, now_ns);

@@ -199,7 +199,6 @@ static void fill_guest(struct gf_gpu_host *h, const struct gf_image_header *img,
 	if (h->seat->region) {
 		x->ring.r = *h->seat->region;
 		x->assisted = 1;
-		atomic_store(&g->assist->shared, true);
 	}
 }
 
@@ -253,7 +252,7 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 	if (s->guest)
 		gf_guest_put(s->guest);
 	else
-		gf_kmod_let_go(h->module, s->region);
+		gf_kmod_let_go(h->module);
 	free(s->slice);
 	free(s);
 	h->seat = NULL;

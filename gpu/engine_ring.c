@@ -48,7 +48,7 @@ static int sit(struct gf_gpu_host *h)
 	if (r->instance != h->refused_region)
 		h->seat = calloc(1, sizeof *h->seat);
 	if (!h->seat) {
-		gf_kmod_let_go(h->module, r);
+		gf_kmod_let_go(h->module);
 		return 0;
 	}
 	h->seat->region = r;

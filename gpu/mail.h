@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The module's mailbox, as a writer uses it: plain stores, the number last. Host and device. A slot has one writer: where a device
- * delivers by itself the first half of them is the host's, the second the device's (gf_mail_half).
+ * The module's mailbox, as a writer uses it: plain stores, the number last. Host and device. A slot has one writer: the first half of them is
+ * the host's, the second that of a device that delivers by itself (gf_mail_half).
  */
 #ifndef GPUFAS_GPU_MAIL_H
 #define GPUFAS_GPU_MAIL_H
@@ -35,9 +35,10 @@ GF_INLINE void gf_mail_init(struct gf_mail *m, const struct gf_region *r)
 		seq = GF_MAX(seq, s);
 		m->slot[i].seq = m->slot[i].deadline_ns = 0;
 	}
+	/* The module takes what is greater than it has had. Numbers of another instance are not to be met here: who asks for the answer to one of those
+	 * would get another's. */
+	seq = GF_MAX(seq, (r->instance & 0xffffffffu) << 24 | 1);
 	m->seq = seq < 1ull << 62 ? seq : 0;
-	if (!m->seq && seq < 1ull << 62)
-		m->seq = 1; /* the module takes what is greater than it has had */
 }
 
 /* Before anything is sent: only the first half of the slots, or the second. */
@@ -49,27 +50,54 @@ GF_INLINE void gf_mail_half(struct gf_mail *m, int second)
 		m->n = GF_MAX(m->n / 2, 1u);
 }
 
+/* The number that the module has begun with in this slot, the one that it has answered. */
+GF_INLINE uint64_t gf_mail_taken(const struct gf_mail *m, uint32_t slot)
+{
+	return gf_region_word(m->r, m->r->answer + (uint64_t)slot * m->r->answer_step + offsetof(struct gpufas_answer, taken));
+}
+
+GF_INLINE uint64_t gf_mail_answered(const struct gf_mail *m, uint32_t slot)
+{
+	return gf_region_word(m->r, m->r->answer + (uint64_t)slot * m->r->answer_step);
+}
+
+/* A slot that is free; or, where none is, one whose verdict is void and in no CPU's hand, and who follows it sees no end. m->n: none. */
+GF_INLINE uint32_t gf_mail_slot(const struct gf_mail *m, uint64_t now_ns)
+{
+	uint32_t i = m->first;
+
+	while (i < m->n && m->slot[i].seq)
+		i++;
+	if (i < m->n)
+		return i;
+	for (i = m->first; i < m->n; i++)
+		if (now_ns >= m->slot[i].deadline_ns + 1000000000u &&
+		    (gf_mail_taken(m, i) != m->slot[i].seq || gf_mail_answered(m, i) == m->slot[i].seq))
+			return i;
+	return i;
+}
+
 /* Sends v, whose seq and check are filled in here. now_ns: of the clock that deadlines are of. A slot, or -EAGAIN: all are under way;
  * -EBADMSG: the mailbox is of no use. */
 GF_INLINE int gf_mail_post(struct gf_mail *m, struct gpufas_verdict *v, uint64_t now_ns)
 {
 	const uint64_t *w = (const uint64_t *)(const void *)v;
-	uint32_t i = m->first;
+	uint32_t i;
 
 	if (!m->seq || m->seq >= 1ull << 62)
 		return -EBADMSG;
-	/* One whose deadline is well past is void, whatever becomes of it. */
-	while (i < m->n && m->slot[i].seq && now_ns < m->slot[i].deadline_ns + 1000000000u)
-		i++;
-	if (i == m->n)
+	i = gf_mail_slot(m, now_ns);
+	if (i >= m->n)
 		return -EAGAIN;
 	uint8_t *p = gf_region_at(m->r, m->r->verdict + (uint64_t)i * m->r->verdict_step, sizeof *v);
 	if (!p)
 		return -EBADMSG;
-	v->seq = ++m->seq;
 	v->reserved0 = 0;
 	v->reserved1 = 0;
-	v->check = gpufas_check(m->r->instance, v);
+	do {
+		v->seq = ++m->seq;
+		v->check = gpufas_check(m->r->instance, v);
+	} while (!v->check); /* that is one that was taken back */
 	for (uint32_t k = 1; k < sizeof *v / 8; k++)
 		gf_store64(p + 8 * k, w[k]);
 	GF_STORE_FENCE();
@@ -94,22 +122,32 @@ GF_INLINE int gf_mail_answer(const struct gf_mail *m, uint32_t slot, uint64_t se
 	return gf_region_word(m->r, off) == seq && ret->state > GPUFAS_NONE && ret->state <= GPUFAS_REFUSED;
 }
 
-/* The verdict in this slot is of no interest any more. */
+/* The verdict in this slot is of no interest any more. One that was never answered is left where it is as long as there are others: a CPU may have
+ * stopped on the way to it, and nothing else would be taken from there. */
 GF_INLINE void gf_mail_free(struct gf_mail *m, uint32_t slot, uint64_t seq)
 {
-	if (slot < m->n && m->slot[slot].seq == seq)
+	if (slot < m->n && m->slot[slot].seq == seq && gf_mail_answered(m, slot) == seq)
 		m->slot[slot].seq = 0;
 }
 
-/* No answer has come: the verdict is to be void. What the module has taken by then it may still answer: look once more before
- * it is done by another road. */
-GF_INLINE void gf_mail_void(struct gf_mail *m, uint32_t slot, uint64_t seq)
+/* No answer has come: the verdict is taken back. 0: it was not carried out and will not be. 1: the module has begun with it: its answer is
+ * there, or comes. To be called again is allowed. */
+GF_INLINE int gf_mail_void(struct gf_mail *m, uint32_t slot, uint64_t seq)
 {
 	uint64_t off = m->r->verdict + (uint64_t)slot * m->r->verdict_step + offsetof(struct gpufas_verdict, check);
 	uint8_t *p = gf_region_at(m->r, off, 8);
 
-	if (p && slot < m->n && m->slot[slot].seq == seq)
-		gf_store64(p, ~gf_load(p, 8));
+	if (!p || slot >= m->n || m->slot[slot].seq != seq)
+		return 0; /* another one is there since, which was not put there before this one was void */
+	gf_store64(p, 0);
+	GF_FULL_FENCE();
+	return gf_mail_taken(m, slot) == seq;
+}
+
+/* Taken back too late, and never answered: its CPU is lost in the middle of it. Whether it may be done by another road all the same. */
+GF_INLINE int gf_mail_twice(const struct gf_verdict *v)
+{
+	return v->action == GF_ACT_SIGNAL && v->arg == 9; /* killed twice is killed once; another signal would be another signal */
 }
 
 /* ---- verdicts of the engine as the module wants them ---- */
@@ -159,7 +197,8 @@ GF_INLINE uint8_t gf_mail_refused(uint16_t why)
 /* A refusal of the mailbox and not of the deed: nothing was done, and another road may be taken. */
 GF_INLINE int gf_mail_elsewhere(uint16_t why)
 {
-	return why == GPUFAS_WHY_DISARMED || why == GPUFAS_WHY_DEADLINE || why == GPUFAS_WHY_NO_ROAD || why == GPUFAS_WHY_BUDGET || why == GPUFAS_WHY_BAD;
+	return why == GPUFAS_WHY_DISARMED || why == GPUFAS_WHY_DEADLINE || why == GPUFAS_WHY_NO_ROAD || why == GPUFAS_WHY_BUDGET || why == GPUFAS_WHY_BAD ||
+	       why == GPUFAS_WHY_WITHDRAWN;
 }
 
 #endif

@@ -44,8 +44,10 @@ enum gf_region_bad { GF_RB_NONE, GF_RB_MAGIC, GF_RB_VERSION, GF_RB_DEAD, GF_RB_S
 /* Stores before it are seen before stores after it. */
 #if defined(__CUDA_ARCH__)
 #define GF_STORE_FENCE() __threadfence_system()
+#define GF_FULL_FENCE() __threadfence_system() /* ... and before loads after it */
 #else
 #define GF_STORE_FENCE() __atomic_thread_fence(__ATOMIC_RELEASE)
+#define GF_FULL_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
 
 GF_INLINE void gf_store64(uint8_t *p, uint64_t v)

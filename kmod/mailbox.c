@@ -22,17 +22,22 @@
 
 #define FOLLOW_NS 60000000000ull /* how long an exit is waited for */
 #define RENICE_THREADS 256
+#define LOOK_EVERY 16 /* slots, from one look at the clock to the next */
 
 struct slot {
 	atomic_t busy; /* a CPU is at it: others leave it to that one */
 	pid_t pid;     /* followed until it is gone; 0: none */
+	pid_t deed;    /* somebody is just being acted on; 0: nobody */
 	u64 done;      /* greatest seq taken */
 	u64 garbled;   /* last seq whose check was wrong */
 	u64 start_ns;
 	u64 until_ns;
 };
 
+enum looked { NOTHING, TOOK, BUSY, WAITS };
+
 static struct slot slots[GPUFAS_SLOTS];
+static unsigned int first; /* where the next look begins: the one before may have had no time for all */
 static atomic64_t mail_seq, taken, sent, observed, refused, exited, garbled;
 
 void gpufas_mailbox_reset(struct gpufas_region *r)
@@ -41,6 +46,7 @@ void gpufas_mailbox_reset(struct gpufas_region *r)
 	int i;
 
 	memset(slots, 0, sizeof(slots));
+	first = 0;
 	for (i = 0; i < ARRAY_SIZE(counts); i++)
 		atomic64_set(counts[i], 0);
 }
@@ -171,18 +177,31 @@ static void answer(struct gpufas_answer *a, const struct gpufas_verdict *v, enum
 	atomic64_inc(why ? &refused : state == GPUFAS_SENT ? &sent : &observed);
 }
 
+/* False: it has been taken back. Who does so stores first and then looks at `taken`: one of us sees what the other has written. */
+static bool begin(struct gpufas_answer *a, const struct gpufas_verdict *from, const struct gpufas_verdict *v)
+{
+	WRITE_ONCE(a->taken, v->seq);
+	smp_mb();
+	return READ_ONCE(from->check) == v->check && READ_ONCE(from->seq) == v->seq;
+}
+
 static void take(struct gpufas_region *r, struct slot *s, int i, const struct gpufas_verdict *v)
 {
-	u64 now = ktime_get_boot_fast_ns();
-	enum gpufas_why why;
+	enum gpufas_why why = GPUFAS_WHY_WITHDRAWN;
 	int error = 0;
+	u64 now;
 
-	s->done = v->seq;
+	WRITE_ONCE(s->deed, v->pid);
+	smp_store_release(&s->done, v->seq);
 	s->pid = 0;
 	note_seq(r, v->seq);
 	atomic64_inc(&taken);
-	why = decide(r, v, now, &error);
+	if (begin(&r->answer[i], &r->verdict[i], v)) {
+		now = ktime_get_boot_fast_ns();
+		why = decide(r, v, now, &error);
+	}
 	answer(&r->answer[i], v, why, error, ktime_get_boot_fast_ns());
+	smp_store_release(&s->deed, 0);
 	if (why || v->flags & GPUFAS_OBSERVE)
 		return;
 	if (v->action == GPUFAS_SIGNAL && ends_processes(v->arg)) {
@@ -222,47 +241,95 @@ static bool copy_verdict(const struct gpufas_verdict *from, u64 seq, struct gpuf
 	return v->seq == seq && READ_ONCE(from->seq) == seq;
 }
 
-static bool look_at(struct gpufas_region *r, int i, bool *ret_busy)
+/* Whether what slot j holds is to be done before v: an older verdict about the same process, waiting or in some CPU's hand. */
+static bool goes_before(struct gpufas_region *r, int j, const struct gpufas_verdict *v)
 {
-	const struct gpufas_verdict *from = &r->verdict[i];
-	struct slot *s = &slots[i];
+	const struct gpufas_verdict *from = &r->verdict[j];
 	u64 seq = READ_ONCE(from->seq);
-	struct gpufas_verdict v;
-	bool took = false;
+	struct gpufas_verdict other;
 
-	if (seq <= READ_ONCE(s->done) && !READ_ONCE(s->pid)) {
-		/* Taken, but perhaps not answered yet. */
-		*ret_busy |= atomic_read(&s->busy);
-		return false;
-	}
-	if (atomic_cmpxchg_acquire(&s->busy, 0, 1)) {
-		*ret_busy = true;
-		return false;
-	}
-	if (s->pid)
-		follow(s, &r->answer[i]);
-	if (seq > s->done && copy_verdict(from, seq, &v)) {
-		if (v.check == gpufas_check(r->instance, &v)) {
-			take(r, s, i, &v);
-			took = true;
-		} else if (s->garbled != seq) {
-			s->garbled = seq;
-			atomic64_inc(&garbled);
-		}
-	}
-	atomic_set_release(&s->busy, 0);
-	return took;
+	/* `deed` is stored before `done`: who sees this one as taken sees that one, too, until it is answered. */
+	if (seq > smp_load_acquire(&slots[j].done))
+		return seq < v->seq && copy_verdict(from, seq, &other) && other.pid == v->pid && other.check == gpufas_check(r->instance, &other);
+	return READ_ONCE(slots[j].deed) == v->pid;
 }
 
-bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most)
+static noinline bool has_to_wait(struct gpufas_region *r, int i, const struct gpufas_verdict *v)
 {
-	unsigned int n = 0;
-	bool busy = false;
-	int i;
+	int j;
+
+	for (j = 0; v->pid > 0 && j < GPUFAS_SLOTS; j++)
+		if (j != i && goes_before(r, j, v))
+			return true;
+	return false;
+}
+
+/* What is new in slot i, which is the caller's. */
+static enum looked open_one(struct gpufas_region *r, struct slot *s, int i, u64 seq)
+{
+	struct gpufas_verdict v;
+
+	if (seq <= s->done || !copy_verdict(&r->verdict[i], seq, &v))
+		return NOTHING;
+	if (v.check == gpufas_check(r->instance, &v)) {
+		if (has_to_wait(r, i, &v))
+			return WAITS;
+		take(r, s, i, &v);
+		return TOOK;
+	}
+	if (s->garbled != seq) {
+		s->garbled = seq;
+		atomic64_inc(&garbled);
+	}
+	return NOTHING;
+}
+
+static enum looked look_at(struct gpufas_region *r, int i)
+{
+	struct slot *s = &slots[i];
+	u64 seq = READ_ONCE(r->verdict[i].seq);
+	enum looked what;
+
+	if (seq <= READ_ONCE(s->done) && !READ_ONCE(s->pid))
+		return atomic_read(&s->busy) ? BUSY : NOTHING; /* taken, but perhaps not answered yet */
+	if (atomic_cmpxchg_acquire(&s->busy, 0, 1))
+		return BUSY;
+	if (s->pid)
+		follow(s, &r->answer[i]);
+	what = open_one(r, s, i, seq);
+	atomic_set_release(&s->busy, 0);
+	return what;
+}
+
+/* All slots once. False: there was no time for all. n[]: how often which was met. */
+static bool look_round(struct gpufas_region *r, unsigned int most, u64 end, unsigned int *n)
+{
+	unsigned int from = READ_ONCE(first) % GPUFAS_SLOTS, k;
+	enum looked what = NOTHING;
+
+	for (k = 0; k < GPUFAS_SLOTS; k++) {
+		if (n[TOOK] >= most || ((what == TOOK || k % LOOK_EVERY == LOOK_EVERY - 1) && ktime_get_mono_fast_ns() >= end)) {
+			WRITE_ONCE(first, (from + k) % GPUFAS_SLOTS);
+			return false;
+		}
+		what = look_at(r, (from + k) % GPUFAS_SLOTS);
+		n[what]++;
+	}
+	return true;
+}
+
+bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most, u64 end)
+{
+	unsigned int n[WAITS + 1] = {}, before;
+	bool all;
 
 	rcu_read_lock();
-	for (i = 0; i < GPUFAS_SLOTS && n < most; i++)
-		n += look_at(r, i, &busy);
+	/* Who had to wait for an older one may have been met before it. */
+	do {
+		before = n[TOOK];
+		n[BUSY] = n[WAITS] = 0;
+		all = look_round(r, most, end, n);
+	} while (all && n[WAITS] && n[TOOK] > before);
 	rcu_read_unlock();
-	return i == GPUFAS_SLOTS && !busy;
+	return all && !n[BUSY] && !n[WAITS];
 }

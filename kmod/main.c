@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pid_namespace.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
 #define KICK_MOST 8 /* with interrupts off at a stretch */
@@ -242,7 +243,7 @@ static long kick(void)
 
 	for (try = 0; try < KICK_TRIES; try++) {
 		local_irq_disable();
-		all = gpufas_mailbox_poll(region, KICK_MOST);
+		all = gpufas_mailbox_poll(region, KICK_MOST, ktime_get_mono_fast_ns() + gpufas_slice_ns());
 		local_irq_enable();
 		if (all)
 			return 0;

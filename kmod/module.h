@@ -70,8 +70,9 @@ void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 i
 
 /* mailbox.c */
 void gpufas_mailbox_reset(struct gpufas_region *r);
-/* Looks at slots; interrupts are off. Takes at most `most` verdicts. False: there are slots left, or another CPU was at one. */
-bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most);
+/* Looks at slots; interrupts are off. Takes at most `most` verdicts, and begins with none after `end` (ktime_get_mono_fast_ns()). False: there
+ * are slots left, or another CPU was at one. */
+bool gpufas_mailbox_poll(struct gpufas_region *r, unsigned int most, u64 end);
 void gpufas_mailbox_count(struct gpufas_counters *c);
 
 /* guard.c */

@@ -112,7 +112,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 
 	s->beats++;
 	note_cpu(r, s, ktime_get_boot_fast_ns());
-	gpufas_mailbox_poll(r, MOST_VERDICTS);
+	gpufas_mailbox_poll(r, MOST_VERDICTS, start + gpufas_slice_ns() / 2);
 	due = gpufas_sample(r, ktime_get_mono_fast_ns(), false);
 	spent = ktime_get_mono_fast_ns() - start;
 	s->irq_ns += spent;

@@ -11,8 +11,8 @@
 #include "targets/kmod.h"
 
 #define VALID_NS 500000000ull  /* of the guest's clock */
-#define ANSWER_NS 300000000ull /* of ours: then it is void, */
-#define VOID_NS 2000000u       /* and after so long it is certain */
+#define ANSWER_NS 300000000ull /* of ours: then it is taken back, */
+#define LOST_NS 2000000000ull  /* and then a CPU that has it in hand is taken for lost */
 #define TABLES 8u              /* tables that are looked into for a process that has just begun, */
 #define TABLE_NS 30000000u     /* so long after each other */
 #define DEVICES_MAX 256u /* entries of misc_list that are looked at */
@@ -184,15 +184,12 @@ int gf_assist_send(const struct gf_guest *g, const struct gf_verdict *v, uint64_
 	pthread_mutex_lock(&a->lock);
 	if (a->of != r || a->instance != r->instance) {
 		gf_mail_init(&a->mail, r);
+		gf_mail_half(&a->mail, 0);
 		a->of = r;
 		a->instance = r->instance;
-		a->halved = false;
 	}
-	if (atomic_load(&a->shared) && !a->halved) {
-		gf_mail_half(&a->mail, 0);
-		a->halved = true;
-	}
-	slot = gf_mail_post(&a->mail, &out, now);
+	/* Whoever had the lock may have had it for long: looked at again right before. */
+	slot = gf_region_alive(r) ? gf_mail_post(&a->mail, &out, now) : -ENODEV;
 	pthread_mutex_unlock(&a->lock);
 	if (slot >= 0)
 		*ret_seq = out.seq;
@@ -245,10 +242,9 @@ static int take_answer(const struct gf_verdict *v, const struct gpufas_answer *a
 
 int gf_assist_poll(const struct gf_guest *g, const struct gf_verdict *v, uint32_t slot, uint64_t seq, uint64_t age_ns, struct gf_delivery *d)
 {
-	const struct timespec pause = { 0, VOID_NS };
 	struct gf_assist *s = g->assist;
 	struct gpufas_answer a;
-	bool answered;
+	bool answered, begun;
 	int q = 0;
 
 	d->how = GF_HOW_MODULE;
@@ -261,10 +257,11 @@ int gf_assist_poll(const struct gf_guest *g, const struct gf_verdict *v, uint32_
 	}
 	answered = gf_mail_answer(&s->mail, slot, seq, &a);
 	if (!answered && d->phase != GF_PHASE_TAKEN && age_ns > ANSWER_NS) {
-		gf_mail_void(&s->mail, slot, seq);
-		nanosleep(&pause, NULL);
-		answered = gf_mail_answer(&s->mail, slot, seq, &a);
-		q = answered ? 0 : -ENODEV;
+		begun = gf_mail_void(&s->mail, slot, seq);
+		answered = begun && gf_mail_answer(&s->mail, slot, seq, &a);
+		/* In hand, and not answered yet: waited for as long as anybody is followed. */
+		if (!begun || (!answered && age_ns > LOST_NS && gf_mail_twice(v)))
+			q = -ENODEV;
 	}
 	if (answered)
 		q = take_answer(v, &a, age_ns, d);

@@ -22,12 +22,10 @@ struct gf_assist {
 	uint64_t list, name_at, list_at, device_at, data_at; /* misc_list; offsets in its entries; 0: this kernel has none */
 	uint64_t beat;
 	char why[160];                      /* not used: a sentence; the keeper's */
-	atomic_bool shared;                 /* a GPU writes into the mailbox, too: the second half of its slots is that one's. For good: what it has sent is answered later */
 	pthread_mutex_t lock;               /* what is below */
 	struct gf_region *of;               /* the region that it is of; NULL: of none yet */
 	uint64_t instance;
-	bool halved;
-	struct gf_mail mail;
+	struct gf_mail mail;                /* the first half of its slots: the second is a GPU's, where one watches the guest */
 };
 
 int gf_assist_create(const struct gf_kernel *k, struct gf_assist **ret);

@@ -166,6 +166,7 @@ static int come_up(struct gf_kmod *k)
 	k->len = len;
 	k->why[0] = 0;
 	gf_mail_init(&k->mail, r);
+	gf_mail_half(&k->mail, 0);
 	arm(k);
 	atomic_store(&k->suspect, false);
 	atomic_store(&k->region, r);
@@ -343,13 +344,10 @@ const struct gf_region *gf_kmod_hold(struct gf_kmod *k)
 	if (pthread_mutex_trylock(&k->lock))
 		return NULL;
 	struct gf_region *r = atomic_load(&k->region);
-	/* Nothing is under way: who delivers holds the lock until it is answered, or void. */
-	if (r && r->slots > 1 && !atomic_load(&k->held)) {
+	if (r && r->slots > 1 && !atomic_load(&k->held))
 		atomic_store(&k->held, r);
-		gf_mail_half(&k->mail, 0);
-	} else {
+	else
 		r = NULL;
-	}
 	pthread_mutex_unlock(&k->lock);
 	return r;
 }
@@ -359,13 +357,9 @@ bool gf_kmod_holds(struct gf_kmod *k, const struct gf_region *r)
 	return atomic_load(&k->region) == r;
 }
 
-void gf_kmod_let_go(struct gf_kmod *k, const struct gf_region *r)
+void gf_kmod_let_go(struct gf_kmod *k)
 {
-	pthread_mutex_lock(&k->lock);
-	if (atomic_load(&k->region) == r)
-		gf_mail_init(&k->mail, r); /* numbers of the second half went on elsewhere */
 	atomic_store(&k->held, NULL);
-	pthread_mutex_unlock(&k->lock);
 }
 
 void gf_kmod_suspect(struct gf_kmod *k, const char *why)

@@ -58,7 +58,7 @@ void gf_kmod_leave(struct gf_kmod *k);
  * It stays mapped until it is let go of, which is due as soon as gf_kmod_holds() says false. */
 const struct gf_region *gf_kmod_hold(struct gf_kmod *k);
 bool gf_kmod_holds(struct gf_kmod *k, const struct gf_region *r);
-void gf_kmod_let_go(struct gf_kmod *k, const struct gf_region *r);
+void gf_kmod_let_go(struct gf_kmod *k);
 /* What was read cannot be, or the table stands: the keeper closes it and opens it anew. The thread of enter. */
 void gf_kmod_suspect(struct gf_kmod *k, const char *why);
 void gf_kmod_want(struct gf_kmod *k, uint32_t want); /* enum gf_rec_have. Any thread */
@@ -76,10 +76,10 @@ struct gf_kmod_result {
 };
 
 /* Signals and last resorts: sends those of n verdicts whose skip is 0, has the module look, and takes its answers. Waits for up to a fifth of a
- * second where there are none; then they are void. */
+ * second where there are none; then they are taken back. */
 void gf_kmod_deliver(struct gf_kmod *k, const struct gf_verdict *v, const int *skip, size_t n, struct gf_kmod_result *ret);
 /* One signal by hand, on the caller's thread: v->start_ns to the clock tick, exact afterwards. Waits until it is answered and, of one that
- * ends processes, a moment for the end. 0; or -errno with a sentence's end, and nothing was done (but -ETIMEDOUT: it is void in a moment). */
+ * ends processes, a moment for the end. 0; or -errno with a sentence's end, and nothing was done (but where that says that it may have been). */
 int gf_kmod_act(struct gf_kmod *k, struct gf_verdict *v, struct gf_event_member *ret, struct gf_err *err);
 bool gf_kmod_can(const struct gf_verdict *v); /* whether that is something for the mailbox at all */
 /* v as the module wants it, without seq and check. */

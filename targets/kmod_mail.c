@@ -14,6 +14,7 @@
 #include "targets/vm.h"
 
 #define DEADLINE_NS 200000000ull
+#define BEGUN_NS 500000000ull /* for one that it has begun with */
 #define SENT_AT_ONCE 64u
 #define LOOKS 8u            /* by hand: at tables, for a process that is not in one yet */
 #define LOOK_NS 30000000u   /* between two */
@@ -73,6 +74,23 @@ static size_t collect(struct gf_kmod *k, size_t n, int32_t *slot, const uint64_t
 	return left;
 }
 
+/* Takes those back that have no answer. What it had not begun with goes by another road, and so does a kill that does not come to its end; of
+ * another signal it is not known whether it was sent. */
+static void take_back(struct gf_kmod *k, const struct gf_verdict *v, size_t n, int32_t *slot, const uint64_t *seq, struct gf_kmod_result *ret)
+{
+	const struct timespec pause = { 0, 500000 };
+	uint64_t until = clock_ns(CLOCK_BOOTTIME) + BEGUN_NS;
+
+	for (size_t i = 0; i < n; i++)
+		if (slot[i] >= 0 && !gf_mail_void(&k->mail, (uint32_t)slot[i], seq[i]))
+			slot[i] = -1;
+	while (collect(k, n, slot, seq, ret) && clock_ns(CLOCK_BOOTTIME) < until)
+		nanosleep(&pause, NULL);
+	for (size_t i = 0; i < n; i++)
+		if (slot[i] >= 0 && !gf_mail_twice(&v[i]))
+			ret[i] = (struct gf_kmod_result){ .done = true, .error = -ETIMEDOUT };
+}
+
 static void some(struct gf_kmod *k, const struct gf_verdict *v, const int *skip, size_t n, struct gf_kmod_result *ret)
 {
 	const struct timespec pause = { 0, 500000 };
@@ -89,11 +107,13 @@ static void some(struct gf_kmod *k, const struct gf_verdict *v, const int *skip,
 	}
 	if (left)
 		k->dev.kick(k->dev.arg, k->fd); /* where it cannot be, its own timers look soon */
-	/* A little longer than they are valid: what has not been taken by then will not be. */
+	/* A little longer than they are valid. */
 	while ((left = collect(k, n, slot, seq, ret)) && clock_ns(CLOCK_BOOTTIME) < deadline + DEADLINE_NS / 10)
 		nanosleep(&pause, NULL);
-	if (left)
-		gf_kmod_suspect(k, "it does not look into its mailbox");
+	if (!left)
+		return;
+	take_back(k, v, n, slot, seq, ret);
+	gf_kmod_suspect(k, "it does not look into its mailbox");
 }
 
 void gf_kmod_deliver(struct gf_kmod *k, const struct gf_verdict *v, const int *skip, size_t n, struct gf_kmod_result *ret)
@@ -177,6 +197,18 @@ static bool answered(struct gf_kmod *k, struct hand *h, bool free)
 	return there;
 }
 
+/* It was not answered: 0, nothing was done, and will not be; 1, the module has begun with it. */
+static int withdrawn(struct gf_kmod *k, const struct hand *h)
+{
+	int begun = 1;
+
+	pthread_mutex_lock(&k->lock);
+	if (atomic_load(&k->region) && k->mail.r->instance == h->instance)
+		begun = gf_mail_void(&k->mail, h->slot, h->seq);
+	pthread_mutex_unlock(&k->lock);
+	return begun;
+}
+
 static int refusal(const struct gpufas_answer *a, struct gf_err *err)
 {
 	int e = a->error < 0 && a->error > -4096 ? -a->error : EIO;
@@ -199,8 +231,11 @@ static int by_hand(struct gf_kmod *k, const struct gf_verdict *v, struct gf_even
 	if (q)
 		return q;
 	while (!answered(k, &h, false)) {
-		if (clock_ns(CLOCK_BOOTTIME) > deadline + DEADLINE_NS / 10)
+		uint64_t now = clock_ns(CLOCK_BOOTTIME);
+		if (now > deadline + DEADLINE_NS / 10 && !withdrawn(k, &h))
 			return gf_err_set(err, ETIMEDOUT, "the kernel module does not look into its mailbox");
+		if (now > deadline + BEGUN_NS)
+			return gf_err_set(err, ETIMEDOUT, "the kernel module has begun with it, and does not come to an end: it may have been sent");
 		nanosleep(&pause, NULL);
 	}
 	m->became = GF_BECAME_DELIVERED;

@@ -36,6 +36,11 @@
  * stores will do, so that a GPU without atomics can write it. Each seq is acted on once, even if the slot is
  * looked at by several CPUs. The answer in the same slot has the same seq once it is whole.
  * A lethal signal's answer changes from GPUFAS_SENT to GPUFAS_EXITED when the process is gone.
+ * Of two verdicts about one process that are both in the mailbox the one with the lower seq comes first, whatever their slots.
+ *
+ * Taking a verdict back. Store 0 into its `check`, then, after a full barrier, read `taken` of its answer. Another number than its seq: it is
+ * not carried out, and will not be. Its seq: a CPU has it in hand, and answers it (GPUFAS_WHY_WITHDRAWN if nothing was done). A deadline
+ * alone makes nothing certain: the CPU may have been stopped between its look at the clock and the deed.
  *
  * Nothing is acted on unless the module is armed: by GPUFAS_IOC_ARM, or by its parameter "assisted". Closing the
  * file disarms and ends sampling (and frees the region; pages that are still mapped or pinned stay
@@ -298,6 +303,7 @@ enum gpufas_why {
 	GPUFAS_WHY_FORBIDDEN = 11, /* a last resort that neither parameter nor arming allows */
 	GPUFAS_WHY_NO_ROAD = 12, /* not by this road: the kernel lets nobody do it in interrupt context */
 	GPUFAS_WHY_FAILED = 13,  /* the kernel refused: `error` */
+	GPUFAS_WHY_WITHDRAWN = 14, /* taken back in time */
 	GPUFAS_WHY_COUNT
 };
 
@@ -311,7 +317,8 @@ struct gpufas_answer {
 	__u16 state;  /* enum gpufas_answer_state */
 	__u16 why;    /* enum gpufas_why */
 	__u32 cpu;    /* that did it */
-	__u64 reserved[2];
+	__u64 taken;  /* seq of the verdict that was last begun with; stored before anything is done */
+	__u64 reserved;
 };
 
 #ifdef __CUDACC__
@@ -320,7 +327,7 @@ struct gpufas_answer {
 #define GPUFAS_FN static inline
 #endif
 
-/* Over all words but check itself, and over the instance: what is left of another region is no verdict. */
+/* Over all words but check itself, and over the instance: what is left of another region is no verdict. 0 is none: take the next seq. */
 GPUFAS_FN __u64 gpufas_check(__u64 instance, const struct gpufas_verdict *v)
 {
 	__u64 word[8], h = instance;

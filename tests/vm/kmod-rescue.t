@@ -54,8 +54,9 @@ for k in ${VM_KERNELS:-cloud}; do
 	guest "$k" "$meta" kmod
 	said "^FOUND" "$k: the region is found in the guest's RAM"
 	ended fifo :137:137 "$k: SCHED_FIFO hogs on every CPU are killed from outside"
-	ended bomb '.*' "$k: a fork bomb ends"
-	said "^KILLED forkbomb" "$k: by kills from outside"
+	said "^GROWN [0-9]" "$k: a fork bomb grows"
+	ended bomb :137 "$k: and is killed from outside"
+	said "^KILLED forkbomb" "$k: one after the other"
 	ended swap :137:137 "$k: who thrashes swap is killed from outside"
 	said "^STUCK 1" "$k: a CPU that schedules no more is seen"
 	ended lockup :137 "$k: and the hog on the other one is killed"
@@ -65,6 +66,7 @@ for k in ${VM_KERNELS:-cloud}; do
 	guest "$k, without" "$meta" bare
 	said "^NOTHING" "$k, without the module: there is no region"
 	ended fifo :142:142 "$k, without: the hogs run until their alarms end them"
+	ended bomb :142 "$k, without: a fork bomb goes on until its alarms end it"
 	ended swap :0:0 "$k, without: who thrashes goes on"
 	ended lockup :142 "$k, without: nobody ends the hog"
 done

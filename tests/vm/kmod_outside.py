@@ -171,7 +171,13 @@ def act(r, name, seen):
         kill(r, hogs)
         seen.update((x[0], 1) for x in hogs)
     elif name == "bomb":
-        kill(r, [x for x in rows if x[2] == "forkbomb" and not x[5] & 2][:100])
+        # Only once it has grown: then there are more with every look.
+        bombs = [x for x in rows if x[2] == "forkbomb" and not x[5] & 2]
+        if len(bombs) >= 30 or seen.get("grown"):
+            if "grown" not in seen:
+                say("GROWN", len(bombs))
+            seen["grown"] = 1
+            kill(r, bombs[:100])
     elif name == "swap":
         hogs = [x for x in rows if x[2] == "kmodtest" and x[4] > 1000 and x[0] not in seen]
         if len(hogs) == 2:

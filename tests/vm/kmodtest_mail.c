@@ -109,6 +109,51 @@ static void once(struct kt *k)
 	kt_end(p);
 }
 
+/* Two about one process, of which the newer is met first: in the order of their numbers. Nobody but the kick looks in between, but by chance. */
+static void in_order(struct kt *k)
+{
+	struct gpufas_answer first, second;
+	unsigned upside_down = 0, stays = 0;
+	pid_t p = kt_spawn(KT_SLEEPER);
+
+	k->c->period_ns = GPUFAS_PERIOD_MAX_NS;
+	k->c->poll_ns = GPUFAS_POLL_MAX_NS;
+	usleep(300000);
+	for (unsigned i = 0; i < 5; i++) {
+		struct gpufas_verdict stop = kt_verdict(k, p, GPUFAS_SIGNAL, SIGSTOP), go = kt_verdict(k, p, GPUFAS_SIGNAL, SIGCONT);
+		uint64_t a = kt_put(k, 14, &stop), b = kt_put(k, 12, &go);
+		ioctl(k->fd, GPUFAS_IOC_KICK);
+		bool both = kt_answer(k, 14, a, &first) && kt_answer(k, 12, b, &second) && first.state == GPUFAS_SENT && second.state == GPUFAS_SENT;
+		upside_down += !both || first.at_ns > second.at_ns;
+		stays += state_of(k, p, 'S') != 'S';
+	}
+	k->c->period_ns = k->c->poll_ns = 0;
+	kt_ok(!upside_down && !stays, "an older verdict about a process comes before a newer one (%u not, stopped at the end %u)", upside_down, stays);
+	kt_end(p);
+}
+
+/* Taken back before anybody has looked at it. */
+static void withdrawn(struct kt *k)
+{
+	struct gpufas_verdict *box = (struct gpufas_verdict *)(void *)(k->mem + k->h->verdict_off);
+	const struct gpufas_answer *a = (const struct gpufas_answer *)(void *)(k->mem + k->h->answer_off);
+	pid_t p = kt_spawn(KT_SLEEPER);
+	struct gpufas_verdict v = kt_verdict(k, p, GPUFAS_RENICE, 1);
+	uint64_t seq = kt_put(k, 13, &v);
+
+	box[13].check = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	bool begun = a[13].taken == seq;
+	ioctl(k->fd, GPUFAS_IOC_KICK);
+	usleep(50000);
+	kt_ok((getpriority(PRIO_PROCESS, (id_t)p) == 1) == (begun && a[13].state == GPUFAS_SENT), "what is taken back is not done%s", begun ? ", but had begun" : "");
+	v.seq = 0;
+	seq = kt_put(k, 13, &v);
+	ioctl(k->fd, GPUFAS_IOC_KICK);
+	kt_ok(a[13].taken == seq && a[13].seq == seq, "what is done is marked as begun with");
+	kt_end(p);
+}
+
 int kt_mailbox(void)
 {
 	struct kt k;
@@ -122,6 +167,8 @@ int kt_mailbox(void)
 	}
 	others(&k);
 	once(&k);
+	in_order(&k);
+	withdrawn(&k);
 	kt_close(&k);
 	return 0;
 }

@@ -261,6 +261,58 @@ static void locked_up(struct kt *k, const char *what, bool irqs, unsigned second
 	}
 }
 
+/* A CPU is stopped where it comes to `function` with a verdict in slot 0: its number; how many were sent until another CPU than ours took one. */
+static uint64_t lose_in_mail(struct kt *k, const char *function, unsigned seconds, struct gpufas_verdict *v, uint64_t *ret_sent)
+{
+	const struct gpufas_answer *a = (const void *)(k->mem + k->h->answer_off);
+	char at[64], spare[32];
+	bool stuck = false;
+	uint64_t seq = 0;
+	int status = -1;
+
+	snprintf(at, sizeof at, "at=%s", function);
+	snprintf(spare, sizeof spare, "spare=%d", sched_getcpu());
+	pid_t pid = insmod(CPUS, at, "times=1", spare, seconds);
+	waitpid(pid, &status, 0); /* nobody comes there before the first verdict */
+	*ret_sent = 0;
+	for (int i = 0; i < 100 && !stuck; i++) {
+		v->seq = 0;
+		v->deadline_ns = kt_boot_ns() + 30000000000u;
+		seq = kt_put(k, 0, v);
+		++*ret_sent;
+		usleep(150000);
+		stuck = __atomic_load_n(&a[0].seq, __ATOMIC_ACQUIRE) != seq;
+	}
+	kt_ok(!status && stuck, "mailbox: a CPU is lost in %s", function);
+	return seq;
+}
+
+/* As a reader does that has waited long enough. True: the module has begun with it. */
+static bool take_back(struct kt *k, uint64_t seq)
+{
+	struct gpufas_verdict *v = (void *)(k->mem + k->h->verdict_off);
+	const struct gpufas_answer *a = (const void *)(k->mem + k->h->answer_off);
+
+	__atomic_store_n(&v[0].check, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&a[0].taken, __ATOMIC_RELAXED) == seq;
+}
+
+/* The CPU has read the verdict and will come back to carry it out: it was taken back meanwhile, and is not. */
+static void taken_back(struct kt *k, unsigned seconds)
+{
+	struct gpufas_verdict v = kt_verdict(k, getppid(), GPUFAS_SIGNAL, SIGCONT);
+	struct gpufas_answer a;
+	uint64_t sent, seq;
+
+	v.flags = GPUFAS_OBSERVE;
+	seq = lose_in_mail(k, "has_to_wait", seconds, &v, &sent);
+	kt_ok(!take_back(k, seq), "mailbox: it had not begun with what is taken back");
+	bool there = kt_answer(k, 0, seq, &a);
+	kt_ok(there && a.state == GPUFAS_REFUSED && a.why == GPUFAS_WHY_WITHDRAWN, "mailbox: and does not do it when it comes back (%u, %u)", a.state, a.why);
+	kt_ok(!system("/bin/rmmod spin"), "mailbox: and all is as before");
+}
+
 /* A CPU that stops in the middle of a verdict keeps that slot, and no other. */
 static void stopped_in_mail(struct kt *k, unsigned seconds)
 {
@@ -268,38 +320,26 @@ static void stopped_in_mail(struct kt *k, unsigned seconds)
 	struct gpufas_verdict v = kt_verdict(k, getppid(), GPUFAS_SIGNAL, SIGCONT);
 	const struct gpufas_answer *a = (const void *)(k->mem + k->h->answer_off);
 	struct gpufas_answer other;
-	uint64_t seq = 0, sent = 0;
-	bool stuck = false;
-	char spare[32];
+	uint64_t seq, sent;
 
-	snprintf(spare, sizeof spare, "spare=%d", sched_getcpu());
-	pid_t pid = insmod(CPUS, "at=gpufas_guard", "times=1", spare, seconds);
-	int status = -1;
-	waitpid(pid, &status, 0); /* nobody comes there before the first verdict */
 	v.flags = GPUFAS_OBSERVE;
-	/* Until another CPU than ours takes it. */
-	for (int i = 0; i < 100 && !stuck; i++) {
-		v.seq = 0;
-		v.deadline_ns = kt_boot_ns() + 30000000000u;
-		seq = kt_put(k, 0, &v);
-		sent++;
-		usleep(150000);
-		stuck = __atomic_load_n(&a[0].seq, __ATOMIC_ACQUIRE) != seq;
-	}
-	kt_ok(!status && stuck, "mailbox: a CPU is lost in the middle of a verdict");
+	seq = lose_in_mail(k, "gpufas_guard", seconds, &v, &sent);
+	kt_ok(take_back(k, seq), "mailbox: it is seen that it has begun with it");
+	v.pid = getpid(); /* one about the same process would wait */
+	v.start_ns = kt_verdict(k, v.pid, GPUFAS_SIGNAL, SIGCONT).start_ns;
 	v.seq = 0;
 	uint64_t next = kt_put(k, 1, &v), from = kt_boot_ns();
 	sent++;
 	bool good = kt_answer(k, 1, next, &other);
 	uint64_t took = kt_boot_ns() - from;
 	bool still = a[0].seq != seq;
-	kt_ok(good && other.state == GPUFAS_OBSERVED && still, "mailbox: the other slots go on (%llu us)", (unsigned long long)took / 1000);
+	kt_ok(good && other.state == GPUFAS_REFUSED && other.why == GPUFAS_WHY_SELF && still, "mailbox: the other slots go on (%llu us)", (unsigned long long)took / 1000);
 	int r = ioctl(k->fd, GPUFAS_IOC_KICK), e = errno;
 	if (a[0].seq != seq)
 		kt_ok(r && e == EAGAIN, "mailbox: a kick does not wait for it");
 	kt_ok(kt_answer(k, 0, seq, &other) && other.state == GPUFAS_OBSERVED, "mailbox: it is answered when the CPU is back");
 	ioctl(k->fd, GPUFAS_IOC_PASS);
-	kt_ok(k->h->count.taken - before.taken == sent && k->h->count.observed - before.observed == sent, "mailbox: each is taken once (%llu)",
+	kt_ok(k->h->count.taken - before.taken == sent && k->h->count.observed - before.observed == sent - 1, "mailbox: each is taken once (%llu)",
 	      (unsigned long long)sent);
 	kt_ok(!system("/bin/rmmod spin"), "mailbox: and all is as before");
 }
@@ -322,6 +362,7 @@ int kt_takeover(unsigned seconds)
 	stopped_at(&k, "in host fields", "gpufas_mailbox_count", 1, seconds);
 	stopped_at(&k, "two in slices", "gpufas_record", 2, 2 * seconds);
 	stopped_in_mail(&k, seconds);
+	taken_back(&k, seconds);
 	kt_close(&k);
 	return 0;
 }
