@@ -15,6 +15,8 @@
 
 #include "compat.h"
 
+#define LOOK_EVERY 8 /* CPUs, from one look at the clock to the next */
+
 static void put(struct gpufas_host *h, int field, u64 v)
 {
 	h->v[field] = v;
@@ -45,53 +47,68 @@ static void fill_memory(struct gpufas_host *h)
 	put(h, GPUFAS_H_SWAP_FREE, bytes(swap > 0 ? swap : 0));
 }
 
-static void fill_cpu_times(struct gpufas_host *h, u64 iowait_ns)
+static void add_cpu(struct gpufas_sums *s, int cpu)
 {
 	static const u8 busy[] = { CPUTIME_USER, CPUTIME_NICE, CPUTIME_SYSTEM, CPUTIME_IRQ, CPUTIME_SOFTIRQ };
-	u64 sum = 0, steal = 0;
-	int cpu, i;
+	const u64 *stat = kcpustat_cpu(cpu).cpustat;
+	int i;
 
-	for_each_possible_cpu(cpu) {
-		const u64 *stat = kcpustat_cpu(cpu).cpustat;
-
-		for (i = 0; i < ARRAY_SIZE(busy); i++)
-			sum += READ_ONCE(stat[busy[i]]);
-		steal += READ_ONCE(stat[CPUTIME_STEAL]);
-	}
-	put(h, GPUFAS_H_BUSY, sum);
-	put(h, GPUFAS_H_IOWAIT, iowait_ns);
-	put(h, GPUFAS_H_STEAL, steal);
-	put(h, GPUFAS_H_CPUS, num_online_cpus());
+	for (i = 0; i < ARRAY_SIZE(busy); i++)
+		s->busy += READ_ONCE(stat[busy[i]]);
+	s->steal += READ_ONCE(stat[CPUTIME_STEAL]);
+	gpufas_timers_add(s, cpu);
 }
 
-static void fill_events(struct gpufas_host *h)
+/* What a CPU has counted goes to another one when it is taken out. */
+static void add_events(struct gpufas_sums *s, int cpu)
 {
 #ifdef CONFIG_VM_EVENT_COUNTERS
-	u64 scan = 0, fault = 0, oom = 0, in = 0, out = 0;
-	int cpu;
+	const unsigned long *e = per_cpu(vm_event_states, cpu).event;
 
-	for_each_online_cpu(cpu) {
-		const unsigned long *e = per_cpu(vm_event_states, cpu).event;
-
-		scan += READ_ONCE(e[PGSCAN_KSWAPD]) + READ_ONCE(e[PGSCAN_DIRECT]) + gpufas_pgscan_more(e);
-		fault += READ_ONCE(e[PGMAJFAULT]);
-		oom += READ_ONCE(e[OOM_KILL]);
+	s->pgscan += READ_ONCE(e[PGSCAN_KSWAPD]) + READ_ONCE(e[PGSCAN_DIRECT]) + gpufas_pgscan_more(e);
+	s->majfault += READ_ONCE(e[PGMAJFAULT]);
+	s->oom += READ_ONCE(e[OOM_KILL]);
 #ifdef CONFIG_SWAP
-		in += READ_ONCE(e[PSWPIN]);
-		out += READ_ONCE(e[PSWPOUT]);
+	s->swapin += READ_ONCE(e[PSWPIN]);
+	s->swapout += READ_ONCE(e[PSWPOUT]);
 #endif
-	}
-	put(h, GPUFAS_H_PGSCAN, scan);
-	put(h, GPUFAS_H_PGMAJFAULT, fault);
-	put(h, GPUFAS_H_OOM_KILL, oom);
-	if (IS_ENABLED(CONFIG_SWAP)) {
-		put(h, GPUFAS_H_PSWPIN, in);
-		put(h, GPUFAS_H_PSWPOUT, out);
-	}
 #endif
 }
 
-void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 iowait_ns)
+bool gpufas_host_sum(struct gpufas_sums *s, u64 end)
+{
+	int n = 0;
+
+	while (s->cpu < nr_cpu_ids) {
+		if (n++ % LOOK_EVERY == LOOK_EVERY - 1 && ktime_get_mono_fast_ns() >= end)
+			return false;
+		if (cpu_possible(s->cpu))
+			add_cpu(s, s->cpu);
+		if (cpu_online(s->cpu))
+			add_events(s, s->cpu);
+		s->cpu++;
+	}
+	return true;
+}
+
+static void fill_sums(struct gpufas_host *h, const struct gpufas_sums *s)
+{
+	put(h, GPUFAS_H_BUSY, s->busy);
+	put(h, GPUFAS_H_IOWAIT, s->iowait);
+	put(h, GPUFAS_H_STEAL, s->steal);
+	put(h, GPUFAS_H_CPUS, num_online_cpus());
+	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
+		return;
+	put(h, GPUFAS_H_PGSCAN, s->pgscan);
+	put(h, GPUFAS_H_PGMAJFAULT, s->majfault);
+	put(h, GPUFAS_H_OOM_KILL, s->oom);
+	if (IS_ENABLED(CONFIG_SWAP)) {
+		put(h, GPUFAS_H_PSWPIN, s->swapin);
+		put(h, GPUFAS_H_PSWPOUT, s->swapout);
+	}
+}
+
+void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, const struct gpufas_sums *s)
 {
 	int i;
 
@@ -99,13 +116,12 @@ void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 i
 	fill_memory(h);
 	for (i = 0; i < 3; i++)
 		put(h, GPUFAS_H_LOAD_1 + i, READ_ONCE(avenrun[i]));
-	fill_cpu_times(h, iowait_ns);
+	fill_sums(h, s);
 	put(h, GPUFAS_H_TASKS, t->tasks);
 	put(h, GPUFAS_H_THREADS, t->threads);
 	if (t->by_thread) {
 		put(h, GPUFAS_H_RUNNING, t->running);
 		put(h, GPUFAS_H_BLOCKED, t->blocked);
 	}
-	fill_events(h);
 	h->at_ns = ktime_get_boot_fast_ns();
 }

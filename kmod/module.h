@@ -66,7 +66,17 @@ struct gpufas_tally {
 	u32 tasks, threads, running, blocked;
 	bool by_thread; /* running and blocked are known */
 };
-void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, u64 iowait_ns);
+/* What is added up CPU by CPU: on a machine of many, in several slices. */
+struct gpufas_sums {
+	int cpu; /* the next one */
+	u64 busy, steal, iowait;
+	u64 pgscan, majfault, oom, swapin, swapout;
+	u64 irqs, irq_ns, irq_max_ns;
+};
+void gpufas_timers_add(struct gpufas_sums *s, int cpu); /* timers.c */
+/* False: not all before `end` (ktime_get_mono_fast_ns()), come again. */
+bool gpufas_host_sum(struct gpufas_sums *s, u64 end);
+void gpufas_host_fill(struct gpufas_host *h, const struct gpufas_tally *t, const struct gpufas_sums *s);
 
 /* mailbox.c */
 void gpufas_mailbox_reset(struct gpufas_region *r);

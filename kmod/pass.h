@@ -17,13 +17,17 @@ struct gpufas_walk {
 	u64 due_ns;     /* when the next slice is due; monotonic, as all times here but in tables */
 	u64 begun_ns;   /* 0: the next slice is the first */
 	u64 work_ns;
+	u64 step_ns;    /* the longest that one process took lately */
 	u64 first_ns;   /* boot time */
+	u64 last_ns;    /* likewise: when the last process had been looked at */
 	u64 seq;        /* the table's */
 	u64 pass;       /* in the order in which passes have begun */
 	int cursor;
 	int last_cpu;
+	bool all;       /* processes have been looked at */
 	u32 want, slices, count, pids;
 	struct gpufas_tally tally;
+	struct gpufas_sums sums;
 };
 
 struct gpufas_stat {
@@ -31,8 +35,9 @@ struct gpufas_stat {
 };
 extern struct gpufas_stat gpufas_stat;
 
-/* sampler.c. A slice, if one is due or the caller will not wait, and nobody is at it; interrupts are off. When the next is due. */
-u64 gpufas_sample(struct gpufas_region *r, u64 now, bool at_once);
+/* sampler.c. A slice, if one is due or the caller will not wait, and nobody is at it; interrupts are off, and there is time until `end`.
+ * When the next is due. */
+u64 gpufas_sample(struct gpufas_region *r, u64 now, u64 end, bool at_once);
 void gpufas_sample_reset(void);
 
 /* publish.c */
@@ -44,6 +49,5 @@ void gpufas_publish(struct gpufas_region *r, int i, struct gpufas_walk *w, u64 n
 /* timers.c */
 u64 gpufas_period_ns(const struct gpufas_region *r);
 u64 gpufas_poll_ns(const struct gpufas_region *r);
-void gpufas_timers_sum(struct gpufas_counters *c, u64 *iowait_ns);
 
 #endif

@@ -30,7 +30,7 @@ static void finish_table(struct gpufas_table *t, struct gpufas_walk *w)
 {
 	t->pass = w->pass;
 	t->first_ns = w->first_ns;
-	t->last_ns = ktime_get_boot_fast_ns();
+	t->last_ns = w->last_ns;
 	t->count = w->count;
 	t->total = w->tally.tasks;
 	t->threads = w->tally.threads;
@@ -109,13 +109,12 @@ static u64 odd_seq(void)
 
 static void publish_host(struct gpufas_region *r, const struct gpufas_walk *w, u64 span, u64 now)
 {
-	struct gpufas_counters c = {};
+	struct gpufas_counters c = { .irqs = w->sums.irqs, .irq_ns = w->sums.irq_ns, .irq_max_ns = w->sums.irq_max_ns };
 	struct gpufas_host *to = r->host, h;
-	u64 iowait, seq;
+	u64 seq;
 	int i;
 
-	gpufas_timers_sum(&c, &iowait);
-	gpufas_host_fill(&h, &w->tally, iowait);
+	gpufas_host_fill(&h, &w->tally, &w->sums);
 	if (!fill_begin(now))
 		return;
 	last.ns = w->work_ns;

@@ -48,23 +48,30 @@ static void begin(struct gpufas_region *r, int i, u64 now)
 	w->begun_ns = now;
 	w->first_ns = ktime_get_boot_fast_ns();
 	w->work_ns = 0;
+	w->step_ns /= 2;
 	w->cursor = 1;
+	w->all = false;
 	w->slices = w->count = w->pids = 0;
 	w->want = READ_ONCE(r->control->want);
 	memset(&w->tally, 0, sizeof(w->tally));
+	memset(&w->sums, 0, sizeof(w->sums));
 	w->tally.by_thread = READ_ONCE(r->control->flags) & GPUFAS_COUNT_THREADS;
 	gpufas_table_begin(r, i, w);
 }
 
-/* A walk that nobody owns, for the next pass: the table that readers need least. The caller's own if there is no other. */
+/* A walk that nobody owns, for the next pass: the table that readers need least. The caller's own if there is no other. Not the one that leads
+ * by now, which nobody owns between two slices: it becomes the lead only by who owns it, so that the look at it holds. */
 static int next_walk(int mine, int me)
 {
 	int k, i;
 
 	for (k = 1; k < GPUFAS_TABLES; k++) {
 		i = (mine + k) % GPUFAS_TABLES;
-		if (!atomic_cmpxchg_acquire(&walks[i].owner, 0, me))
+		if (atomic_cmpxchg_acquire(&walks[i].owner, 0, me))
+			continue;
+		if (atomic_read(&lead) != i)
 			return i;
+		atomic_set_release(&walks[i].owner, 0);
 	}
 	return mine;
 }
@@ -74,8 +81,14 @@ static void finish(struct gpufas_region *r, int i, u64 now, int me)
 {
 	struct gpufas_walk *w = &walks[i];
 	u64 due = w->begun_ns + gpufas_period_ns(r);
-	int next = next_walk(i, me);
+	int next;
 
+	w->all = false;
+	if (atomic_read(&lead) != i) { /* given up meanwhile */
+		w->begun_ns = 0;
+		return;
+	}
+	next = next_walk(i, me);
 	if (due <= now) /* it took longer than a period: no faster than one after the other */
 		due = now + gpufas_slice_ns() * GPUFAS_GAP_SLICES;
 	if (next != i) {
@@ -118,14 +131,14 @@ static bool take_process(struct gpufas_region *r, int i, struct task_struct *lea
 	return true;
 }
 
-/* Goes on with walk i, which the caller owns, for one slice's time. True when all pids have been looked at. */
+/* Goes on with walk i, which the caller owns, for as long as there is time for another process. True when all pids have been looked at. */
 static bool walk_on(struct gpufas_region *r, int i, u64 end)
 {
 	struct gpufas_walk *w = &walks[i];
 	struct task_struct *leader;
 	struct pid *pid;
 	bool alone = true;
-	u64 now;
+	u64 now, before = now_mono();
 
 	while ((pid = idr_get_next(&init_pid_ns.idr, &w->cursor))) {
 		leader = pid_task(pid, PIDTYPE_TGID);
@@ -140,18 +153,23 @@ static bool walk_on(struct gpufas_region *r, int i, u64 end)
 			continue;
 		now = now_mono();
 		WRITE_ONCE(w->beat_ns, now);
-		if (now >= end || atomic_read(&lead) != i)
+		/* One that took very long was not the process' fault: its CPU was not run. */
+		w->step_ns = max(w->step_ns, min(now - before, gpufas_slice_ns() / 8));
+		before = now;
+		if (now + w->step_ns >= end || atomic_read(&lead) != i)
 			return false;
 	}
+	w->last_ns = ktime_get_boot_fast_ns();
 	return true;
 }
 
-static void slice(struct gpufas_region *r, int i, u64 start, int me)
+/* An eighth is kept for what comes after: showing the table, or the end of a slice. */
+static void slice(struct gpufas_region *r, int i, u64 start, u64 end, int me)
 {
 	struct gpufas_walk *w = &walks[i];
 	u64 now, length = gpufas_slice_ns();
-	bool all;
 
+	end -= length / 8;
 	if (!w->begun_ns) {
 		if (w->due_ns && start > w->due_ns + gpufas_period_ns(r))
 			atomic64_inc(&gpufas_stat.late);
@@ -162,12 +180,12 @@ static void slice(struct gpufas_region *r, int i, u64 start, int me)
 	w->last_cpu = me;
 	w->slices++;
 	rcu_read_lock();
-	all = walk_on(r, i, start + length);
+	w->all = w->all || walk_on(r, i, end);
 	rcu_read_unlock();
 	now = now_mono();
 	w->work_ns += now - start;
 	WRITE_ONCE(w->due_ns, now + length * (GPUFAS_GAP_SLICES - 1));
-	if (all)
+	if (w->all && gpufas_host_sum(&w->sums, end) && now_mono() < end)
 		finish(r, i, now, me);
 	now = now_mono();
 	atomic64_inc(&gpufas_stat.slices);
@@ -176,7 +194,7 @@ static void slice(struct gpufas_region *r, int i, u64 start, int me)
 }
 
 /* The owner of the pass has stopped: begin another, in a table that is free. */
-static void take_over(struct gpufas_region *r, int i, u64 now, int me)
+static void take_over(struct gpufas_region *r, int i, u64 now, u64 end, int me)
 {
 	int j = next_walk(i, me);
 
@@ -187,25 +205,27 @@ static void take_over(struct gpufas_region *r, int i, u64 now, int me)
 	WRITE_ONCE(walks[j].beat_ns, now);
 	if (atomic_cmpxchg(&lead, i, j) == i) {
 		atomic64_inc(&gpufas_stat.lost);
-		slice(r, j, now, me);
+		slice(r, j, now, end, me);
 	}
 	atomic_set_release(&walks[j].owner, 0);
 }
 
-u64 gpufas_sample(struct gpufas_region *r, u64 now, bool at_once)
+u64 gpufas_sample(struct gpufas_region *r, u64 now, u64 end, bool at_once)
 {
 	int i = atomic_read(&lead), me = raw_smp_processor_id() + 1;
 	struct gpufas_walk *w = &walks[i];
 
 	if (!at_once && now < READ_ONCE(w->due_ns))
 		return READ_ONCE(w->due_ns);
+	if (now + gpufas_slice_ns() / 4 > end)
+		return now; /* the mailbox has taken it all: next time */
 	if (!atomic_cmpxchg_acquire(&w->owner, 0, me)) {
 		WRITE_ONCE(w->beat_ns, now);
 		if (atomic_read(&lead) == i)
-			slice(r, i, now, me);
+			slice(r, i, now, end, me);
 		atomic_set_release(&w->owner, 0);
 	} else if (now > READ_ONCE(w->beat_ns) + GPUFAS_LOST_NS) {
-		take_over(r, i, now, me);
+		take_over(r, i, now, end, me);
 	}
 	return READ_ONCE(walks[atomic_read(&lead)].due_ns);
 }
@@ -224,10 +244,11 @@ int gpufas_sampler_pass(struct gpufas_region *r)
 	if (READ_ONCE(walks[i].begun_ns))
 		want++; /* the one under way has begun before */
 	while ((u64)atomic64_read(&gpufas_stat.passes) < want) {
-		u64 before = atomic64_read(&gpufas_stat.slices);
+		u64 before = atomic64_read(&gpufas_stat.slices), now;
 
 		local_irq_disable();
-		gpufas_sample(r, now_mono(), true);
+		now = now_mono();
+		gpufas_sample(r, now, now + gpufas_slice_ns(), true);
 		local_irq_enable();
 		if (signal_pending(current))
 			return -EINTR;

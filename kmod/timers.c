@@ -48,19 +48,14 @@ u64 gpufas_poll_ns(const struct gpufas_region *r)
 	return bounded(READ_ONCE(r->control->poll_ns), POLL_NS, GPUFAS_POLL_MIN_NS, GPUFAS_POLL_MAX_NS);
 }
 
-void gpufas_timers_sum(struct gpufas_counters *c, u64 *iowait_ns)
+void gpufas_timers_add(struct gpufas_sums *to, int cpu)
 {
-	int cpu;
+	const struct cpu_state *s = per_cpu_ptr(&cpu_state, cpu);
 
-	*iowait_ns = 0;
-	for_each_possible_cpu(cpu) {
-		const struct cpu_state *s = per_cpu_ptr(&cpu_state, cpu);
-
-		c->irqs += READ_ONCE(s->beats);
-		c->irq_ns += READ_ONCE(s->irq_ns);
-		c->irq_max_ns = max(c->irq_max_ns, READ_ONCE(s->irq_max_ns));
-		*iowait_ns += READ_ONCE(s->iowait_ns);
-	}
+	to->irqs += READ_ONCE(s->beats);
+	to->irq_ns += READ_ONCE(s->irq_ns);
+	to->irq_max_ns = max(to->irq_max_ns, READ_ONCE(s->irq_max_ns));
+	to->iowait += READ_ONCE(s->iowait_ns);
 }
 
 /* What this interrupt finds its CPU doing. Two looks that meet the same task with the same number of switches: it did
@@ -108,18 +103,19 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct cpu_state *s = container_of(timer, struct cpu_state, timer);
 	struct gpufas_region *r = region;
-	u64 start = ktime_get_mono_fast_ns(), poll = gpufas_poll_ns(r), due, spent;
+	u64 start = ktime_get_mono_fast_ns(), length = gpufas_slice_ns(), poll = gpufas_poll_ns(r), due, spent;
 
 	s->beats++;
 	note_cpu(r, s, ktime_get_boot_fast_ns());
-	gpufas_mailbox_poll(r, MOST_VERDICTS, start + gpufas_slice_ns() / 2);
-	due = gpufas_sample(r, ktime_get_mono_fast_ns(), false);
+	/* All of it together takes no longer than a slice may: what the mailbox takes, sampling does not have. */
+	gpufas_mailbox_poll(r, MOST_VERDICTS, start + length / 2);
+	due = gpufas_sample(r, ktime_get_mono_fast_ns(), start + length, false);
 	spent = ktime_get_mono_fast_ns() - start;
 	s->irq_ns += spent;
 	s->irq_max_ns = max(s->irq_max_ns, spent);
 	/* At the latest after a poll's time; sooner if the next slice is due then, never without a pause. */
 	due = due > start ? due - start : 0;
-	hrtimer_forward_now(timer, ns_to_ktime(max(min(due, poll), gpufas_slice_ns() * (GPUFAS_GAP_SLICES - 1))));
+	hrtimer_forward_now(timer, ns_to_ktime(max(min(due, poll), length * (GPUFAS_GAP_SLICES - 1))));
 	return HRTIMER_RESTART;
 }
 

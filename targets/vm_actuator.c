@@ -434,8 +434,6 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 		gf_guest_put(g);
 		g = NULL;
 	}
-	/* Looking means storing again, too: not while it is paused, nor where another kernel may be by now. */
-	bool look = g && !gf_vm_storable(a->vm, g);
 	pthread_mutex_lock(&a->engine_lock);
 	bool lost = !a->engine.results, ask = a->engine.fd < 0;
 	pthread_mutex_unlock(&a->engine_lock);
@@ -444,6 +442,8 @@ static uint64_t follow_all(struct gf_vm_actuator *a)
 		if (!w->used)
 			continue;
 		left--;
+		/* Looking means storing again, too: not while it is paused, nor where another kernel may be by now. Asked for each: they may be many. */
+		bool look = g && !gf_vm_storable(a->vm, g);
 		if (follow(a, w, g, look, lost, now))
 			forget(a, w, g);
 		else if (!w->engines)
