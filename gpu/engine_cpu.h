@@ -59,6 +59,7 @@ struct gf_engine {
 	int observe;                  /* atomic */
 	uint64_t next_ns;             /* atomic: when the next tick is due */
 	int64_t suspended_ns;         /* CLOCK_BOOTTIME - CLOCK_MONOTONIC, when last looked */
+	bool look;                    /* at what the GPU looks at, though its time has not come */
 };
 
 uint64_t gf_engine_clock(int clock); /* ns */
@@ -91,6 +92,7 @@ int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next);
 bool gf_gpu_own(const struct gf_engine *e);
 bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
+int gf_gpu_watch(const struct gf_engine *e); /* a descriptor that can be read when there is something to look at at once; below zero: none */
 int gf_gpu_gather(struct gf_engine *e);
 bool gf_gpu_tape_pass(struct gf_engine *e, struct gf_gpu_host *h); /* engine_tape.c: false: not all of the device's samples found room */
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);

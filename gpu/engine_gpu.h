@@ -37,6 +37,8 @@ struct gf_gpu_seat {
 	uint8_t *next;             /* NULL: from its beginning */
 	bool ready;                /* all of it is, and the device has been told */
 	uint64_t allocated;        /* the most bytes that its files had memory for */
+	int watch;                 /* gf_ramfile_watch(), or -errno */
+	bool watch_sure;
 };
 
 struct gf_gpu_host {
@@ -103,7 +105,7 @@ struct gf_gpu_host {
 	struct gf_gpu_seat *seat;  /* NULL: none */
 	uint64_t guests, refused_boot; /* numbers; of a guest that cannot be registered */
 	struct gf_engine *engine;
-	uint64_t looked_ns, heart, pulse, heart_ns, busy_ns, views, views_done, gap;
+	uint64_t looked_ns, heart, pulse, heart_ns, busy_ns, clock_ns, views, views_done, gap;
 	uint64_t device_ticks, device_missed;
 	struct gf_gpu_host *next;  /* of all that there are */
 	pthread_mutex_t lock;      /* whether its kernel runs */

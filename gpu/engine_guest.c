@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILL_NS 100000000ull  /* for so long a look goes on registering pieces */
 
@@ -249,6 +250,8 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 	if (s->guest && s->guest->pseudo)
 		gf_pseudo_give_back(s->guest->pseudo, &s->pool);
 	h->ops->free(h->dev, s->block);
+	if (s->watch >= 0)
+		close(s->watch);
 	if (s->guest)
 		gf_guest_put(s->guest);
 	else
@@ -264,6 +267,7 @@ static int sit(struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
 	if (!h->seat)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	h->seat->guest = gf_guest_get(g);
+	h->seat->watch = g->ram ? gf_ramfile_watch(g->ram, &h->seat->watch_sure) : -ENOENT; /* before anything is registered */
 	return 0;
 }
 
@@ -300,7 +304,7 @@ static int whole(struct gf_gpu_seat *s, struct gf_err *err)
 {
 	uint64_t n = s->guest->ram ? gf_ramfile_allocated(s->guest->ram) : 0;
 
-	if (n < s->allocated)
+	if (n < s->allocated || gf_ramfile_watch_saw(s->watch))
 		return gf_err_set(err, ENOTSUP, "the guest gives memory back to the host (balloon, page reporting, virtio-mem); a GPU cannot follow that");
 	s->allocated = n;
 	return 0;

@@ -52,6 +52,7 @@ static int sit(struct gf_gpu_host *h)
 		return 0;
 	}
 	h->seat->region = r;
+	h->seat->watch = -1;
 	return 1;
 }
 

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -76,6 +77,17 @@ static void sleep_until(struct gf_engine *e, uint64_t at)
 	}
 }
 
+/* The same, but at the most SLICE_NS, and until fd can be read: true. Should it be closed meanwhile, and another one have its number, a
+ * look too early is all that comes of it. */
+static bool sleep_or(const struct gf_engine *e, uint64_t at, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN }; /* (one below zero is none) */
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), left = at > now ? GF_MIN(at - now, SLICE_NS) : 0;
+	struct timespec ts = { 0, (long)left };
+
+	return !__atomic_load_n(&e->stop, __ATOMIC_RELAXED) && ppoll(&p, 1, &ts, NULL) > 0;
+}
+
 /* The machine slept: what was true before and is true now was not seen between. */
 static void look_for_suspend(struct gf_engine *e)
 {
@@ -108,6 +120,7 @@ static void *engine_main(void *arg)
 {
 	struct gf_engine *e = arg;
 	uint64_t period = e->opts.period_ns, next = gf_engine_clock(CLOCK_MONOTONIC), now, wake;
+	int watch;
 
 	prctl(PR_SET_NAME, "gpufas-engine");
 	if (e->opts.mlock)
@@ -122,9 +135,10 @@ static void *engine_main(void *arg)
 			gf_engine_report_missed(e, now);
 			gf_engine_tick_now(e);
 			next = gf_engine_clock(CLOCK_MONOTONIC) + gf_gpu_pace(e);
+			watch = gf_gpu_watch(e);
 			__atomic_store_n(&e->next_ns, next + period, __ATOMIC_RELAXED); /* a caller finds its turn at any time */
 			turn_give(e);
-			sleep_until(e, next);
+			e->look = sleep_or(e, next, watch);
 			continue;
 		}
 		if (now - next >= period) {

@@ -13,6 +13,9 @@
 #include <string.h>
 
 #define IDLE_NS 40000000ull   /* between two looks while nothing is said */
+#define QUIET_NS 200000000ull /* and when nothing has been for QUIET_FOR_NS: a look costs 20 to 35 us, most of it for waking */
+#define QUIET_FOR_NS (10 * SEC_NS)
+#define DRIFT 20000u          /* two clocks drift apart by less than a 20,000th, 50 ppm */
 #define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
 #define BUSY_FOR_NS 100000000ull
 #define LOOK_NS 50000000ull   /* between two looks at who the guest is */
@@ -132,7 +135,8 @@ static void clocks(struct gf_gpu_host *h, uint64_t now)
 	if (!h->in->clock_offset || (int64_t)(offset - h->in->clock_offset) < 0 || offset - h->in->clock_offset > SEC_NS)
 		h->in->clock_offset = offset;
 	else
-		h->in->clock_offset += GF_MIN(offset - h->in->clock_offset, 1000u);
+		h->in->clock_offset += GF_MIN(offset - h->in->clock_offset, (now - h->clock_ns) / DRIFT);
+	h->clock_ns = now;
 }
 
 static void views(struct gf_engine *e, struct gf_gpu_host *h, uint64_t now)
@@ -188,10 +192,21 @@ uint64_t gf_gpu_pace(const struct gf_engine *e)
 {
 	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC);
 
-	if (!e->gpu || (e->gpu->seat && !e->gpu->seat->ready) || e->gpu->tape_waits || now - e->gpu->busy_ns <= BUSY_FOR_NS)
+	const struct gf_gpu_host *h = e->gpu;
+	uint64_t asked = __atomic_load_n(&e->asked_at, __ATOMIC_RELAXED);
+
+	if (!h || (h->seat && !h->seat->ready) || h->tape_waits || now - h->busy_ns <= BUSY_FOR_NS)
 		return BUSY_NS;
 	/* Who records has room for some samples, not for all that a fast device takes meanwhile. */
-	return e->gpu->tape ? GF_MIN(IDLE_NS, GF_MAX(TAPE_TICKS * e->opts.period_ns, BUSY_NS)) : IDLE_NS;
+	if (h->tape)
+		return GF_MIN(IDLE_NS, GF_MAX(TAPE_TICKS * e->opts.period_ns, BUSY_NS));
+	/* Memory that is given back must not wait to be noticed: where it tells of itself. */
+	return h->own && h->seat && h->seat->watch_sure && now - h->busy_ns > QUIET_FOR_NS && now - asked > QUIET_FOR_NS ? QUIET_NS : IDLE_NS;
+}
+
+int gf_gpu_watch(const struct gf_engine *e)
+{
+	return e->gpu && e->gpu->seat ? e->gpu->seat->watch : -1;
 }
 
 int gf_gpu_gather(struct gf_engine *e)
@@ -235,8 +250,9 @@ int gf_gpu_gather(struct gf_engine *e)
 		gf_gpu_ring_side(e, h, now);
 	if (!rc)
 		rc = alive(e, h, now, &err);
-	if (!rc && (now - h->looked_ns > LOOK_NS || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
+	if (!rc && (now - h->looked_ns > LOOK_NS || e->look || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
 		h->looked_ns = now;
+		e->look = false;
 		now = gf_engine_clock(CLOCK_MONOTONIC);
 		rc = h->own ? gf_gpu_guest_look(e, h, &err) : gf_gpu_ring_look(e, h, &err);
 		/* Registering takes long, and nobody listened; a launch meanwhile has set it already. */

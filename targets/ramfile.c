@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -287,6 +289,37 @@ uint64_t gf_ramfile_allocated(const struct gf_ramfile *f)
 		if (fstat(f->file[i].fd, &st) == 0)
 			n += (uint64_t)st.st_blocks * 512;
 	return n;
+}
+
+int gf_ramfile_watch(const struct gf_ramfile *f, bool *ret_sure)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), e;
+	struct stat st;
+	char path[32];
+
+	*ret_sure = fd >= 0;
+	for (uint32_t i = 0; fd >= 0 && i < f->files; i++) {
+		/* (a memfd has no other name; what is watched is the inode) */
+		snprintf(path, sizeof path, "/proc/self/fd/%d", f->file[i].fd);
+		if (inotify_add_watch(fd, path, IN_MODIFY) < 0) {
+			e = errno;
+			close(fd);
+			*ret_sure = false;
+			return -e;
+		}
+		*ret_sure &= !fstat(f->file[i].fd, &st) && st.st_nlink;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+bool gf_ramfile_watch_saw(int fd)
+{
+	char events[16 * sizeof(struct inotify_event)];
+	bool saw = false;
+
+	while (fd >= 0 && read(fd, events, sizeof events) > 0)
+		saw = true;
+	return saw;
 }
 
 bool gf_ramfile_lost(const struct gf_ramfile *f)

@@ -44,6 +44,12 @@ const struct gf_ram *gf_ramfile_ram(const struct gf_ramfile *f);
 bool gf_ramfile_lost(const struct gf_ramfile *f); /* a part of it is gone */
 /* Bytes of its files that there is memory for. Less than before: somebody has given some back to the system (punched holes). */
 uint64_t gf_ramfile_allocated(const struct gf_ramfile *f);
+/* Tells of it, also where the hole is filled again at once: an inotify descriptor, the caller's to close, which can be read when somebody has changed
+ * the files by a system call (fallocate, madvise MADV_REMOVE, write, truncate). Stores into mappings, which are what a guest does, are none.
+ * -errno where there is none to be had. ret_sure: nothing is missed (of what a memfd's maker does to it Linux 6.13 and up do not tell). */
+int gf_ramfile_watch(const struct gf_ramfile *f, bool *ret_sure);
+/* Whether something has come on it, which is then read. */
+bool gf_ramfile_watch_saw(int fd);
 /* Ranges of guest physical memory that hold data at all (a sparse file's holes left out: reading them would fill
  * them), ascending; up to n, the last of which then holds all the rest. */
 size_t gf_ramfile_data(const struct gf_ramfile *f, struct gf_ram_piece *buf, size_t n);
