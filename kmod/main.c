@@ -30,7 +30,7 @@ MODULE_PARM_DESC(rows, "processes that a table has room for, unless the opener s
 
 static unsigned int slice_us = 200;
 module_param(slice_us, uint, 0444);
-MODULE_PARM_DESC(slice_us, "how long one interrupt may sample, in microseconds (200; 20 to 5000)");
+MODULE_PARM_DESC(slice_us, "how long one interrupt may take, in microseconds (200; 20 to 5000)");
 
 static bool assisted;
 module_param(assisted, bool, 0444);

@@ -8,6 +8,7 @@
  *   stay BUDGET                        opens, arms so that the module goes on without it, and ends
  *   gap                                until SIGTERM; then tells the longest time, in ms, in which it did not run
  *   thrash MIB SECONDS                 touches so much memory again and again
+ *   bound TASKS SECONDS                how long interrupts take; by a clock that counts instructions
  *   bench ...
  */
 #include "kmodtest.h"
@@ -394,8 +395,10 @@ int main(int argc, char **argv)
 		return gap();
 	if (!strcmp(what, "thrash") && argc > 3)
 		return thrash((size_t)atoi(argv[2]), (unsigned)atoi(argv[3]));
+	if (!strcmp(what, "bound") && argc > 3)
+		return kt_bound((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
 	if (!strcmp(what, "bench"))
 		return kt_bench(argc - 2, argv + 2);
-	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|hotmem|takeover SECONDS|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|gap|thrash MIB SECONDS|bench ...\n");
+	fprintf(stderr, "usage: kmodtest ioctls|procs|mailbox|refusals|mem|hotmem|takeover SECONDS|fuzz SEED ROUNDS|hold SECONDS [kill]|stay BUDGET|gap|thrash MIB SECONDS|bound TASKS SECONDS|bench ...\n");
 	return 2;
 }

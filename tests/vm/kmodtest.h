@@ -57,6 +57,7 @@ int kt_mailbox(void);
 int kt_refusals(void);
 int kt_fuzz(unsigned seed, unsigned rounds);
 int kt_bench(int argc, char **argv);
+int kt_bound(unsigned tasks, unsigned seconds);
 int kt_takeover(unsigned seconds);
 int kt_hotmem(void);
 #define KT_COUNT(a) (sizeof(a) / sizeof *(a))

@@ -82,6 +82,41 @@ static void mail(struct kt *k, unsigned rounds, unsigned poll_us)
 	free(gone);
 }
 
+/* What one interrupt takes, all of it: slices, their ends, and a mailbox that is never empty. For a guest whose clock counts instructions: with
+ * another one it may not have been run meanwhile. */
+int kt_bound(unsigned tasks, unsigned seconds)
+{
+	struct gpufas_answer a;
+	uint64_t seq[32], until, slice;
+	unsigned sent = 0;
+	struct kt k;
+
+	kt_nursery();
+	pid_t p = kt_spawn(KT_SLEEPER);
+	for (unsigned i = 0; i < tasks; i++)
+		kt_spawn(KT_SLEEPER);
+	kt_open(&k, 0);
+	k.c->want = GF_REC_RSS | GF_REC_SWAP | GF_REC_CPU | GF_REC_VSZ | GF_REC_ADJ | GF_REC_STAT | GF_REC_UID | GF_REC_IDS;
+	k.c->period_ns = 10000000;
+	kt_arm(&k, GPUFAS_ARM_ACT, 1000, 100000000u);
+	slice = k.h->slice_ns;
+	for (until = kt_boot_ns() + seconds * 1000000000ull; kt_boot_ns() < until;) {
+		for (unsigned i = 0; i < KT_COUNT(seq); i++) {
+			struct gpufas_verdict v = kt_verdict(&k, p, GPUFAS_SIGNAL, SIGCONT);
+			seq[i] = kt_put(&k, i, &v);
+		}
+		for (unsigned i = 0; i < KT_COUNT(seq); i++)
+			sent += kt_answer(&k, i, seq[i], &a) && a.state == GPUFAS_SENT;
+	}
+	ioctl(k.fd, GPUFAS_IOC_PASS);
+	struct gpufas_counters c = k.h->count;
+	kt_ok(c.irq_max_ns && c.irq_max_ns <= slice && c.slice_max_ns <= slice, "no interrupt takes longer than %llu us: %llu us at most, slices %llu us",
+	      (unsigned long long)slice / 1000, (unsigned long long)c.irq_max_ns / 1000, (unsigned long long)c.slice_max_ns / 1000);
+	kt_ok(sent && c.passes > 10, "meanwhile %u signals and %llu passes, of %llu slices", sent, (unsigned long long)c.passes, (unsigned long long)c.slices);
+	kt_close(&k);
+	return 0;
+}
+
 int kt_bench(int argc, char **argv)
 {
 	struct kt k;
