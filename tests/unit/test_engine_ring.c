@@ -35,6 +35,7 @@ struct rig {
 	struct gf_image_header *img;
 	bool absent;
 	struct told told;
+	uint64_t frames, gaps, seq, handed; /* recorded: the device's, and what is missing between them; those that the host handed over */
 };
 
 /* The host's thread comes by here (--wrap), and can be kept. */
@@ -97,12 +98,28 @@ static void m_close(void *arg, int fd, uint8_t *map, uint64_t len)
 
 /* ---- the engine ---- */
 
+static bool decided(void *arg, const struct gf_sample *s, int rc, uint64_t fp, const struct gf_fieldset *has)
+{
+	struct rig *r = arg;
+
+	(void)rc, (void)fp;
+	if (!has) {
+		r->handed++;
+		return true;
+	}
+	r->gaps += r->frames ? s->seq - r->seq - 1 : 0;
+	r->seq = s->seq;
+	__atomic_fetch_add(&r->frames, 1, __ATOMIC_SEQ_CST);
+	return true;
+}
+
 static void begin(struct rig *r, const char *policy)
 {
 	static struct gf_kmod_dev dev;
 	const struct gf_compile_opts co = { .target = GF_TARGET_HOST, .period_ns = MS };
 	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
-	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = GF_ENGINE_GPU };
+	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = GF_ENGINE_GPU,
+					  .decided = decided, .decided_arg = r };
 	const struct gf_actuator_opts ao = { .tell_ns = 10000 * MS };
 	struct gf_diags diags = { .limit = 20 };
 	struct gf_err err = { "" };
@@ -150,6 +167,7 @@ static bool got(void *of, uint64_t n)
 
 	return __atomic_load_n(&r->m.gots, __ATOMIC_SEQ_CST) >= n;
 }
+static bool framed(void *of, uint64_t n) { return __atomic_load_n(&((struct rig *)of)->frames, __ATOMIC_SEQ_CST) >= n; }
 static bool stale(void *r, uint64_t n) { return stats(r).stale == n; }
 
 static bool told(void *r, uint64_t n) { return told_of(&((struct rig *)r)->told, n); }
@@ -168,10 +186,13 @@ static void begin_alone(struct rig *r, const char *policy)
 static void host_stands(void **state)
 {
 	struct rig r = { .absent = false };
+	uint64_t handed;
 
 	(void)state;
 	begin_alone(&r, HOG);
+	assert_true(until(framed, &r, 1));
 	halt_host(true);
+	handed = r.handed;
 	set(&r.m.hog, true);
 	assert_true(until(got, &r, 1));
 	assert_true(get(&host_stopped));
@@ -195,6 +216,12 @@ static void host_stands(void **state)
 	assert_true(r.told.result[0].exit_us != GF_NONE);
 	assert_int_equal(r.m.garbled, 0);
 	assert_int_equal(stats(&r).takeovers, 0);
+	/* What the device decided on meanwhile is recorded, all of it; what the host samples beside it is not. */
+	gf_engine_stop(r.e);
+	assert_true(r.frames > 20);
+	assert_int_equal(r.gaps, 0);
+	assert_int_equal(stats(&r).unrecorded, 0);
+	assert_int_equal(r.handed, handed);
 	end(&r);
 }
 

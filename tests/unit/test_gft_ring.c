@@ -192,6 +192,36 @@ static void test_directory_in_the_way(void **state)
 	assert_int_equal(gft_ring_create(&o, &r, &err), -EINVAL);
 }
 
+/* Its file is removed, or its directory put aside: it goes on in another one, and what was put aside is whole. */
+static void test_removed(void **state)
+{
+	struct gft_ring *r;
+	struct found f;
+	char aside[96], cmd[300];
+
+	(void)state;
+	snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+	assert_int_equal(system(cmd), 0);
+	r = ring(GFT_RING_LEAST);
+	put(r);
+	snprintf(cmd, sizeof cmd, "rm %s/*", dir);
+	assert_int_equal(system(cmd), 0);
+	put(r);
+	put(r);
+	look("web-1-", &f);
+	assert_int_equal(f.samples, 2);
+	snprintf(aside, sizeof aside, "%s.aside", dir);
+	assert_int_equal(rename(dir, aside), 0);
+	put(r);
+	look("web-1-", &f);
+	assert_int_equal(f.samples, 1);
+	gft_ring_destroy(r);
+	snprintf(cmd, sizeof cmd, "rm -rf %s && mv %s %s", dir, aside, dir);
+	assert_int_equal(system(cmd), 0);
+	look("web-1-", &f);
+	assert_int_equal(f.samples, 2);
+}
+
 static int setup(void **state)
 {
 	struct gf_fieldset f = { .task = GF_BIT(GF_TF_RSS) };
@@ -223,6 +253,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_size_is_kept), cmocka_unit_test(test_goes_on), cmocka_unit_test(test_directory_in_the_way),
+		cmocka_unit_test(test_removed),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -10,6 +10,7 @@ import os
 import time
 
 from guest import LATE
+from replay import replayed
 from rescue import rescued, results, tap
 from watched import CPUS, Watched
 
@@ -38,7 +39,8 @@ def how(d, pid):
 def by_gpu(w, innocent):
     """The same where an emulated GPU watches: it samples from the module's table and delivers by its mailbox, and from outside while there is none."""
     os.environ["RESCUE_DAEMON"] = "tests/gpufasd-emu --engine gpu"
-    g, d = w.guest, w.daemon()
+    os.remove(w.dir + "/audit.jsonl")
+    g, d = w.guest, w.daemon(also="recorder: {directory: %s/box, samples: ticks}\n" % w.dir)
     used = "assisted: the GPU samples and delivers by the module in it"
     up = d.until(lambda: used in road(d), LATE)
     tap.ok(up, "GPU: the guest's module is found, and status says so", json.dumps(d.target("one")) + d.tail())
@@ -61,6 +63,7 @@ def by_gpu(w, innocent):
     t = d.target("one")
     tap.ok(t.get("engine", {}).get("kind") == "gpu" and not t.get("engine", {}).get("takeovers"), "GPU: it was the GPU all the time", t.get("engine"))
     w.stops("GPU: ")
+    replayed(w.dir, w.dir + "/box", 3, "GPU, by the module and from outside")
 
 
 def assisted(w):

@@ -10,10 +10,9 @@ import json
 import os
 import sys
 
-from guest import LATE, Guest, Tap, ctl, initrd
-from rescue import Daemon
-
-tap = Tap()
+from guest import LATE, Guest, ctl, initrd
+from replay import replayed
+from rescue import Daemon, tap
 
 POLICY = """
 protect comm in ("guestd", "sh")
@@ -23,6 +22,12 @@ rule maps if comm == "t-mem" and task->mm->map_count > 1 for 300ms then notify "
 """
 OTHER = POLICY + 'rule big if comm == "t-mem" and task->mm->total_vm > 100 for 300ms then notify "big" cooldown 1h\n'
 MAPS, VM, ADJ = "task->mm->map_count", "task->mm->total_vm", "task->signal->oom_score_adj"
+ENDS = """
+protect comm in ("guestd", "sh")
+rule hog if max(rss) > 30MiB for 300ms then SIGKILL largest where comm ~ "t-*" cooldown 1s
+rule spin if comm == "t-spin" and cpu > 35% for 1s then SIGTERM it then after 1s SIGKILL
+rule maps if comm == "t-sleep" and task->mm->map_count > 1 for 300ms then notify "maps" cooldown 2s
+"""
 
 
 def samples(path):
@@ -80,6 +85,26 @@ def facts(path, name, road):
     tap.ok(rc == 0 and t["kind"] == "vm" and road in t["road"] and t["hostname"] != os.uname().nodename and not t["damaged"],
            name + ": says that it is of a guest", out[:600] + err)
     return t
+
+
+def by_gpu(dir, g, hog):
+    """An emulated GPU samples by itself: simulated, the recording of its ticks gives what it did, event by event."""
+    os.environ["RESCUE_DAEMON"] = "tests/gpufasd-emu --engine gpu"
+    os.remove(dir + "/audit.jsonl")
+    d = Daemon(dir, "  - {name: web, kind: vm, qmp: %s, kick: {qtest: %s/web/qtest}}\nrecorder: {directory: %s/box3/, samples: ticks}\n" %
+               (g.qmp, dir, dir), ENDS)
+    try:
+        tap.ok(g.gone(hog, None, LATE), "GPU: the hog is ended", d.tail())
+        tap.ok(g.gone(g.spawn("spin"), None, LATE), "GPU: one that computes, too", d.tail())
+        d.until(lambda: d.events(kind="action", rule="maps"), LATE)
+        t, rec = d.target("web"), d.json("status")["recorder"]["targets"][0]
+        tap.ok(t["engine"]["kind"] == "gpu" and not t["engine"].get("takeovers") and rec["lost"] == 0, "GPU: it was the GPU, and no tick was lost",
+               json.dumps([t, rec]))
+    finally:
+        d.stop()
+    box = replayed(dir, dir + "/box3", 3, "GPU")
+    if box:
+        facts(box, "GPU", "ticks of the GPU")
 
 
 def main():
@@ -155,6 +180,8 @@ def main():
             s, err = samples(four[0])
             same("samples of its own", s[-1], table, pids + [hog])
             paths("samples of its own", s[-1], [MAPS, ADJ], true)
+        d = None
+        by_gpu(dir, g, hog)
         trouble = g.trouble()
         tap.ok(not trouble, "the guest's kernel has noticed nothing", "\n".join(trouble))
     finally:

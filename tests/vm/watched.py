@@ -18,10 +18,10 @@ class Watched:
         self.policy = policy
         self.guest = self.d = None
 
-    def daemon(self, more=""):
-        """Begins a gpufasd; more: what else its target says."""
+    def daemon(self, more="", also=""):
+        """Begins a gpufasd; more: what else its target says, also: what else its configuration."""
         qmp = self.guest.qmp
-        self.d = Daemon(self.dir, "  - {name: one, kind: vm, qmp: %s, kick: {qtest: %s/qtest}%s}\n" % (qmp, self.guest.dir, more), self.policy)
+        self.d = Daemon(self.dir, "  - {name: one, kind: vm, qmp: %s, kick: {qtest: %s/qtest}%s}\n%s" % (qmp, self.guest.dir, more, also), self.policy)
         return self.d
 
     def stops(self, prefix=""):
