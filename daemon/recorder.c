@@ -16,6 +16,7 @@
 #define SLACK 1024u              /* rows beyond those that the engine has */
 #define RETRY_NS 10000000000ull  /* after an error of the disk */
 #define STOP_NS 2000000000ull
+#define HOLE 5u                  /* ticks */
 
 /* One target. */
 struct rec {
@@ -27,6 +28,7 @@ struct rec {
 	struct gf_policy **coming;/* that samples on the tape may be of, in their order; under the lock */
 	size_t comings;
 	uint64_t lost;            /* taken from the tape, and not written */
+	uint64_t seq, last_ns;    /* of the tick before; 0: there was none, or another's */
 	uint64_t fp;              /* of the image whose kernel paths these are: */
 	struct gf_pathset paths;
 	bool renew;                /* these are new, and have not been set everywhere yet */
@@ -227,6 +229,20 @@ static const struct gf_sample *next_of_tape(struct rec *c, struct gf_tape_of *re
 	return s;
 }
 
+/* Of more than a few ticks that are missing a word in the recording: nothing counts as having held all the time, as over a hole between
+ * two recordings (sim/chain.h). */
+static void hole(struct rec *c, const struct gf_sample *s)
+{
+	uint64_t n = c->seq && s->seq > c->seq ? s->seq - c->seq - 1 : 0;
+	char why[96];
+
+	snprintf(why, sizeof why, "%llu ticks are missing: they came faster than they could be written", (unsigned long long)n);
+	if (n > HOLE && s->now_ns > c->last_ns)
+		gft_ring_failed(c->ring, c->last_ns + (s->now_ns - c->last_ns) / 2, c->seq + 1, why, NULL);
+	c->seq = s->seq;
+	c->last_ns = s->now_ns;
+}
+
 /* All that the engine has decided on since. While the disk is full, say, it stays where it is, until there is no room any more. */
 static void tape(struct gf_recorder *r, struct rec *c)
 {
@@ -237,6 +253,9 @@ static void tape(struct gf_recorder *r, struct rec *c)
 	int rc = 0;
 
 	while ((!rc || rc == -ESRCH) && (s = next_of_tape(c, &of))) {
+		if (of.some != c->of.some)
+			c->seq = 0; /* who samples now counts by itself */
+		hole(c, s);
 		rc = of.rc ? gft_ring_failed(c->ring, s->now_ns, s->seq, "sampling failed", &err) : turn_to(r, c, &of, &err);
 		if (!rc && !of.rc)
 			rc = gft_ring_append(c->ring, s, &err);

@@ -300,6 +300,11 @@ int gft_ring_append(struct gft_ring *r, const struct gf_sample *s, struct gf_err
 
 int gft_ring_failed(struct gft_ring *r, uint64_t now_ns, uint64_t seq, const char *why, struct gf_err *err)
 {
+	/* A target that is gone for days says nothing but this: its file has an end, too. */
+	if (r->writer && is_full(r)) {
+		finish(r);
+		look(r, NULL);
+	}
 	return r->writer ? after(r, gft_writer_failed(r->writer, now_ns, seq, why, err), err) : 0;
 }
 

@@ -222,6 +222,26 @@ static void test_removed(void **state)
 	assert_int_equal(f.samples, 2);
 }
 
+/* A target that is gone says nothing else for days: that is bounded, too, and what comes after it is there. */
+static void test_fails_for_days(void **state)
+{
+	struct gft_ring_stats before, st;
+	struct gft_ring *r = ring(GFT_RING_LEAST);
+	struct found f;
+
+	(void)state;
+	put(r);
+	gft_ring_stats(r, &before);
+	for (int i = 0; i < 60000; i++)
+		assert_int_equal(gft_ring_failed(r, s.now_ns++, s.seq++, "the guest is gone", NULL), 0);
+	gft_ring_stats(r, &st);
+	assert_true(st.bytes - before.bytes <= GFT_RING_LEAST / GFT_RING_PARTS + 1000);
+	put(r);
+	look("web-1-", &f);
+	assert_int_equal(f.last_ns, s.now_ns);
+	gft_ring_destroy(r);
+}
+
 static int setup(void **state)
 {
 	struct gf_fieldset f = { .task = GF_BIT(GF_TF_RSS) };
@@ -253,7 +273,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_size_is_kept), cmocka_unit_test(test_goes_on), cmocka_unit_test(test_directory_in_the_way),
-		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_removed), cmocka_unit_test(test_fails_for_days),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
