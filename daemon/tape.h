@@ -21,8 +21,8 @@ struct gf_tape_of {
 	struct gf_fieldset has;
 };
 
-/* For samples of cap rows with these fields; kernel paths beyond f->paths are lost. older: the one that this one replaces, which
- * goes with it, or NULL. -ENOMEM. */
+/* For samples of up to cap rows with these fields, of which as many have memory as samples have had, and some more; kernel paths beyond f->paths are
+ * lost. older: the one that this one replaces, which goes with it, or NULL. -ENOMEM. */
 int gf_tape_create(uint32_t cap, const struct gf_fieldset *f, struct gf_tape *older, struct gf_tape **ret, struct gf_err *err);
 void gf_tape_destroy(struct gf_tape *t); /* when neither side uses it any more */
 uint32_t gf_tape_paths(const struct gf_tape *t); /* that it has room for */
