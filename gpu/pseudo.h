@@ -324,11 +324,13 @@ GF_APART int gf_ps_still_there(const struct gf_pseudo_plain *p)
 	    || gf_pt_walk(&k->ram, k->pgd, k->levels, k->page_offset + k->pgd.v, &gpa, &left) || gpa.v != k->pgd.v)
 		return 0;
 	at = gf_kmem_at(k, va, sizeof v);
-	if (!at)
+	if (!at && gf_kmem_read(k, p->banner_va, v, sizeof v)) /* over the end of a mapping byte by byte */
 		return 0;
-	GF_UNROLL
-	for (uint32_t i = 0; i < 8; i++)
-		v[i] = gf_load(at + 8 * i, 8);
+	if (at) {
+		GF_UNROLL
+		for (uint32_t i = 0; i < 8; i++)
+			v[i] = gf_load(at + 8 * i, 8);
+	}
 	GF_UNROLL
 	for (uint32_t i = 0; i < 8; i++)
 		same &= v[i] == p->banner[i];

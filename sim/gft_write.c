@@ -115,7 +115,8 @@ int gft_writer_create(const char *path, const struct gft_writer_opts *opts, stru
 	w->opts.hostname = w->hostname;
 	int rc = gft_writer_paths(w, opts->path, opts->has.paths);
 	if (rc)
-		gf_err_set(err, -rc, rc == -ENOMEM ? "out of memory" : "a recording holds %u kernel paths at most", GF_MAX_PATHS);
+		gf_err_set(err, -rc, rc == -ENOMEM ? "out of memory" : rc == -EINVAL ? "a kernel path is named twice: leave one of them out" :
+			   "a recording holds %u kernel paths at most", GF_MAX_PATHS);
 	w->path = strdup(path);
 	w->z = ZSTD_createCCtx();
 	if (!rc && (!w->path || !w->z))

@@ -222,11 +222,8 @@ uint32_t im_path(struct gf_import *im, const char *path)
 	if (k != GF_NONE)
 		return k;
 	f.paths = im->res->paths.n + 1;
-	if (im->res->samples || gf_pathset_add(&im->res->paths, path)) {
-		im_ignored(im, path);
-		return GF_NONE;
-	}
-	if (!gf_sample_set_fields(&im->rows.s, &f, NULL))
+	/* A column first: a path without one would be written as if it had been looked for. */
+	if (!im->res->samples && f.paths <= GF_MAX_PATHS && !gf_sample_set_fields(&im->rows.s, &f, NULL) && !gf_pathset_add(&im->res->paths, path))
 		return f.paths - 1;
 	im_ignored(im, path);
 	return GF_NONE;
