@@ -66,10 +66,16 @@ static json_t *names_json(const struct gf_fieldset *has)
 	return a;
 }
 
+/* ns, over boots by the wall clock. */
+static double length(const struct gft_info *i)
+{
+	return (double)((int64_t)i->last_ns + i->last_wall_off_ns) - (double)((int64_t)i->first_ns + (i->reboots ? i->wall_off_ns : i->last_wall_off_ns));
+}
+
 /* As meant, or else on average. */
 static double interval(const struct gft_info *i)
 {
-	double mean = i->samples > 1 ? (double)(i->last_ns - i->first_ns) / (double)(i->samples - 1) : 0;
+	double mean = i->samples > 1 ? length(i) / (double)(i->samples - 1) : 0;
 
 	return (i->interval_ns ? (double)i->interval_ns : mean) / 1e9;
 }
@@ -87,6 +93,7 @@ static json_t *info_json(const char *path, const struct gft_info *i, const struc
 	for (uint32_t k = 0; k < i->has.paths; k++)
 		json_array_append_new(paths, json_string(i->path[k]));
 	json_object_set_new(j, "paths", paths);
+	json_object_set_new(j, "reboots", json_boolean(i->reboots));
 	return j;
 }
 
@@ -99,8 +106,8 @@ static void info_print(const char *path, const struct gft_info *i, const struct 
 	gf_lines_add(&in, GF_LOOK_PLAIN, "  of        %s (%s)%s%s, by %s", i->target, kinds[i->kind], *i->hostname ? " on " : "", i->hostname,
 		     *i->road ? i->road : "?");
 	gf_lines_add(&in, GF_LOOK_PLAIN, "  from      %s", wall_text((int64_t)i->first_ns + i->wall_off_ns, b, sizeof b));
-	gf_lines_add(&in, GF_LOOK_PLAIN, "  to        %s (%s)", wall_text((int64_t)i->last_ns + i->wall_off_ns, c, sizeof c),
-		     gf_show_span((double)(i->last_ns - i->first_ns) / 1e9, span, sizeof span));
+	gf_lines_add(&in, GF_LOOK_PLAIN, "  to        %s (%s%s)", wall_text((int64_t)i->last_ns + i->last_wall_off_ns, c, sizeof c),
+		     gf_show_span(length(i) / 1e9, span, sizeof span), i->reboots ? "; booted anew in between" : "");
 	gf_lines_add(&in, GF_LOOK_PLAIN, "  samples   %llu of %.0f processes, %g s apart%s", (unsigned long long)l->read,
 		     l->read ? (double)l->rows / (double)l->read : 0, interval(i), l->failed ? "; some could not be taken" : "");
 	gf_lines_add(&in, GF_LOOK_PLAIN, "  size      %s, %.2f bytes a process and sample", gf_show_size((double)i->bytes, size, sizeof size),

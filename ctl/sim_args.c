@@ -158,8 +158,12 @@ int sim_args_times(struct sim *s)
 {
 	char buf[200];
 	struct gf_run_opts *r = &s->opts.run;
-	int rc = moment(s, GF_O_FROM, &r->from_ns);
+	int rc = 0;
 
+	if (s->info->reboots && (s->ctl->val[GF_O_FROM] || s->ctl->val[GF_O_TO]))
+		return gf_ctl_misuse(s->ctl, "--from and --to are times of one boot, and the machine was booted anew in this recording: leave them out%s",
+				     s->traces > 1 ? ", or name the recordings of one boot only" : "");
+	rc = moment(s, GF_O_FROM, &r->from_ns);
 	if (!rc)
 		rc = moment(s, GF_O_TO, &r->to_ns);
 	if (!rc && r->to_ns && r->to_ns < GF_MAX(r->from_ns, s->info->first_ns))

@@ -102,7 +102,7 @@ static double true_seconds(const struct gf_outcome *o)
 
 static void row(struct sweeps *w, const char *trace, const size_t *at, const struct gf_outcome *o)
 {
-	char a[32], b[32], c[32];
+	char a[32], b[32], c[32], safe[256];
 
 	if (w->s->ctl->json) {
 		gf_jbuf_open(&w->json, '{');
@@ -127,7 +127,7 @@ static void row(struct sweeps *w, const char *trace, const size_t *at, const str
 		print_head(w);
 	w->headed = true;
 	if (trace)
-		printf("%-28s ", trace);
+		printf("%-28s ", gf_show_safe(trace, safe, sizeof safe));
 	for (size_t i = 0; i < w->n; i++)
 		printf("%-24s ", w->v[i].value[at[i]]);
 	printf("%8llu %8zu %10s %15s %10s\n", (unsigned long long)o->actions, o->victims, gf_show_span(true_seconds(o), a, sizeof a),
@@ -352,7 +352,10 @@ int sim_sweep(struct sim *s)
 		rc = ctl->val[GF_O_APART] ? sweep_each(&w) : sweep_over(&w, s->feed, NULL);
 	if ((!rc || rc == GF_EXIT_NO) && ctl->json && w.json.n) {
 		gf_jbuf_close(&w.json, ']');
-		printf("%.*s\n", (int)w.json.n, w.json.p);
+		if (w.json.failed)
+			rc = gf_ctl_fail(GF_EXIT_NO, "out of memory");
+		else
+			printf("%.*s\n", (int)w.json.n, w.json.p);
 	}
 	gf_jbuf_deinit(&w.json);
 	for (size_t i = 0; w.img && i < w.total; i++)

@@ -286,6 +286,10 @@ void sim_print_diff(const struct sim *s)
 		size_t n, same;
 		struct sim_change *v = sim_diff(a, b, &n, &same);
 		printf("\n--- %s\n+++ %s\n", a->name, b->name);
+		if (!v) {
+			printf("not compared: out of memory\n");
+			continue;
+		}
 		for (size_t k = 0; v && k < n; k++)
 			print_change(v[k].side ? b : a, &v[k], &a->out);
 		printf("%zu action%s the same, %zu different; victims %zu and %zu, seconds under pressure %.0f and %.0f\n", same, same == 1 ? "" : "s", n,

@@ -217,7 +217,9 @@ static void tell(struct chain *c)
 		in->has.host |= x->has.host;
 		in->has.task |= x->has.task;
 		in->has.str |= x->has.str;
-		in->last_ns = GF_MAX(in->last_ns, x->last_ns);
+		if (x->reboots || x->first_ns < in->last_ns)
+			in->reboots = true;
+		in->last_ns = GF_MAX(in->last_ns, x->last_ns + (in->reboots && in->wall_ns && x->wall_ns ? (uint64_t)(x->wall_ns - in->wall_ns) : 0));
 		in->samples = in->samples && x->samples ? in->samples + x->samples : 0;
 		if (!*in->cut)
 			memcpy(in->cut, x->cut, sizeof in->cut);

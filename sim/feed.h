@@ -29,6 +29,7 @@ struct gf_feed_info {
 	char origin[256];     /* what a person calls the source: a file's name */
 	enum gf_target_kind target_kind; /* policies are compiled for it: a policy for a guest may do what one for a host may not */
 	uint64_t first_ns, last_ns;      /* CLOCK_BOOTTIME of the first and the last sample; last 0: not known before the end */
+	bool reboots;         /* its clock goes back: last_ns is in the first boot's time, by the wall clock */
 	int64_t wall_ns;      /* CLOCK_REALTIME - CLOCK_BOOTTIME at the first sample; 0: not known */
 	uint64_t interval_ns; /* usual time between two samples: the period to tick at */
 	uint64_t samples;     /* 0: not known before the end */

@@ -89,7 +89,9 @@ struct gft_info {
 	uint64_t budget_window_ns;
 	uint64_t interval_ns;     /* as meant by who wrote it; 0: not known */
 	uint64_t first_ns, last_ns; /* CLOCK_BOOTTIME of the target */
+	bool reboots;             /* the target was booted anew in it */
 	int64_t wall_off_ns;      /* CLOCK_REALTIME - CLOCK_BOOTTIME at the first sample */
+	int64_t last_wall_off_ns; /* in the last boot */
 	uint64_t samples, keys, bytes;
 	uint32_t max_rows;        /* rows that a table needs */
 	bool indexed;             /* it was finished; otherwise being written, or cut */

@@ -69,7 +69,8 @@ static void tell(const struct gft_info *i, const char *path, struct gf_feed_info
 	snprintf(ret->origin, sizeof ret->origin, "%s", path);
 	ret->target_kind = i->kind;
 	ret->first_ns = i->first_ns;
-	ret->last_ns = i->last_ns;
+	ret->last_ns = i->last_ns + (i->reboots ? (uint64_t)(i->last_wall_off_ns - i->wall_off_ns) : 0);
+	ret->reboots = i->reboots;
 	ret->wall_ns = i->wall_off_ns;
 	ret->interval_ns = interval_of(i);
 	ret->samples = i->samples;

@@ -235,14 +235,23 @@ static int look_at_size(struct gft_reader *r, struct gf_err *err)
 	return 0;
 }
 
-/* The wall clock is in the first sample itself. */
+/* The wall clock is in samples themselves: of the first one, and where the clock went back, which begins with a key block, of the last boot. */
 static int find_wall(struct gft_reader *r, struct gf_err *err)
 {
 	struct gf_sample none = { 0 };
 	int rc = gft_reader_rewind(r, 0, err);
 
 	if (!rc && !gft_reader_next(r, &none, NULL))
-		r->info.wall_off_ns = r->st.wall_off_ns;
+		r->info.wall_off_ns = r->info.last_wall_off_ns = r->st.wall_off_ns;
+	for (size_t k = 1; k < r->keys; k++)
+		r->info.reboots |= r->key[k].now_ns < r->key[k - 1].now_ns;
+	if (r->info.reboots) {
+		r->at = r->key[r->keys - 1].at;
+		r->number = r->key[r->keys - 1].number;
+		r->in_group = r->skipping = false;
+		if (!gft_reader_next(r, &none, NULL))
+			r->info.last_wall_off_ns = r->st.wall_off_ns;
+	}
 	return gft_reader_rewind(r, 0, err);
 }
 

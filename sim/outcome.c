@@ -46,6 +46,7 @@ struct gf_outcome_work {
 	struct mirror mirror;
 	struct gf_engine *second;
 	uint64_t second_seq;
+	uint64_t raw_ns, shift_ns; /* boot time of the last tick, and what makes it the first boot's */
 	bool pressed;
 };
 
@@ -80,8 +81,8 @@ static void count_action(struct gf_outcome_work *w, const struct gf_event *ev, s
 		return;
 	r->actions++;
 	r->observed += ev->observed;
-	r->first_ns = r->first_ns ? r->first_ns : ev->now_ns;
-	r->last_ns = ev->now_ns;
+	r->first_ns = r->first_ns ? r->first_ns : ev->now_ns + w->shift_ns;
+	r->last_ns = ev->now_ns + w->shift_ns;
 	w->o->actions += !ev->observed && s && s->action != GF_ACT_LOG && s->action != GF_ACT_NOTIFY;
 }
 
@@ -104,7 +105,8 @@ static void take_event(struct gf_outcome_work *w, const struct gf_event *ev)
 		o->events_lost++;
 		return;
 	}
-	o->event[o->events++] = *ev;
+	o->event[o->events] = *ev;
+	o->event[o->events++].now_ns += w->shift_ns;
 }
 
 static void take_verdict(struct gf_outcome_work *w, const struct gf_verdict *v)
@@ -186,6 +188,21 @@ static void look_for_pressure(struct gf_outcome_work *w, bool stale, uint64_t dt
 	while (gf_engine_verdicts(w->second, v, 16) == 16)
 		;
 	w->pressed = !stale && w->second->st->rule[0].truth == GF_TRUE;
+}
+
+/* Another boot's clock begins anew. Times go on in that of the first one, by the wall clock, or where that is not known as if the next sample had come
+ * in time. A table's stay as they are, as on a device: nobody looks at them. */
+static void follow_boots(struct gf_outcome_work *w, struct gf_run_tick *t)
+{
+	const struct gf_outcome *o = w->o;
+
+	if (o->ticks && t->now_ns < w->raw_ns && !w->opts->table) {
+		uint64_t next = o->last_ns + (w->feed->info.interval_ns ? w->feed->info.interval_ns : 1000000000u);
+		uint64_t by_wall = t->wall_ns && o->first_wall_ns ? o->first_ns + (t->wall_ns - o->first_wall_ns) : 0;
+		w->shift_ns = (by_wall > o->last_ns && by_wall <= INT64_MAX ? by_wall : next) - t->now_ns;
+	}
+	w->raw_ns = t->now_ns;
+	t->now_ns += w->shift_ns;
 }
 
 static void take(struct gf_outcome_work *w, const struct gf_run_tick *t)
@@ -277,6 +294,7 @@ static int loop(struct gf_outcome_work *w, struct gf_err *err)
 	if (w->opts->begin && !w->o->ticks)
 		w->opts->begin(w->opts->watch_arg, w->model);
 	while (!(rc = gf_run_step(w->run, &t, err))) {
+		follow_boots(w, &t);
 		take(w, &t);
 		gf_model_said(w->model, &w->o->said); /* now: it goes on to the first sample that is not wanted any more */
 		if (w->opts->watch && !w->opts->watch(w->opts->watch_arg, &t, &w->feed->sample)) {

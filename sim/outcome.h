@@ -43,7 +43,7 @@ struct gf_outcome {
 	size_t victims, victims_cap;
 	uint64_t actions;       /* first steps that were not only observed, log and notify left out */
 	uint64_t ticks, stale;
-	uint64_t first_ns, last_ns, first_wall_ns, last_wall_ns;
+	uint64_t first_ns, last_ns, first_wall_ns, last_wall_ns; /* boot time: of the first boot, in which times go on where another one follows (not in a table) */
 	uint32_t most_tasks;
 	uint64_t pressure_ns;   /* how long opts.pressure was true */
 	bool stopped;           /* watch said so */

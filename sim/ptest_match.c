@@ -142,6 +142,8 @@ void gf_ptest_match(struct gf_ptest_case *c, struct gf_ptest_outcome *o, const s
 			if (!o->got[i].forbidden && matches(&c->none[k], &o->got[i], img))
 				o->got[i].forbidden = &c->none[k];
 	o->failed = o->misses || o->error[0];
+	for (size_t i = 0; i < c->expects; i++)
+		o->failed |= !c->expect[i].met; /* also where there was no memory to say why */
 	for (size_t i = 0; i < o->gots; i++)
 		o->failed |= o->got[i].forbidden || (c->has_expect && c->strict && !o->got[i].expected);
 }

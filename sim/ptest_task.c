@@ -204,12 +204,15 @@ static bool take_owner(struct gf_cfg *x, const struct gf_ynode *n, const struct 
 	char buf[32];
 	struct gf_ynode as = *n;
 
-	if (n->kind != GF_Y_SCALAR || strspn(n->text, "0123456789 x_+-"))
+	/* A name may begin as a series does: _apt, xavier. */
+	if (n->kind == GF_Y_SCALAR && strspn(n->text, "0123456789 +-.") == 0) {
+		if (user)
+			pw = getpwnam(n->text);
+		else
+			gr = getgrnam(n->text);
+	}
+	if (n->kind != GF_Y_SCALAR || (!pw && !gr && strspn(n->text, "0123456789 _+-.")))
 		return series(x, n, GF_DIM_NUM, GF_PCT_NO, ret);
-	if (user)
-		pw = getpwnam(n->text);
-	else
-		gr = getgrnam(n->text);
 	if (!pw && !gr) {
 		gf_cfg_error(x, n, "write the number", "this machine has no %s \"%s\"", user ? "user" : "group", n->text);
 		return false;

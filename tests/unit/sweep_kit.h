@@ -53,7 +53,7 @@ struct machine {
 	struct gf_table table;
 	struct proc proc[TASKS];
 	uint32_t procs, tick, ticks, most, born;
-	uint64_t seed, at, now;
+	uint64_t seed, at, now, back_by;
 	uint32_t odd; /* of 100 ticks so many fail; the clock goes back once at `back` */
 	uint32_t back;
 	uint32_t shorter, rewound; /* so many ticks less at the second time */
@@ -164,10 +164,10 @@ KIT int machine_next(struct gf_feed *f, struct gf_err *err)
 	m->tick++;
 	m->now += m->tick == m->back ? 0 : SEC / 2 + rnd(1000000000);
 	if (m->tick == m->back)
-		m->now -= 3 * SEC;
+		m->now -= m->back_by;
 	s->seq++;
 	s->now_ns = m->now;
-	f->wall_ns = s->now_ns + 1700000000 * SEC;
+	f->wall_ns = (1700000000 + m->tick) * SEC;
 	live(m);
 	if (rnd(100) < m->odd) {
 		rc = gf_err_set(err, EAGAIN, "made to fail");
@@ -251,6 +251,7 @@ KIT void machine_make(struct machine *m, uint64_t seed)
 	m->most = 40 + rnd(TASKS - 60);
 	m->odd = rnd(3) ? 0 : 8;
 	m->back = rnd(4) ? 0 : 20;
+	m->back_by = 3 * SEC;
 	m->no_anon = !rnd(4);
 	m->f.ops = &ops;
 	m->f.info = (struct gf_feed_info){ .name = "made", .target_kind = GF_TARGET_HOST, .first_ns = 1000 * SEC, .interval_ns = SEC,

@@ -517,6 +517,7 @@ static void test_rewind(void **state)
 	}
 	gft_writer_finish(o, NULL);
 	struct gft_reader *r = reader("rewind.gft");
+	assert_true(!gft_reader_info(r)->reboots && gft_reader_info(r)->last_wall_off_ns == gft_reader_info(r)->wall_off_ns);
 	for (int i = STEPS - 1; i >= 0; i--) {
 		assert_int_equal(gft_reader_rewind(r, at[i], &err), 0);
 		assert_int_equal(gft_reader_next(r, &s, &err), 0);
@@ -560,6 +561,7 @@ static void test_reboot(void **state)
 	gft_writer_finish(o, NULL);
 	struct gft_reader *r = reader("boot.gft");
 	assert_int_equal(gft_reader_info(r)->keys, 2);
+	assert_true(gft_reader_info(r)->reboots);
 	assert_int_equal(gft_reader_next(r, &t, &err), 0);
 	uint32_t gen = t.gen[0];
 	assert_int_equal(gft_reader_next(r, &t, &err), 0);

@@ -326,10 +326,44 @@ static void kernel_paths_of_all(void **state)
 	machine_unmake(&m);
 }
 
+/* The clock goes back with another boot: times in what came of it go on. */
+static void another_boot_is_later(void **state)
+{
+	struct gf_outcome_opts o = { .model.acts = true, .run.budget_n = 200, .run.budget_window_ns = 60 * SEC };
+	const struct gf_image_header *img = compile("rule low if tasks.count > 0 then log cooldown 1s", true);
+	struct gf_outcome out;
+	struct gf_err err = { "" };
+	struct machine m;
+	uint64_t last = 0;
+
+	(void)state;
+	for (int backs = 0; backs < 2; backs++) {
+		rng = 4711;
+		machine_make(&m, 7);
+		m.odd = 0;
+		m.ticks = 40;
+		m.back = backs ? 20 : 0;
+		m.back_by = 900 * SEC;
+		assert_int_equal(gf_outcome_run(&m.f, img, &o, &out, &err), 0);
+		if (out.ticks != 40 || out.events < 3 || out.last_ns < out.first_ns + 20 * SEC || out.last_ns > out.first_ns + 80 * SEC)
+			fail_msg("%d: %llu ticks, %zu events, %.3f s", backs, (unsigned long long)out.ticks, out.events, (double)(out.last_ns - out.first_ns) / 1e9);
+		last = 0;
+		for (size_t k = 0; k < out.events; k++) {
+			assert_true(out.event[k].now_ns >= last && out.event[k].now_ns <= out.last_ns);
+			last = out.event[k].now_ns;
+		}
+		assert_true(last > out.first_ns && out.rule[0].last_ns <= last);
+		gf_outcome_deinit(&out);
+		machine_unmake(&m);
+	}
+	free((void *)(uintptr_t)img);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_as_cpu), cmocka_unit_test(recordings_without_samples), cmocka_unit_test(threads_are_the_same), cmocka_unit_test(kernel_paths_of_all),
+		cmocka_unit_test(another_boot_is_later),
 	};
 
 #if !EMULATED
