@@ -163,13 +163,12 @@ static bool walk_on(struct gpufas_region *r, int i, u64 end)
 	return true;
 }
 
-/* An eighth is kept for what comes after: showing the table, or the end of a slice. */
+/* A little is kept for the end of a slice, and an eighth for showing the table: where that is not left it is shown in the next one. */
 static void slice(struct gpufas_region *r, int i, u64 start, u64 end, int me)
 {
 	struct gpufas_walk *w = &walks[i];
-	u64 now, length = gpufas_slice_ns();
+	u64 now, length = gpufas_slice_ns(), show = end - length / 8;
 
-	end -= length / 8;
 	if (!w->begun_ns) {
 		if (w->due_ns && start > w->due_ns + gpufas_period_ns(r))
 			atomic64_inc(&gpufas_stat.late);
@@ -180,12 +179,12 @@ static void slice(struct gpufas_region *r, int i, u64 start, u64 end, int me)
 	w->last_cpu = me;
 	w->slices++;
 	rcu_read_lock();
-	w->all = w->all || walk_on(r, i, end);
+	w->all = w->all || walk_on(r, i, end - length / 32);
 	rcu_read_unlock();
 	now = now_mono();
 	w->work_ns += now - start;
 	WRITE_ONCE(w->due_ns, now + length * (GPUFAS_GAP_SLICES - 1));
-	if (w->all && gpufas_host_sum(&w->sums, end) && now_mono() < end)
+	if (w->all && gpufas_host_sum(&w->sums, show) && now_mono() < show)
 		finish(r, i, now, me);
 	now = now_mono();
 	atomic64_inc(&gpufas_stat.slices);
