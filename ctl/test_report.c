@@ -137,6 +137,14 @@ static void explain_got(const struct gf_ptest_got *g, const struct gf_image_head
 	json_decref(j);
 }
 
+static bool all_true(const json_t *terms)
+{
+	for (size_t i = 0; i < json_array_size(terms); i++)
+		if (strcmp(gf_js_str(json_array_get(terms, i), "truth"), "true"))
+			return false;
+	return json_array_size(terms) > 0;
+}
+
 /* Why a rule did not do it: how it was then. */
 static void explain_miss(const struct gf_ptest_miss *m, const struct gf_image_header *img, struct gf_lines *out)
 {
@@ -149,7 +157,8 @@ static void explain_miss(const struct gf_ptest_miss *m, const struct gf_image_he
 	if (!m->has_view)
 		return;
 	j = view_json(m, img);
-	gf_lines_add(out, GF_LOOK_PLAIN, "          at %s the rule was %s%s", time_text(m->at_ns, at, sizeof at), gf_tri_name(m->view.truth),
+	gf_lines_add(out, GF_LOOK_PLAIN, "          at %s the rule was %s%s%s", time_text(m->at_ns, at, sizeof at), gf_tri_name(m->view.truth),
+		     m->view.truth == GF_FALSE && all_true(json_object_get(j, "terms")) ? ": its condition was true, but not for long enough yet" : "",
 		     m->view.phase < 4 ? phases[m->view.phase] : "");
 	add_terms(json_object_get(j, "terms"), &l);
 	indent(&l, out);

@@ -186,6 +186,19 @@ static const struct who family[] = {
 	{ 20, 1, 0, 99, 50, 0, 0.1 },
 };
 
+/* The family: 10 is killed at its fifth sample, and five more go by. */
+static struct gf_feed *five_after(struct made *m, struct gf_model_opts o)
+{
+	struct gf_feed *f;
+
+	make(m, family, 6);
+	f = model(m, o);
+	next(f, 5);
+	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
+	next(f, 5);
+	return f;
+}
+
 static void test_kill(void **state)
 {
 	struct made m;
@@ -238,11 +251,7 @@ static void test_children_stay(void **state)
 	uint32_t row;
 
 	(void)state;
-	make(&m, family, 6);
-	f = model(&m, (struct gf_model_opts){ .children_stay = true });
-	next(f, 5);
-	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
-	next(f, 5);
+	f = five_after(&m, (struct gf_model_opts){ .children_stay = true });
 	row = row_of(f, 11);
 	assert_int_not_equal(row, GF_NONE);
 	assert_int_equal(f->sample.parent[row], row_of(f, 1));
@@ -418,11 +427,7 @@ static void test_reboot(void **state)
 	struct gf_model_said said;
 
 	(void)state;
-	make(&m, family, 6);
-	f = model(&m, (struct gf_model_opts){ 0 });
-	next(f, 5);
-	act(f, 10, GF_ACT_SIGNAL, SIGKILL);
-	next(f, 5);
+	f = five_after(&m, (struct gf_model_opts){ 0 });
 	gf_model_said(f, &said);
 	assert_true(said.cpu_ns == 2.5e9);
 	assert_true(host(f, GF_HF_CPU_BUSYTIME) == m.f.sample.host[GF_HF_CPU_BUSYTIME] - 2.5e9);
