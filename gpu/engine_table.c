@@ -111,7 +111,7 @@ void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, 
 bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 {
 	struct gf_tick_out *out = &e->out;
-	uint64_t verdicts = gf_gpu_read(&h->out->verdicts_head), events = gf_gpu_read(&h->out->events_head), at;
+	uint64_t verdicts = gf_gpu_read(&h->out->verdicts_head), events = gf_gpu_read(&h->out->events_head), at, actions;
 
 	for (at = h->in->events_tail; at != events && out->events_n < out->events_cap; at++) {
 		struct gf_event *ev = &out->events[out->events_n++];
@@ -132,8 +132,9 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 		v->event = gf_gpu_our_number(h, v->event);
 	}
 	gf_gpu_tell(&h->in->verdicts_tail, at);
-	out->actions += h->out->actions - h->actions;
-	h->actions = h->out->actions;
+	actions = gf_gpu_read(&h->out->actions); /* once: the device goes on counting */
+	out->actions += actions - h->actions;
+	h->actions = actions;
 	out->events_lost = h->lost_before + (uint32_t)h->out->events_lost;
 	out->verdicts_lost = h->lost_verdicts_before + (uint32_t)h->out->verdicts_lost;
 	h->budget_used = h->out->budget_used;

@@ -85,21 +85,25 @@ static void figures(struct gf_engine *e, struct gf_gpu_host *h)
 	};
 	const struct gf_gpu_out *o = h->out;
 	struct gf_engine_stats *n = &e->now;
-	uint64_t ticks = gf_gpu_read(&o->ticks);
+	uint64_t ticks = gf_gpu_read(&o->ticks), missed, sampled, total;
 
 	if (ticks == h->device_ticks)
 		return;
+	/* The device may be in its next tick, and write: each is read once, and two of them may be of two ticks. */
+	missed = gf_gpu_read(&o->missed);
+	sampled = gf_gpu_read(&o->sample_ns);
+	total = gf_gpu_read(&o->total_ns);
 	n->ticks += ticks - h->device_ticks;
-	n->missed += o->missed - h->device_missed;
+	n->missed += missed - h->device_missed;
 	h->device_ticks = ticks;
-	h->device_missed = o->missed;
+	h->device_missed = missed;
 	n->late = o->late;
 	n->overruns = o->overruns;
 	n->last_tick_ns = gf_engine_clock(CLOCK_MONOTONIC);
 	n->now_ns = o->now_ns;
-	n->sample_ns = o->sample_ns;
-	n->total_ns = o->total_ns;
-	n->eval_ns = o->total_ns - o->sample_ns;
+	n->sample_ns = sampled;
+	n->total_ns = total;
+	n->eval_ns = total > sampled ? total - sampled : 0;
 	n->sample_avg_ns = n->sample_avg_ns ? n->sample_avg_ns - n->sample_avg_ns / 16 + n->sample_ns / 16 : n->sample_ns;
 	n->eval_avg_ns = n->eval_avg_ns ? n->eval_avg_ns - n->eval_avg_ns / 16 + n->eval_ns / 16 : n->eval_ns;
 	n->total_avg_ns = n->total_avg_ns ? n->total_avg_ns - n->total_avg_ns / 16 + n->total_ns / 16 : n->total_ns;
