@@ -19,8 +19,6 @@ struct gf_gpu; /* gpu/gpu.h */
 struct gf_dev;
 struct gf_dev_run;
 
-#define GF_DEV_CLUSTER 8u
-
 struct gf_dev_info {
 	char name[96];
 	char uuid[48];      /* as nvidia-smi prints it: GPU-..., MIG-... */
@@ -31,7 +29,6 @@ struct gf_dev_info {
 	uint32_t driver, runtime; /* as CUDA numbers them: 13000 is 13.0 */
 	bool host_atomics;  /* atomics to host memory are honoured by CPUs */
 	bool cooperative;   /* kernels of several blocks that meet */
-	bool clusters;      /* blocks that meet in hardware, up to GF_DEV_CLUSTER of them */
 	bool mig;           /* a part of a GPU */
 	bool exclusive;     /* one process only */
 	uint64_t life_ns;   /* without a sign of life for so long it is given up; 0: a second */
@@ -60,10 +57,12 @@ struct gf_dev_ops {
 	int (*copy_in)(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err);
 	int (*copy_out)(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err);
 
-	/* Runs gf_gpu_main() over g (a device address): blocks of threads lanes, until it is told to stop or, ticks not 0, so
-	 * many ticks were run. */
-	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, uint64_t ticks, struct gf_dev_run **ret,
-		      struct gf_err *err);
+	/* Whether so many blocks of so many lanes can be one cluster, which meets in hardware. The same answer each time. NULL: there are none. */
+	bool (*cluster)(struct gf_dev *d, uint32_t blocks, uint32_t threads);
+	/* Runs gf_gpu_main() over g (a device address): blocks of threads lanes, one cluster where `cluster` said so, until it is told to stop or,
+	 * ticks not 0, so many ticks were run. */
+	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
+		      struct gf_dev_run **ret, struct gf_err *err);
 	/* 0: it runs. 1: it has ended. -EIO: it, or the device, has failed, for good. Never waits. */
 	int (*poll)(struct gf_dev_run *r, struct gf_err *err);
 	void (*forget)(struct gf_dev_run *r); /* a run that has ended or failed */

@@ -207,13 +207,14 @@ static void *emu_lane(void *arg)
 	return NULL;
 }
 
-static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, uint64_t ticks, struct gf_dev_run **ret,
-		      struct gf_err *err)
+static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
+		      struct gf_dev_run **ret, struct gf_err *err)
 {
 	uint32_t lanes = GF_MIN(blocks * threads, gf_emu.lanes ? gf_emu.lanes : 2);
 	struct gf_dev_run *r = calloc(1, sizeof *r + lanes * sizeof *r->lane);
 	pthread_attr_t attr;
 
+	(void)cluster; /* it has none */
 	if (gf_emu.failed || !r) {
 		free(r);
 		return gf_err_set(err, EIO, "an illegal memory access was encountered");

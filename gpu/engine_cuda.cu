@@ -124,7 +124,6 @@ static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->driver = (uint32_t)driver;
 	ret->runtime = (uint32_t)runtime;
 	ret->cooperative = p.cooperativeLaunch != 0;
-	ret->clusters = attribute(cudaDevAttrClusterLaunch, device) != 0;
 	ret->exclusive = attribute(cudaDevAttrComputeMode, device) == cudaComputeModeExclusiveProcess;
 	ret->host_atomics = host_atomics(device);
 	return 0;
@@ -277,31 +276,51 @@ static int cuda_copy_out(struct gf_dev *d, void *to, const void *from, size_t si
 	return gf_cuda_copy(d->number, d->copies, to, from, size, cudaMemcpyDeviceToHost, err);
 }
 
+#define CLUSTER_ANYWHERE 8u /* blocks that a cluster may have on each device that has clusters; more only where the device says so */
+
 /* Blocks that meet: as one cluster where there are such, else all at once. */
-static cudaError_t start(struct gf_dev *d, struct gf_dev_run *r, void **args, uint32_t blocks, uint32_t threads)
+static void shape(cudaLaunchConfig_t *c, cudaLaunchAttribute *a, uint32_t blocks, uint32_t threads, bool cluster)
+{
+	c->gridDim = dim3(blocks);
+	c->blockDim = dim3(threads);
+	c->attrs = a;
+	c->numAttrs = blocks > 1;
+	if (cluster) {
+		a->id = cudaLaunchAttributeClusterDimension;
+		a->val.clusterDim.x = blocks;
+		a->val.clusterDim.y = a->val.clusterDim.z = 1;
+	} else {
+		a->id = cudaLaunchAttributeCooperative;
+		a->val.cooperative = 1;
+	}
+}
+
+/* All of a cluster's blocks are on multiprocessors of one group, of which some cards' have too few for as many as 16, and parts of cards fewer. */
+static bool cuda_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
 {
 	cudaLaunchConfig_t c = {};
 	cudaLaunchAttribute a[1] = {};
+	int n = 0;
 
-	c.gridDim = dim3(blocks);
-	c.blockDim = dim3(threads);
-	c.stream = r->stream;
-	c.attrs = a;
-	c.numAttrs = blocks > 1;
-	if (d->clusters && blocks <= GF_DEV_CLUSTER) {
-		a[0].id = cudaLaunchAttributeClusterDimension;
-		a[0].val.clusterDim.x = blocks;
-		a[0].val.clusterDim.y = a[0].val.clusterDim.z = 1;
-	} else {
-		a[0].id = cudaLaunchAttributeCooperative;
-		a[0].val.cooperative = 1;
+	if (!d->clusters || blocks < 2)
+		return false;
+	if (blocks <= CLUSTER_ANYWHERE)
+		return true;
+	shape(&c, a, blocks, threads, true);
+	cudaSetDevice(d->number);
+	if (cudaFuncSetAttribute((const void *)gpufas_main, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
+	    cudaOccupancyMaxActiveClusters(&n, (const void *)gpufas_main, &c) != cudaSuccess) {
+		cudaGetLastError();
+		return false;
 	}
-	return cudaLaunchKernelExC(&c, (const void *)gpufas_main, args);
+	return n > 0;
 }
 
-static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, uint64_t ticks, struct gf_dev_run **ret,
-		       struct gf_err *err)
+static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
+		       struct gf_dev_run **ret, struct gf_err *err)
 {
+	cudaLaunchConfig_t c = {};
+	cudaLaunchAttribute a[1] = {};
 	struct gf_dev_run *r = (struct gf_dev_run *)calloc(1, sizeof *r);
 	void *args[] = { &g, &ticks };
 	int rc;
@@ -311,8 +330,10 @@ static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint
 	r->dev = d;
 	cudaSetDevice(d->number);
 	rc = gf_cuda_said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
+	shape(&c, a, blocks, threads, cluster);
+	c.stream = r->stream;
 	if (!rc)
-		rc = gf_cuda_said(start(d, r, args, blocks, threads), "its kernel cannot be started", err);
+		rc = gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), "its kernel cannot be started", err);
 	if (rc)
 		free(r);
 	else
@@ -343,5 +364,5 @@ static void cuda_forget(struct gf_dev_run *r)
 
 extern const struct gf_dev_ops gf_dev_cuda = {
 	"cuda", cuda_count, cuda_info, cuda_open, cuda_close, cuda_alloc, cuda_free, cuda_pin, cuda_unpin, cuda_enroll, cuda_release,
-	cuda_copy_in, cuda_copy_out, cuda_launch, cuda_poll, cuda_forget,
+	cuda_copy_in, cuda_copy_out, cuda_cluster, cuda_launch, cuda_poll, cuda_forget,
 };

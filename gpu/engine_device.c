@@ -61,7 +61,6 @@ int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	rc = h->ops->info(h->device, &d, err);
 	if (rc)
 		return rc;
-	h->clusters = d.clusters;
 	h->slice = d.slice ? d.slice : SLICE;
 	h->tape_size = d.tape;
 	h->life_ns = d.life_ns ? d.life_ns : GF_GPU_LIFE_NS;
@@ -74,7 +73,10 @@ int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	f->gpu_blocks = o->blocks ? o->blocks : e->st->cap >= 4096 && d.cooperative ? 4 : 1;
 	if (f->gpu_blocks > d.multiprocessors || !d.cooperative)
 		f->gpu_blocks = 1;
-	return h->ops->open(h->device, &h->dev, err);
+	rc = h->ops->open(h->device, &h->dev, err);
+	if (!rc)
+		h->cluster = f->gpu_blocks > 1 && h->ops->cluster && h->ops->cluster(h->dev, f->gpu_blocks, f->gpu_threads);
+	return rc;
 }
 
 size_t gf_gpu_list(struct gf_gpu_info *buf, size_t n, struct gf_err *err)

@@ -259,7 +259,7 @@ static int make_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	}
 	gf_gpu_profile_make(h, &g);
 	g.team.blocks = e->now.gpu_blocks;
-	g.team.cluster = h->clusters && e->now.gpu_blocks > 1 && e->now.gpu_blocks <= GF_DEV_CLUSTER;
+	g.team.cluster = h->cluster;
 	g.team.lanes = e->now.gpu_blocks * e->now.gpu_threads;
 	g.sample = g.all;
 	memset(g.sample.col, 0, sizeof g.sample.col); /* until an image wants them */

@@ -46,7 +46,7 @@ struct gf_gpu_host {
 	struct gf_dev *dev;
 	int device;
 	bool counted;              /* in spread */
-	bool clusters;
+	bool cluster;              /* its kernels' blocks are one */
 	uint64_t life_ns;          /* it is given up after so long without a sign of life */
 	uint64_t slice;            /* bytes of a guest that are registered at a time */
 	struct gf_dev_run *run;

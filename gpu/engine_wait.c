@@ -30,7 +30,7 @@ static void nap(void)
 
 int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err)
 {
-	int rc = h->ops->launch(h->dev, h->gpu, e->now.gpu_blocks, e->now.gpu_threads, ticks, &h->run, err);
+	int rc = h->ops->launch(h->dev, h->gpu, e->now.gpu_blocks, e->now.gpu_threads, h->cluster, ticks, &h->run, err);
 
 	if (!rc) {
 		h->launches++;

@@ -468,7 +468,7 @@ def tick(sizes=(100, 1000, 10000), engines=None, counts=(10, 100)):
     m = limits()
     seconds = 2 if args.short else 3
     if engines is None:
-        engines = ["gpu blocks=%d" % b for b in (1, 4, 8)] + ["gpu blocks=8 threads=1024"] if args.engine == "gpu" else ["gpu"] if args.engine == "emu" else []
+        engines = ["gpu blocks=%d" % b for b in (1, 4, 8, 16)] if args.engine == "gpu" else ["gpu"] if args.engine == "emu" else []
         engines.append("cpu")
     if args.short:
         sizes = [s for s in sizes if s <= 1000]
