@@ -177,6 +177,17 @@ GF_SELDOM uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, 
  * rank; those that are near, by how near (gf_tick_near). */
 enum gf_top { GF_TOP_PICK, GF_TOP_RANK, GF_TOP_NEAR };
 
+/* One of a list: by what it is ranked, next to it, since a lane has its list to itself while it makes it. */
+struct gf_top_entry {
+	struct gf_standing at;
+	uint8_t klass;
+};
+
+struct gf_top_list {
+	struct gf_top_entry e[GF_TOP_MAX];
+	uint32_t n, max;
+};
+
 /* But for those that may be picked. */
 GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
 {
@@ -190,47 +201,89 @@ GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
 	return 1;
 }
 
-/* Whether a row comes before another that is listed. */
-GF_INLINE int gf_top_before(const struct gf_tick *t, uint32_t how, uint8_t pick, const struct gf_standing *a, uint8_t klass, uint32_t other)
+/* By what GF_TOP_GROUP rows are ranked: loads that do not wait for one another. GF_NONE: nobody. */
+GF_INLINE void gf_top_look(const struct gf_tick *t, const uint32_t *row, struct gf_top_entry *to)
 {
-	const struct gf_state *st = t->c.st;
-	const struct gf_standing b = gf_standing(t->c.s, st, other);
-	uint8_t its = st->klass[other];
-
-	if (how == GF_TOP_NEAR)
-		return a->key > b.key || (a->key == b.key && a->row < b.row);
-	if (how == GF_TOP_PICK && klass != its)
-		return klass < its;
-	return gf_standing_before(pick, a, &b);
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
+		uint32_t r = row[i] == GF_NONE ? 0 : row[i];
+		to[i].at = gf_standing(t->c.s, t->c.st, r);
+		to[i].klass = t->c.st->klass[r];
+	}
 }
 
-/* Puts a row where it belongs in a list of *n, at most max: 1, or 0, it ranks below a list that is full. */
-GF_CALLED int gf_top_put(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t *n, uint32_t max, uint32_t row)
+GF_INLINE int gf_top_before(uint32_t how, uint8_t pick, const struct gf_top_entry *a, const struct gf_top_entry *b)
 {
-	const struct gf_standing me = gf_standing(t->c.s, t->c.st, row);
-	uint8_t klass = t->c.st->klass[row];
-	uint32_t k = *n;
+	if (how == GF_TOP_NEAR)
+		return a->at.key > b->at.key || (a->at.key == b->at.key && a->at.row < b->at.row);
+	if (how == GF_TOP_PICK && a->klass != b->klass)
+		return a->klass < b->klass;
+	return gf_standing_before(pick, &a->at, &b->at);
+}
 
-	for (; k; k--) {
-		uint32_t x = list[k - 1];
-		if (!gf_top_before(t, how, pick, &me, klass, x))
-			break;
-		if (k < max)
-			list[k] = x;
-	}
-	if (k == max)
+/* Puts one where it belongs: 1, or 0, it ranks below a list that is full. */
+GF_CALLED int gf_top_put(uint32_t how, uint8_t pick, struct gf_top_list *list, const struct gf_top_entry *x)
+{
+	const struct gf_top_entry me = *x;
+	uint32_t k = list->n;
+
+	for (; k && gf_top_before(how, pick, &me, &list->e[k - 1]); k--)
+		if (k < list->max)
+			list->e[k] = list->e[k - 1];
+	if (k == list->max)
 		return 0;
-	list[k] = row;
-	*n = GF_MIN(*n + 1, max);
+	list->e[k] = me;
+	list->n = GF_MIN(list->n + 1, list->max);
 	return 1;
 }
 
-/* The same of a list, the best first: who comes after one for whom there is no room has none either. */
-GF_INLINE void gf_top_join(const struct gf_tick *t, uint32_t how, uint8_t pick, uint32_t *list, uint32_t *n, uint32_t max, const uint32_t *from)
+/* The same of lists, each the best first: who comes after one for whom there is no room has none either. */
+static GF_HD __attribute__((noinline, unused)) void gf_top_join(const struct gf_tick *t, uint32_t how, uint8_t pick, struct gf_top_list *list,
+								const uint32_t *from, uint32_t lists)
 {
-	for (uint32_t k = 0; k < max && from[k] != GF_NONE; k++)
-		if (!gf_top_put(t, how, pick, list, n, max, from[k]))
-			return;
+	for (uint32_t at = 0; at < lists; at += GF_TOP_GROUP) {
+		struct gf_top_entry head[GF_TOP_GROUP];
+		uint32_t row[GF_TOP_GROUP];
+
+		GF_UNROLL
+		for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
+			row[i] = at + i < lists ? from[(at + i) * GF_TOP_MAX] : GF_NONE;
+		gf_top_look(t, row, head);
+		for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
+			const uint32_t *more = from + (at + i) * GF_TOP_MAX;
+			uint32_t k = 1;
+
+			if (row[i] == GF_NONE || !gf_top_put(how, pick, list, &head[i]))
+				continue;
+			for (; k < list->max && more[k] != GF_NONE; k++) {
+				struct gf_top_entry x = { gf_standing(t->c.s, t->c.st, more[k]), t->c.st->klass[more[k]] };
+				if (!gf_top_put(how, pick, list, &x))
+					break;
+			}
+		}
+	}
+}
+
+/* A group's rows from the first on, before `end`. */
+GF_INLINE void gf_top_rows(const struct gf_tick *t, uint32_t how, uint8_t pick, struct gf_top_list *list, uint32_t first, uint32_t end)
+{
+	/* Who may be picked, of all rows of a group in one load: most often few. */
+	uint64_t why = how == GF_TOP_PICK ? *(const uint64_t *)(const void *)(t->c.st->why + first) : 0;
+	struct gf_top_entry x[GF_TOP_GROUP];
+	uint32_t row[GF_TOP_GROUP], any = 0;
+
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
+		int is = first + i < end && (how == GF_TOP_PICK ? (why >> i * 8 & 255) == GF_WHY_CHOSEN : gf_top_has(t->c.st, how, first + i));
+		row[i] = is ? first + i : GF_NONE;
+		any |= (uint32_t)is;
+	}
+	if (!any)
+		return;
+	gf_top_look(t, row, x);
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
+		if (row[i] != GF_NONE)
+			gf_top_put(how, pick, list, &x[i]);
 }
 
 /* The best of each group of rows (round 0) or of lists. a: how, pick, max in a byte each; b: round; c: rows or lists. */
@@ -240,21 +293,18 @@ GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, ui
 	uint32_t how = a & 255, max = a >> 16 & 255, groups = (c + GF_TOP_GROUP - 1) / GF_TOP_GROUP, by;
 	uint8_t pick = (uint8_t)(a >> 8 & 255);
 	const uint32_t *from = w->list[(b + 1) & 1];
+	struct gf_top_list list;
 
 	for (uint32_t g = gf_team_spread(lane, lanes, groups, &by); g < groups; g += by) {
-		uint32_t *to = w->list[b & 1] + g * GF_TOP_MAX, n = 0, end = GF_MIN(c, (g + 1) * GF_TOP_GROUP);
-		/* Who may be picked, of all rows of a group in one load: most often few. */
-		uint64_t why = !b && how == GF_TOP_PICK ? *(const uint64_t *)(const void *)(t->c.st->why + g * GF_TOP_GROUP) : 0;
-		for (uint32_t i = g * GF_TOP_GROUP; i < end; i++) {
-			if (!b) {
-				if (how == GF_TOP_PICK ? (why >> i % GF_TOP_GROUP * 8 & 255) == GF_WHY_CHOSEN : gf_top_has(t->c.st, how, i))
-					gf_top_put(t, how, pick, to, &n, max, i);
-				continue;
-			}
-			gf_top_join(t, how, pick, to, &n, max, from + i * GF_TOP_MAX);
-		}
-		for (; n < max; n++)
-			to[n] = GF_NONE;
+		uint32_t *to = w->list[b & 1] + g * GF_TOP_MAX, first = g * GF_TOP_GROUP, end = GF_MIN(c, first + GF_TOP_GROUP);
+		list.n = 0;
+		list.max = max;
+		if (b)
+			gf_top_join(t, how, pick, &list, from + first * GF_TOP_MAX, end - first);
+		else
+			gf_top_rows(t, how, pick, &list, first, end);
+		for (uint32_t k = 0; k < max; k++)
+			to[k] = k < list.n ? list.e[k].at.row : GF_NONE;
 	}
 }
 
@@ -266,7 +316,8 @@ static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_ti
 								   uint32_t max, uint32_t *to)
 {
 	struct gf_work *w = &t->c.st->work;
-	uint32_t lists = t->c.s->rows, round = 0, n = 0;
+	uint32_t lists = t->c.s->rows, round = 0;
+	struct gf_top_list list;
 
 	if (!max)
 		return 0;
@@ -274,9 +325,12 @@ static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_ti
 		gf_team_call(t->team, GF_JOB_TOP, how | (uint32_t)pick << 8 | max << 16, round++, lists);
 		lists = (lists + GF_TOP_GROUP - 1) / GF_TOP_GROUP;
 	} while (lists > GF_TOP_LISTS);
-	for (uint32_t i = 0; i < lists; i++)
-		gf_top_join(t, how, pick, to, &n, max, w->list[(round + 1) & 1] + i * GF_TOP_MAX);
-	return n;
+	list.n = 0;
+	list.max = max;
+	gf_top_join(t, how, pick, &list, w->list[(round + 1) & 1], lists);
+	for (uint32_t k = 0; k < list.n; k++)
+		to[k] = list.e[k].at.row;
+	return list.n;
 }
 
 /* Of each row that may be picked: how many of a group of others come before it, added up. */
