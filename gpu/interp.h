@@ -81,7 +81,7 @@ struct gf_result {
 #else
 /* One row, or a few: a copy is as cheap as a pointer. Each lane has registers of its own, gone when the program ends. */
 struct gf_regs {
-	double v[GF_VREGS][GF_LANE_ROWS];
+	double v[GF_VREGS][GF_LANE_ROWS] __attribute__((aligned(32))); /* loads and stores of two rows at a time */
 	uint8_t p[GF_PREGS][GF_LANE_ROWS];
 };
 
@@ -97,6 +97,16 @@ struct gf_result {
 
 GF_INLINE void gf_copy(double *to, const double *from, const uint32_t n)
 {
+#if defined(__CUDA_ARCH__)
+	/* Columns are aligned, and so are rows that are taken so many at a time. */
+	if (n == GF_LANE_ROWS) {
+		const double2 *f = (const double2 *)(const void *)from;
+		double2 x = f[0], y = f[1];
+		((double2 *)(void *)to)[0] = x;
+		((double2 *)(void *)to)[1] = y;
+		return;
+	}
+#endif
 	for (uint32_t i = 0; i < n; i++)
 		to[i] = from[i];
 }

@@ -62,10 +62,10 @@ GF_STATIC_ASSERT(GF_JOB_ENDS <= 64, "numbers from 64 on are the sampler's");
 #define GF_SHARE(base, up) \
 	(uint32_t base = lane * GF_WIDTH; base < (up); base += lanes * GF_WIDTH)
 
-/* How many rows are run at a time: a chunk, or where each lane has several to do, a few; otherwise each lane takes one. */
+/* How many rows are run at a time: a chunk, or where some lane would have several to do, a few; otherwise each lane takes one. */
 GF_INLINE uint32_t gf_part_rows(uint32_t up, uint32_t lanes)
 {
-	return GF_WIDTH > 1 ? GF_WIDTH : up >= 2 * lanes ? GF_LANE_ROWS : 1;
+	return GF_WIDTH > 1 ? GF_WIDTH : up > lanes ? GF_LANE_ROWS : 1;
 }
 
 #if GF_WIDTH > 1

@@ -547,19 +547,23 @@ GF_JOB_BODY gf_job_truths(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c,
 	struct gf_state *st = t->c.st;
 	struct gf_work *w = &st->work;
 	uint32_t parts = gf_rows_up(t->c.s) / GF_LANE_ROWS, n = w->open_n, k = lane / parts, part = lane % parts;
+	const uint8_t *los = st->lo, *his = st->hi;
 	struct gf_result res;
+	struct gf_regs r;
 
 	(void)b;
 	(void)c;
 	while (k < n) {
 		uint32_t rule = w->open[k], row = part * GF_LANE_ROWS, trues = 0, first = 0;
+		uint32_t lo = *(const gf_u32_any *)(const void *)(los + row), hi = *(const gf_u32_any *)(const void *)(his + row);
 		uint8_t top = GF_FALSE;
 
-		gf_run_rows(&t->c, t->c.rule[rule].cond, row, &res);
+		/* Not as a function of its own, which would save and restore registers for each, and hand back numbers that nobody wants here. */
+		gf_interp(&t->c, t->c.rule[rule].cond, row, GF_LANE_ROWS, &r, &res);
 		GF_UNROLL
 		for (uint32_t i = GF_LANE_ROWS; i-- > 0;) {
-			uint8_t x = GF_MIN(st->hi[row + i], res.p[i]);
-			x = GF_MAX(st->lo[row + i], x);
+			uint8_t x = (uint8_t)GF_MIN(hi >> 8 * i & 255, res.p[i]);
+			x = (uint8_t)GF_MAX(lo >> 8 * i & 255, x);
 			if (a)
 				st->cond[row + i] = x;
 			first = x == GF_TRUE ? row + i : first;
