@@ -21,7 +21,7 @@ static const char *const name[GF_PROFILE_MARKS] = {
 	[GF_SJ_UNSEEN] = "sample: unseen", [GF_SJ_PARENTS] = "sample: parents", [GF_SJ_CHILDREN] = "sample: children", [GF_SJ_TORN] = "sample: torn",
 	[GF_SJ_HOST] = "sample: host", [GF_SJ_INIT] = "sample: init", [GF_SJ_INIT_ROWS] = "sample: rows made",
 	[GF_SJ_RING_COPY] = "module: copy", [GF_SJ_RING_ROWS] = "module: rows", [GF_SJ_RING_FILL] = "module: fill",
-	[GF_GPU_JOB_TABLE] = "the host's table", [GF_GPU_JOB_OUT] = "out", [GF_GPU_JOB_KEEP] = "keep",
+	[GF_GPU_JOB_TABLE] = "the host's table", [GF_GPU_JOB_OUT] = "out", [GF_GPU_JOB_KEEP] = "keep", [GF_GPU_JOB_WARM] = "addresses",
 	[GF_GPU_JOB_TAPE] = "recorded", [GF_GPU_JOB_TEXTS] = "recorded: strings",
 	[GF_MARK_TICK] = "begin", [GF_MARK_COMMANDS] = "nap, commands", [GF_MARK_SAMPLED] = "after sampling", [GF_MARK_DECIDED] = "after rules",
 	[GF_MARK_DELIVERED] = "deliver", [GF_MARK_TOLD] = "figures", [GF_MARK_KEPT] = "results, kept",

@@ -43,6 +43,7 @@ enum gf_gpu_job {
 	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
 	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings; host fields; which rules' states are to be kept anew */
 	GF_GPU_JOB_KEEP,        /* a: of kept[] */
+	GF_GPU_JOB_WARM,        /* which words lanes load when a call begins (struct gf_team) */
 	GF_GPU_JOB_RING,        /* those from here on are gpu/kernel_ring.h's */
 	GF_GPU_JOB_SIDE = GF_GPU_JOB_RING, /* a: rows of the host's table; b to c: bytes of its strings */
 	GF_GPU_JOB_BARE,

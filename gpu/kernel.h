@@ -180,6 +180,46 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, ui
 	}
 }
 
+/* The n-th word, a sector apart, of what most jobs look at first; NULL: there are fewer. */
+static GF_HD __attribute__((noinline)) const uint32_t *gf_gpu_warm(const struct gf_gpu *g, uint32_t n)
+{
+	const struct gf_sampler *v = g->sampler;
+	const uint8_t *from[] = { (const uint8_t *)&g->sample, (const uint8_t *)g->st, (const uint8_t *)(g->st ? g->st->img : NULL),
+				  (const uint8_t *)v, (const uint8_t *)(g->guest ? &g->guest->s : NULL) };
+	const uint32_t bytes[] = { offsetof(struct gf_gpu, sampler) - offsetof(struct gf_gpu, sample), sizeof *g->st, sizeof *g->st->img,
+				   offsetof(struct gf_sampler, cpus), offsetof(struct gf_sampler_guest, kpath) };
+
+	for (uint32_t i = 0; i < sizeof from / sizeof *from; i++) {
+		uint32_t sectors = from[i] ? (bytes[i] + GF_TEAM_SECTOR - 1) / GF_TEAM_SECTOR : 0;
+		if (n < sectors)
+			return (const uint32_t *)(const void *)(from[i] + n * GF_TEAM_SECTOR);
+		n -= sectors;
+	}
+	return NULL;
+}
+
+/* All lanes: what they load when a call begins, from now on. A single block's cache is emptied by none. */
+static GF_HD __attribute__((noinline)) void gf_gpu_job_warm(const struct gf_gpu *g, struct gf_team *t)
+{
+#if defined(__CUDA_ARCH__)
+	t->warm = t->mem->blocks > 1 ? gf_gpu_warm(g, threadIdx.x) : NULL;
+	t->runs = GF_BIT(GF_JOB_LEVEL) | GF_BIT(GF_JOB_GATES) | GF_BIT(GF_JOB_TRUTHS) | GF_BIT(GF_JOB_COND) | GF_BIT(GF_JOB_CLASSES) |
+		  GF_BIT(GF_JOB_SELECT) | GF_BIT(GF_JOB_NEAR);
+	t->progs_end[0] = t->progs_end[1] = t->progs_end[2] = 0;
+	if (!g->st || t->mem->blocks == 1)
+		return;
+	/* An image up to its automata; its rules; the state and the heads of its tables, which are one block of memory up to rules' states (gpu/state.c). */
+	t->progs[0] = (const uint8_t *)g->st->img;
+	t->progs[1] = GF_SEC(uint8_t, g->st->img, GF_SEC_RULE);
+	t->progs[2] = (const uint8_t *)g->st;
+	t->progs_end[0] = g->st->img->sec[GF_SEC_DFADATA].off & ~3u;
+	t->progs_end[1] = t->progs_end[0] + g->st->img->sec[GF_SEC_RULE].count * (uint32_t)sizeof(struct gf_rule);
+	t->progs_end[2] = t->progs_end[1] + (uint32_t)((const uint8_t *)g->st->rule - t->progs[2]);
+#else
+	t->warm = gf_gpu_warm(g, t->lane);
+#endif
+}
+
 static GF_HD void gf_gpu_ring_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes);
 static GF_HD void gf_gpu_tape_job(struct gf_gpu *g, const struct gf_call *call, uint32_t lane, uint32_t lanes);
 
@@ -197,6 +237,8 @@ static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call
 		gf_gpu_job_out(g, call->a, call->b, t->lane, t->lanes);
 	else if (call->job == GF_GPU_JOB_KEEP)
 		gf_gpu_job_keep(g, call->a, t->lane, t->lanes);
+	else if (call->job == GF_GPU_JOB_WARM)
+		gf_gpu_job_warm(g, t);
 	else if (call->job >= GF_GPU_JOB_TAPE)
 		gf_gpu_tape_job(g, call, t->lane, t->lanes);
 	else
@@ -281,6 +323,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_take_on(struct gf_gpu *g, str
 	gf_gpu_set_fields(g);
 	for (uint32_t k = 0; k < st->img->sec[GF_SEC_RULE].count; k++)
 		g->kept_last[k].phase = 0xff;
+	gf_team_call(team, GF_GPU_JOB_WARM, 0, 0, 0);
 	g->adopt_done = number;
 	gf_gpu_answer(&g->out->adopt, number);
 }
@@ -423,13 +466,14 @@ GF_INLINE void gf_gpu_see(const struct gf_gpu_in *in, struct gf_gpu_seen *ret)
 #include "gpu/kernel_tape.h"
 
 /* Another guest, or none. */
-static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, uint64_t number)
+static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g, struct gf_team *team, uint64_t number)
 {
 	g->guest = (struct gf_gpu_guest *)gf_gpu_word((const uint64_t *)(const void *)&g->in->guest_at);
 	if (g->by_ring)
 		gf_gpu_other_ring(g, gf_now_ns());
 	else
 		gf_gpu_other_module(g, gf_now_ns());
+	gf_team_call(team, GF_GPU_JOB_WARM, 0, 0, 0);
 	g->guest_done = number;
 	gf_gpu_answer(&g->out->guest, number);
 }
@@ -609,6 +653,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 {
 	uint64_t done = 0, number, launch = g->launches + 1;
 	struct gf_gpu_seen in;
+	int warm = 0;
 
 	g->next_ns = 0; /* what was before this launch was not missed */
 
@@ -630,10 +675,14 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 			gf_gpu_take_on(g, team, number);
 		number = in.guest;
 		if (number != g->guest_done && g->sampler)
-			gf_gpu_other_guest(g, number);
+			gf_gpu_other_guest(g, team, number);
 		gf_profile_mark(team->profile, &team->last, GF_MARK_COMMANDS);
 		if (ticks == GF_GPU_COMMANDS_ONLY)
 			break;
+		/* Not before: a guest or a policy may have gone since the last launch. When others come they say it before they answer. */
+		if (!warm)
+			gf_team_call(team, GF_GPU_JOB_WARM, 0, 0, 0);
+		warm = 1;
 		if (g->sampler && (!g->by_ring || g->guest)) {
 			if (!g->st || !gf_gpu_due(g, team, &in, ticks != 0))
 				gf_gpu_nap();
@@ -657,7 +706,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 /* All lanes. */
 static GF_HD void gf_gpu_main(struct gf_gpu *g, uint32_t lane, uint32_t lanes, uint64_t ticks)
 {
-	struct gf_team team = { &g->team, lane, lanes, g->profile, 0 };
+	struct gf_team team = gf_team_lane(&g->team, lane, lanes, g->profile);
 
 	if (lane) {
 		gf_team_serve(&team);

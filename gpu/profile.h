@@ -10,7 +10,7 @@
 
 #include "gpu/now.h"
 
-/* Below 136 they are numbers of jobs (gpu/team.h). */
+/* Below 144 they are numbers of jobs (gpu/team.h). */
 #define GF_PROFILE_MARKS 160u
 enum gf_profile_mark {
 	GF_MARK_TICK = 144,  /* counts ticks; what was between two of them */

@@ -208,7 +208,7 @@ static void each_fixed(struct gf_state *st, table_fn fn)
 }
 
 /* Tables that say where others are, or that begin as something else than zero: always in this process's memory, from
- * where gf_state_flatten() takes them. */
+ * where gf_state_flatten() takes them. What each tick reads comes before rules: a device loads all of it ahead (gf_gpu_job_warm). */
 #define HEAD(p, n) ((p) = fn(st, (p), sizeof *(p), (n), arg))
 
 typedef void *(*head_fn)(struct gf_state *st, void *p, size_t elem, size_t n, void *arg);

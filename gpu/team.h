@@ -52,7 +52,24 @@ struct gf_team {
 	uint32_t lane, lanes;
 	struct gf_profile *profile; /* the leader's, or NULL */
 	uint64_t last;              /* of profile */
+	/* Device: what a block loads side by side when a call begins, since barriers between blocks empty its first-level cache: a word here and there of
+	 * what describes the work, of which each lane has one; and of programs. All of it stays where it is until it is said anew. */
+	const uint32_t *warm;       /* NULL: nothing */
+	uint64_t runs;              /* bit a job below 64: it runs programs: */
+	const uint8_t *progs[3];    /* they, what they are named by, and what they keep, */
+	uint32_t progs_end[3];      /* one after the other: where each ends */
+	uint32_t warmed;            /* what was loaded, for no purpose */
 };
+
+GF_INLINE struct gf_team gf_team_lane(struct gf_team_mem *mem, uint32_t lane, uint32_t lanes, struct gf_profile *profile)
+{
+	const struct gf_team t = { mem, lane, lanes, profile, 0, NULL, 0, { NULL, NULL, NULL }, { 0, 0, 0 }, 0 };
+
+	return t;
+}
+
+#define GF_TEAM_SECTOR 32u    /* bytes that a cache takes at a time */
+#define GF_TEAM_PROGS 98304u  /* bytes of programs at the most */
 
 /* Adds to, or raises, a word that several lanes of a job share. Returns what was there (order among lanes: any). */
 GF_INLINE uint32_t gf_team_add(uint32_t *p, uint32_t n)
@@ -237,6 +254,36 @@ static inline void gf_team_barrier(const struct gf_team *t)
 /* The body of a call for one lane; defined by the translation unit that makes teams. */
 static GF_HD void gf_team_dispatch(struct gf_team *t, const struct gf_call *call);
 
+/* The call, and beside it what the block is going to want: loads that wait for nothing. Otherwise each of them would be waited for, one after the other,
+ * by all. */
+GF_INLINE struct gf_call gf_team_take(struct gf_team *t)
+{
+#if defined(__CUDA_ARCH__)
+	uint32_t x = t->warm ? *t->warm : 0, by = blockDim.x * GF_TEAM_SECTOR;
+	struct gf_call call = t->mem->call;
+
+	if (call.job < 64 && t->runs >> call.job & 1) {
+		const uint8_t *a = t->progs[0], *b = t->progs[1], *c = t->progs[2];
+		uint32_t a_end = t->progs_end[0], b_end = t->progs_end[1], n = GF_MIN(t->progs_end[2], GF_TEAM_PROGS);
+
+		for (uint32_t at = threadIdx.x * GF_TEAM_SECTOR; at < n; at += 4 * by) {
+			uint32_t v[4];
+
+			GF_UNROLL
+			for (uint32_t k = 0; k < 4; k++) {
+				uint32_t i = at + k * by < n ? at + k * by : at;
+				v[k] = *(const uint32_t *)(const void *)(i < a_end ? a + i : i < b_end ? b + (i - a_end) : c + (i - b_end));
+			}
+			x ^= v[0] ^ v[1] ^ v[2] ^ v[3];
+		}
+	}
+	t->warmed = x; /* or a compiler would leave them out */
+	return call;
+#else
+	return t->mem->call;
+#endif
+}
+
 /* Leader. */
 static GF_HD __attribute__((noinline, unused)) void gf_team_call(struct gf_team *t, uint32_t job, uint32_t a,
 							   uint32_t b, uint32_t c)
@@ -246,6 +293,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_team_call(struct gf_team 
 	gf_profile_mark(t->profile, &t->last, job);
 	t->mem->call = call;
 	gf_team_barrier(t);
+	gf_team_take(t);
 	if (job)
 		gf_team_dispatch(t, &call);
 	uint64_t own = t->profile ? gf_profile_clock() : 0;
@@ -263,7 +311,7 @@ GF_INLINE void gf_team_serve(struct gf_team *t)
 {
 	for (;;) {
 		gf_team_barrier(t);
-		struct gf_call call = t->mem->call;
+		struct gf_call call = gf_team_take(t);
 		if (call.job)
 			gf_team_dispatch(t, &call);
 		gf_team_barrier(t);

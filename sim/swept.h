@@ -286,7 +286,7 @@ static GF_HD __attribute__((noinline)) void gf_swept_tick(struct gf_swept *v, st
 static GF_HD void gf_swept_main(struct gf_swept *v, uint8_t *frame, const struct gf_reel_tick *ticks, uint32_t first, uint32_t n, uint32_t lane,
 				uint32_t lanes)
 {
-	struct gf_team team = { &v->team, lane, lanes, NULL, 0 };
+	struct gf_team team = gf_team_lane(&v->team, lane, lanes, NULL);
 
 	if (lane) {
 		gf_team_serve(&team);
