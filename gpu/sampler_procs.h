@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A record of each process, its row, its columns: what each lane does for its share.
+ * Of gpu/sampler.h, which has the types and includes this.
+ */
+#ifndef GPUFAS_SAMPLER_PROCS_H
+#define GPUFAS_SAMPLER_PROCS_H
+
+GF_OUTLINE enum gf_task_got gf_lead_read(const struct gf_sampler_guest *g, struct gf_task_ctx *c, struct gf_lead *l, struct gf_task_rec *r)
+{
+	enum gf_task_got got = GF_TASK_GONE;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t now;
+
+		got = gf_task_read(c, l->pid, l->task, r);
+		if (got != GF_TASK_GONE || i)
+			break;
+		/* Another thread of it leads since an exec, or it has ended. */
+		now = gf_walk_leader(g, l->pid);
+		if (!now || now == l->task)
+			break;
+		l->task = now;
+	}
+	return got;
+}
+
+GF_INLINE uint32_t gf_sampler_wanted(const struct gf_sampler *v)
+{
+	uint32_t want = v->want;
+
+	if (want & GF_REC_SCORE)
+		want |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES;
+	if (want & GF_REC_RSS_SUM)
+		want |= GF_REC_RSS;
+	return want;
+}
+
+GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struct gf_tlb *tlb)
+{
+	c->k = &v->g->mem;
+	c->l = &v->g->layout;
+	c->cpus = &v->cpus;
+	c->tlb = tlb;
+	c->want = gf_sampler_wanted(v);
+	c->budget = v->share;
+	c->starved = 0;
+	c->pages = NULL;
+	c->pass = v->table.pass;
+	c->pulse = v->pulse;
+}
+
+/* A lane has its own, but for the one that is alone, whose is kept from one batch to the next. */
+GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
+{
+	for (uint32_t i = 0; i < GF_TLB_WAYS; i++)
+		t->page[i] = 0;
+}
+
+/* A word of some processes by each lane: neighbours load neighbouring words. Processes go by GF_GATHER_DEEP: so many loads of a lane are
+ * under way at a time, and lie side by side in W. */
+GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t n = g->n, stride = g->stride, items = g->bad ? 0 : (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+
+	for (uint32_t i = from + lane; i < to; i += lanes)
+		v->changed[i - from] = 0;
+	for (uint32_t i = lane; i < items; i += lanes) {
+		uint32_t first = i / n * GF_GATHER_DEEP, k = i % n;
+		const uint64_t *at = v->kept.at[g->of[k]];
+		uint64_t *to_w = v->words + (size_t)k * stride + first;
+		uint64_t w[GF_GATHER_DEEP];
+
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
+			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
+			w[j] = row == GF_NONE ? 0 : at[row];
+		}
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			to_w[j] = w[j];
+	}
+}
+
+/* The CPUs' parts of page counters: neighbours' often lie side by side. */
+GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t stride = g->stride;
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
+	c.pages = v->pages;
+	for (uint32_t i = lane; i < to - from; i += lanes) {
+		uint32_t row = v->lead[from + i].kept, bad = 0;
+		uint64_t base[GF_RSS_PARTS];
+		int64_t sum[GF_RSS_PARTS] = { 0 };
+
+		if (row == GF_NONE || !v->kept.va[GF_GO_MM][row])
+			continue;
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
+			base[k] = gf_src_load(gf_src_fetched(v->words + i, stride), g->l.mm.rss_cpu[k], 8);
+			bad |= base[k] & 3 || !base[k];
+		}
+		if (bad || gf_percpu_sum(&c, base, sum))
+			v->changed[i] = 1;
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
+			v->parts[k * stride + i] = sum[k];
+	}
+}
+
+GF_OUTLINE void gf_sampler_twice(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t n = g->again, stride = g->stride, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+
+	for (uint32_t i = lane; i < items; i += lanes) {
+		uint32_t first = i / n * GF_GATHER_DEEP, k = g->twice[i % n];
+		const uint64_t *at = v->kept.at[g->of[k]], *was = v->words + (size_t)k * stride + first;
+		uint64_t mask = g->mask[i % n], w[GF_GATHER_DEEP];
+
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
+			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
+			w[j] = row == GF_NONE ? 0 : at[row];
+		}
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if ((w[j] ^ was[j]) & mask)
+				gf_team_flag_set(&v->changed[first + j], 1);
+	}
+}
+
+/* Leader: words of the batch's known processes, as long as these can be had. */
+GF_INLINE void gf_sampler_fetch(struct gf_sampler *v, uint32_t from, uint32_t to)
+{
+	const struct gf_layout_mm *o = &v->g->layout.mm;
+
+	gf_sampler_call(v, GF_SJ_GATHER, from, to, v->host_due);
+	v->host_due = 0;
+	if (v->gather.bad)
+		return;
+	if (o->rss_kind == GF_RSS_PERCPU && v->gather.want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES))
+		gf_sampler_call(v, GF_SJ_PARTS, from, to, 0);
+	gf_sampler_call(v, GF_SJ_TWICE, from, to, 0);
+}
+
+/* Out of what was fetched: true, it is whole. */
+GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const struct gf_lead *l, uint32_t i, uint32_t from, uint32_t to, int many,
+			      struct gf_task_rec *r)
+{
+	const struct gf_gather *g = &v->gather;
+	const uint64_t *parent = NULL;
+	int64_t parts[GF_RSS_PARTS];
+	uint32_t up, at;
+
+	if (v->plain || l->kept == GF_NONE || gf_team_flag(&v->changed[i]))
+		return 0;
+	GF_UNROLL
+	for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
+		parts[k] = v->parts[k * g->stride + i];
+	/* Many have one parent: its words have been fetched once, where it is a process's leader. */
+	up = v->s->parent[l->kept];
+	at = up < v->cap ? v->lead_at[up] : GF_NONE;
+	if (at >= from && at < to && v->lead[at].kept == up && v->lead[at].task == v->kept.va[GF_GO_PARENT][l->kept])
+		parent = v->words + (at - from);
+	return !gf_gather_read(g, &v->kept, c, v->words + i, parent, parts, l->kept, l->pid, l->task, many, r);
+}
+
+/* What becomes of a leader that has been read. */
+GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum gf_task_got got, uint32_t starved)
+{
+	struct gf_table *t = &v->table;
+	struct gf_lead *l = &v->lead[i];
+	const struct gf_task_rec *r = &v->rec[i - from];
+
+	if (got == GF_TASK_BAD)
+		gf_team_add(&v->bad, 1);
+	if (got != GF_TASK_OK)
+		return;
+	if (r->pid == 1)
+		gf_team_add(&v->init_seen, 1);
+	if (starved) {
+		l->state |= GF_LEAD_AGAIN;
+		gf_team_add(&v->starved, 1);
+	}
+	/* Out of what was fetched: it has the row that it had. */
+	l->row = l->state & GF_LEAD_SAME ? l->kept : t->hash[gf_table_slot(t, r->pid, r->start_ns)] - 1;
+	if (l->row == GF_NONE) {
+		gf_team_add(&v->fresh[(i - from) / 32], 1u << (i - from) % 32);
+		gf_team_add(&v->fresh_n, 1);
+	} else if (t->seen[l->row] == t->pass) {
+		l->row = GF_NONE; /* a second time in one pass: no tree has that */
+	} else {
+		gf_team_max(&v->claim[l->row], ~i);
+	}
+}
+
+/* Teams: who can be read out of what was fetched. The others are put on a list. */
+GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
+	for (uint32_t i = from + lane; i < to; i += lanes) {
+		struct gf_lead *l = &v->lead[i];
+
+		l->row = GF_NONE;
+		l->state = 0;
+		if (gf_lead_fetched(v, &c, l, i - from, from, to, 0, &v->rec[i - from])) {
+			l->state = GF_LEAD_SAME;
+			gf_team_one(&v->fetched);
+			gf_lead_got(v, from, i, GF_TASK_OK, 0);
+		} else {
+			v->slow[gf_team_add(&v->slow_n, 1)] = i;
+		}
+	}
+}
+
+GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+	struct gf_tlb own;
+	uint32_t by, k = gf_team_spread(lane, lanes, v->slow_n, &by);
+
+	gf_tlb_clear(&own);
+	gf_sampler_ctx(v, &c, &own);
+	for (; k < v->slow_n; k += by) {
+		uint32_t i = v->slow[k];
+		struct gf_lead *l = &v->lead[i];
+		enum gf_task_got got = GF_TASK_OK;
+
+		c.budget = v->share;
+		c.starved = 0;
+		if (gf_lead_fetched(v, &c, l, i - from, from, to, 1, &v->rec[i - from])) {
+			l->state = GF_LEAD_SAME;
+			gf_team_one(&v->fetched);
+		} else {
+			c.budget = v->share;
+			c.starved = 0;
+			got = gf_lead_read(v->g, &c, l, &v->rec[i - from]);
+		}
+		gf_lead_got(v, from, i, got, c.starved);
+	}
+}
+
+/* One lane: all of them. */
+GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to)
+{
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, &v->tlb);
+	for (uint32_t i = from; i < to; i++) {
+		struct gf_lead *l = &v->lead[i];
+
+		c.budget = v->share;
+		c.starved = 0;
+		l->row = GF_NONE;
+		l->state = 0;
+		gf_lead_got(v, from, i, gf_lead_read(v->g, &c, l, &v->rec[i - from]), c.starved);
+	}
+}
+
+/* Leader: rows for those who have none. */
+GF_INLINE void gf_sampler_place(struct gf_sampler *v, uint32_t from, uint32_t to)
+{
+	struct gf_table *t = &v->table;
+
+	for (uint32_t w = 0; w < (to - from + 31) / 32; w++) {
+		uint32_t bits = v->fresh[w];
+
+		v->fresh[w] = 0;
+		for (; bits; bits &= bits - 1) {
+			uint32_t i = w * 32 + gf_ctz64(bits), slot;
+			const struct gf_task_rec *r = &v->rec[i];
+			struct gf_lead *l = &v->lead[from + i];
+
+			slot = gf_table_slot(t, r->pid, r->start_ns);
+			if (t->hash[slot]) /* twice, as above */
+				continue;
+			l->row = gf_table_take(t, slot, r->pid, r->start_ns);
+			if (l->row == GF_NONE)
+				continue;
+			l->state |= GF_LEAD_FRESH;
+			t->seen[l->row] = t->pass;
+			v->claim[l->row] = ~(from + i);
+		}
+	}
+}
+
+GF_INLINE void gf_sampler_paths(struct gf_sampler *v, const struct gf_lead *l, const uint8_t *task)
+{
+	const struct gf_sampler_guest *g = v->g;
+	struct gf_sample *s = v->s;
+	uint32_t n = GF_MIN(GF_MIN(g->paths, v->fields.paths), GF_MAX_PATHS);
+	double *col;
+
+	if (!n)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		col = s->col[GF_TF_COUNT + i];
+		if (col)
+			col[l->row] = gf_kpath_value(&g->mem, &g->kpath[i], l->task);
+	}
+	GF_LOAD_FENCE();
+	if (gf_task_is(&g->layout.task, task, l->pid, l->task))
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		col = s->col[GF_TF_COUNT + i];
+		if (col)
+			col[l->row] = gf_unknown();
+	}
+}
+
+GF_INLINE void gf_sampler_columns(struct gf_sampler *v, uint32_t row, const struct gf_task_rec *r)
+{
+	struct gf_sample *s = v->s;
+	struct gf_record_env e = v->env;
+
+	v->table.ppid[row] = r->ppid;
+	s->flags[row] = gf_record_flags(r);
+	s->uid[row] = r->have & GF_REC_UID ? r->euid : GF_NONE;
+	gf_row_comm(&v->table, row, r->comm, sizeof r->comm);
+	/* Started since the guest's clock last moved: just now. */
+	if (e.now_ns && e.now_ns < r->start_ns)
+		e.now_ns = r->start_ns;
+	gf_record_columns(s, row, r, &e, &v->note[row].shown);
+	gf_record_io(s, row, r->have & GF_REC_IO ? 1 : 0, r->read_bytes, r->write_bytes);
+}
+
+GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sampler_guest *g = v->g;
+
+	for (uint32_t i = from + lane; i < to; i += lanes) {
+		struct gf_lead *l = &v->lead[i];
+		const struct gf_task_rec *r = &v->rec[i - from];
+		const uint8_t *task;
+		uint32_t need;
+
+		if (l->row == GF_NONE)
+			continue;
+		if (v->claim[l->row] != ~i) { /* twice: the first has it */
+			l->row = GF_NONE;
+			continue;
+		}
+		task = gf_obj(&g->mem, l->task, g->layout.task.span);
+		v->table.seen[l->row] = v->table.pass;
+		if (l->state & GF_LEAD_FRESH) {
+			const struct gf_row_note none = { { 0, 0 }, r->exec_tag, 0, 0, 0, 0, 0 };
+			gf_row_clear(v->s, l->row);
+			v->note[l->row] = none;
+		}
+		gf_sampler_columns(v, l->row, r);
+		/* Good where nobody has come or gone; else it is done again. */
+		if (v->parents) {
+			gf_table_parent(&v->table, l->row);
+			gf_team_one(&v->seen_n);
+		}
+		if (v->team && l->state & GF_LEAD_SAME && l->row == l->kept)
+			v->kept.pass[l->row] = v->table.pass;
+		else if (v->team)
+			gf_kept_set(&v->gather, &v->kept, &g->mem, &g->layout, l->row, l->pid, l->task, v->table.pass);
+		if (!task)
+			continue;
+		gf_sampler_paths(v, l, task);
+		if (!(v->fields.str & GF_STR_READ))
+			continue;
+		need = gf_strings_need(v, task, l->row, r, l->state & GF_LEAD_FRESH);
+		if (need) {
+			l->state |= need * GF_LEAD_NEED;
+			gf_team_add(&v->need, 1);
+		}
+	}
+}
+
+GF_OUTLINE void gf_sampler_strings(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_sampler_guest *g = v->g;
+
+	if (lane >= v->texts)
+		return;
+	for (uint32_t i = from + lane; i < to; i += GF_MIN(lanes, v->texts)) {
+		struct gf_lead *l = &v->lead[i];
+		const uint8_t *task;
+
+		if (l->row == GF_NONE || l->state < GF_LEAD_NEED)
+			continue;
+		task = gf_obj(&g->mem, l->task, g->layout.task.span);
+		if (task)
+			gf_strings_read(v, task, l->row, &v->rec[i - from], l->state / GF_LEAD_NEED, v->text + (size_t)lane * GF_TEXT_MAX);
+	}
+}
+
+/* Those whose share of the budget was too small, with a larger one. */
+GF_OUTLINE void gf_sampler_again(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	struct gf_table *t = &v->table;
+	struct gf_task_ctx c;
+	struct gf_tlb own;
+
+	gf_tlb_clear(&own);
+	gf_sampler_ctx(v, &c, &own);
+	for (uint32_t i = lane; i < v->n; i += lanes) {
+		struct gf_lead *l = &v->lead[i];
+		struct gf_task_rec r;
+
+		if (l->row == GF_NONE || !(l->state & GF_LEAD_AGAIN))
+			continue;
+		c.budget = v->share;
+		c.starved = 0;
+		if (gf_lead_read(v->g, &c, l, &r) == GF_TASK_OK && r.pid == t->s->pid[l->row] && r.start_ns == t->s->start_ns[l->row])
+			gf_sampler_columns(v, l->row, &r);
+		else
+			t->s->flags[l->row] |= GF_ROW_TORN; /* ended between the two looks */
+	}
+}
+
+/* Leader: 0, or -EBADMSG when what is there cannot be a running Linux. */
+GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
+{
+	const struct gf_sampler_guest *g = v->g;
+
+	v->env.now_ns = v->guest_now.boot_ns;
+	v->env.total_pages = 0;
+	v->env.page = 4096;
+	if (v->want & GF_REC_SCORE) {
+		struct gf_host_mem m = { &g->mem, NULL, 0, 0 };
+		double pages = gf_hf_count(&m, g->layout.host.totalram, 1) + gf_hf_count(&m, g->layout.host.total_swap, 1);
+		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
+	}
+	v->init_seen = v->bad = v->starved = v->fetched = 0;
+	v->seen_n = v->fresh_all = v->parents = 0;
+	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
+	for (uint32_t from = 0; from < v->n; from += v->recs) {
+		uint32_t to = GF_MIN(v->n, from + v->recs);
+
+		if (v->team && !v->plain)
+			gf_sampler_fetch(v, from, to);
+		v->slow_n = v->fresh_n = 0;
+		gf_sampler_call(v, GF_SJ_READ, from, to, 0);
+		if (v->slow_n)
+			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
+		v->fresh_all += v->fresh_n;
+		if (v->fresh_n)
+			gf_sampler_place(v, from, to);
+		v->parents = v->team && v->whole && from == 0 && to == v->n && v->init_seen && v->bad <= v->n / 4;
+		v->need = 0;
+		gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
+		if (v->need)
+			gf_sampler_call(v, GF_SJ_STRINGS, from, to, 0);
+		gf_text_settle(&v->pool);
+	}
+	if (v->starved) {
+		v->share = v->budget / 2 / v->starved;
+		gf_sampler_call(v, GF_SJ_AGAIN, 0, 0, 0);
+	}
+	v->table.unplaced += v->more;
+	return !v->init_seen || v->bad > v->n / 4 ? -EBADMSG : 0;
+}
+
+#endif
