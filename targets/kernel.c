@@ -233,7 +233,7 @@ static int settle_tables(struct gf_kernel *k, struct gf_err *err)
 		if (tables_agree(&k->mem, va, 0) && find_direct_map(k, &ignored) == 0)
 			return 0;
 	}
-	return gf_err_set(err, EBADMSG, "the kernel's page tables and its symbols contradict each other");
+	return gf_err_set(err, EBADMSG, "the kernel's page tables and its symbols contradict each other: it is still booting, or is not as it was built");
 }
 
 static int try_tables(struct gf_kernel *k, const struct gf_scan_tables *t, enum far *ret_far, struct gf_err *err)

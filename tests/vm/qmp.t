@@ -186,7 +186,7 @@ do_life() {
 	mark
 	# shellcheck disable=SC2046
 	guest $cloud -machine q35,memory-backend=m -m 512 -smp 2 $(memfd m 512M)
-	check "booting: said" 60 "^say 6 waiting for a kernel"
+	check "booting: said" 60 "^say (6 waiting for a kernel|3 .*it is still booting)"
 	check "attached" 240 "$attached"
 	kaslr1=$(sed -n 's/.*attached.*KASLR offset \(0x[0-9a-f]*\).*/\1/p' "$d/log" | tail -n 1)
 	sampled "sampled"
