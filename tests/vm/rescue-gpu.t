@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # timeout: 900
-# alone (the emulated devices take both cores; guests beside them stand for seconds)
 #
 # rescue.py with an emulated GPU, which samples the guests and stores into them by itself.
 . tests/vm/lib.sh
