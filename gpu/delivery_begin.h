@@ -58,6 +58,8 @@ GF_APART int gf_delivery_store(struct gf_pseudo_ctx *c, struct gf_delivery *d)
 	return r;
 }
 
+GF_APART void gf_delivery_begin_irq(struct gf_pseudo_ctx *c, struct gf_delivery *d);
+
 GF_APART void gf_delivery_begin_store(struct gf_pseudo_ctx *c, struct gf_delivery *d)
 {
 	uint8_t r = gf_ps_same(c->p, &d->victim);
@@ -68,7 +70,15 @@ GF_APART void gf_delivery_begin_store(struct gf_pseudo_ctx *c, struct gf_deliver
 		return;
 	}
 	/* The thread, too: its memory may be another process' once it has exited. */
-	if (!gf_ps_thread_there(c->p, &d->victim, d->thread, d->sig, &t) || gf_delivery_store(c, d) < 0) {
+	int there = gf_ps_thread_there(c->p, &d->victim, d->thread, d->sig, &t);
+	/* It has taken a stop signal since it was chosen: see gf_delivery_road(). */
+	if (there && t.stopping && gf_ps_has(c->p, PART_SEND)) {
+		d->thread = 0;
+		d->how = c->p->atomics ? GF_HOW_IRQ_WORK : GF_HOW_GPU_IRQ_WORK;
+		gf_delivery_begin_irq(c, d);
+		return;
+	}
+	if (!there || gf_delivery_store(c, d) < 0) {
 		gf_delivery_refuse(d, GF_REF_TORN);
 		return;
 	}
