@@ -19,6 +19,7 @@
 #include "daemon/recorder.h"
 #include "daemon/taskjson.h"
 #include "targets/vm_int.h"
+#include "tests/unit/policytext.h"
 
 #define SEC 1000000000ull
 #define MAPS "task->mm->map_count"
@@ -35,23 +36,6 @@ struct rig {
 	char dir[40];
 	glob_t found;
 };
-
-static struct gf_policy *policy(const char *text)
-{
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = SEC, .warnings_off = true };
-	const struct gf_source src = { .name = "p", .text = text, .len = strlen(text) };
-	struct gf_policy *p = calloc(1, sizeof *p);
-	struct gf_diags diags = { .limit = 20 };
-
-	assert_non_null(p);
-	if (gf_compile(&src, 1, &co, &diags, &p->img, &p->size))
-		fail_msg("%s: %s", text, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
-	p->refs = 1;
-	p->rules = p->img->sec[GF_SEC_RULE].count;
-	p->kind = GF_TARGET_VM;
-	return p;
-}
 
 static void begin(struct rig *g)
 {
@@ -73,7 +57,7 @@ static void begin(struct rig *g)
 	};
 	g->target.kind = GF_TARGET_VM;
 	g->target.max_tasks = 256;
-	g->w = (struct gf_watch){ .daemon = &g->daemon, .config = &g->target, .name = "g", .period_ns = 3600 * SEC, .policy = policy("rule a if " MAPS " > 1 then SIGTERM it\n") };
+	g->w = (struct gf_watch){ .daemon = &g->daemon, .config = &g->target, .name = "g", .period_ns = 3600 * SEC, .policy = policy_of_text("rule a if " MAPS " > 1 then SIGTERM it\n", SEC) };
 	g->daemon = (struct gf_daemon){ .config = &g->config, .watch = &g->w, .watches = 1 };
 	assert_int_equal(gf_policies_create(&g->w.policies), 0);
 	gf_policies_add(g->w.policies, g->w.policy);
@@ -193,14 +177,14 @@ static void forgotten(void **state)
 	(void)state;
 	begin(&g);
 	tick(&g, g.w.policy, 1, 10, 0, NULL);
-	b = policy("rule b if " VM " > 100 and " MAPS " > 1 then SIGTERM it\n");
+	b = policy_of_text("rule b if " VM " > 100 and " MAPS " > 1 then SIGTERM it\n", SEC);
 	gf_policies_add(g.w.policies, b);
 	assert_int_equal(gf_recorder_expect(g.r, 0, b), 0);
 	tick(&g, g.w.policy, 2, 11, 0, NULL);
 	tick(&g, b, 3, 200, 12, NULL);
 	for (int i = 0; i < OTHERS; i++) {
 		snprintf(text, sizeof text, "rule o%d if rss > %dMiB then SIGTERM it\n", i, 10 + i);
-		other = policy(text);
+		other = policy_of_text(text, SEC);
 		gf_policies_add(g.w.policies, other);
 		assert_int_equal(gf_recorder_expect(g.r, 0, other), 0);
 		gf_policy_put(other);

@@ -16,6 +16,7 @@
 #include "gpu/dev_emu.h"
 #include "targets/vm_int.h"
 #include "tests/helpers/fakekernel.h"
+#include "tests/unit/policytext.h"
 
 #define MS 1000000ull
 #define SEC 1000000000ull
@@ -29,23 +30,6 @@ struct guest {
 	struct gf_daemon daemon;
 	struct gf_watch w;
 };
-
-static struct gf_policy *policy(const char *text)
-{
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = 5 * MS, .warnings_off = true };
-	const struct gf_source src = { .name = "p", .text = text, .len = strlen(text) };
-	struct gf_policy *p = calloc(1, sizeof *p);
-	struct gf_diags diags = { .limit = 20 };
-
-	assert_non_null(p);
-	if (gf_compile(&src, 1, &co, &diags, &p->img, &p->size))
-		fail_msg("%s: %s", text, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
-	p->refs = 1;
-	p->rules = p->img->sec[GF_SEC_RULE].count;
-	p->kind = GF_TARGET_VM;
-	return p;
-}
 
 /* As the watch has it: what the tick said goes to the shadow where the host runs it. */
 static void after(void *arg, int rc, const struct gf_event *ev, uint32_t n)
@@ -74,7 +58,7 @@ static void begin(struct guest *g, enum gf_engine_kind kind, enum gf_gpu_mode mo
 	g->config.budget_window_ns = SEC;
 	g->target.kind = GF_TARGET_VM;
 	g->daemon.config = &g->config;
-	g->w = (struct gf_watch){ .daemon = &g->daemon, .config = &g->target, .name = "g", .period_ns = 5 * MS, .policy = policy(active) };
+	g->w = (struct gf_watch){ .daemon = &g->daemon, .config = &g->target, .name = "g", .period_ns = 5 * MS, .policy = policy_of_text(active, 5 * MS) };
 	assert_int_equal(gf_policies_create(&g->w.policies), 0);
 	gf_policies_add(g->w.policies, g->w.policy);
 	assert_int_equal(gf_vm_make(&(struct gf_vm_opts){ .name = "g", .max_tasks = 256 }, &ops, &vm, &err), 0);
@@ -95,7 +79,7 @@ static void start(struct guest *g)
 
 static void set(struct guest *g, const char *text)
 {
-	struct gf_policy *p = text ? policy(text) : NULL;
+	struct gf_policy *p = text ? policy_of_text(text, 5 * MS) : NULL;
 	struct gf_err err = { "" };
 
 	if (gf_shadow_set(g->w.shadow, g->w.policy, p, &err))
