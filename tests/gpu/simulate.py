@@ -17,7 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import show  # noqa: E402
+import show_base as show  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build")
 POLICY = """rule low-memory "memory is nearly gone"
@@ -58,7 +58,7 @@ def equal(engine, short, seconds):
 def sweep(engine, trace, runs, more=(), env=None):
     """The figures that --engine prints, and the table."""
     side = int(round(runs ** 0.5))
-    cmd = [BUILD + "/gpufasctl", "simulate", "--json", "--engine", engine, show.dir + "/sweep.policy", "--trace", trace,
+    cmd = [BUILD + "/gpufasctl", "simulate", "--json", "--engine", engine, show.run.dir + "/sweep.policy", "--trace", trace,
            "--sweep", "low-memory.threshold=%s" % ",".join("%g%%" % (1 + 30.0 * i / side) for i in range(side)),
            "--sweep", "low-memory.cooldown=%s" % ",".join("%ds" % (5 + i) for i in range(side))]
     r = subprocess.run(cmd + list(more), capture_output=True, text=True, timeout=90, env=dict(os.environ, **(env or {})))
@@ -156,7 +156,7 @@ def auto(trace, runs, what, cpu, want):
 
 
 def figure(engine, tasks, seconds, runs):
-    trace = "%s/%d.gft" % (show.dir, tasks)
+    trace = "%s/%d.gft" % (show.run.dir, tasks)
     subprocess.run([BUILD + "/tests/helpers/simtrace", trace, "leak", str(tasks), str(seconds)], check=True, timeout=60)
     a, b = sweep(engine, trace, runs), sweep("cpu", trace, runs)
     what = "%d runs, %d tasks, %d samples: " % (runs, tasks, seconds)
@@ -179,8 +179,8 @@ def main():
     p.add_argument("--engine", default="gpu", choices=("gpu", "emu", "cpu"))
     p.add_argument("--short", action="store_true")
     args = p.parse_args()
-    show.out = os.environ["OUT"] = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
-    os.makedirs(show.out, exist_ok=True)
+    show.run.out = os.environ["OUT"] = os.environ.get("OUT") or tempfile.mkdtemp(prefix="gpufas-out.")
+    os.makedirs(show.run.out, exist_ok=True)
     if args.engine == "cpu":
         return show.skipped("simulate", "--engine cpu: there is nothing to compare")
     if args.engine == "gpu" and not os.path.exists(BUILD + "/tests/gpu/test_sweep"):
@@ -190,8 +190,8 @@ def main():
         m = re.search(r"1\.\.0 # SKIP (.*)", r.stdout)
         if m:
             return show.skipped("simulate", m.group(1))
-    with tempfile.TemporaryDirectory(prefix="gpufas.") as show.dir:
-        with open(show.dir + "/sweep.policy", "w") as f:
+    with tempfile.TemporaryDirectory(prefix="gpufas.") as show.run.dir:
+        with open(show.run.dir + "/sweep.policy", "w") as f:
             f.write(POLICY)
         bad = equal(args.engine, args.short, 3 if args.short else 20)
         for tasks, seconds, runs in ((40, 60, 16),) if args.short else ((100, 1200, 4096), (1000, 300, 1024)):
