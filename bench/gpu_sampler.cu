@@ -103,8 +103,8 @@ static struct gf_fieldset some_fields(int every)
 
 static void measure(struct world *w, uint32_t n, uint32_t blocks, uint32_t threads, int every, uint32_t plain)
 {
-	static const char *const names[JOBS] = { "cpus", "slots", "count", "collect", "gather", "parts", "twice", "read", "slow", "fill", "strings", "again",
-						 "unseen", "parents", "children", "torn", "host", "init", "init_rows" };
+	static const char *const names[JOBS] = { "begin", "cpus", "slots", "collect", "read", "slow", "fill", "strings", "again", "unseen", "parents",
+						 "children", "torn", "host", "init", "init_rows" };
 	struct gf_fieldset f = some_fields(every);
 	struct gf_sampler_guest g = {};
 	static struct gf_sampler v;

@@ -3,7 +3,7 @@
  * A process's words, fetched by many lanes. A load from the target's memory is a request of its own for each line that a warp touches,
  * and takes a microsecond: one lane a process spends forty of them one after the other. So the words that are wanted of a kind of
  * object are listed once, in order; neighbouring lanes load neighbouring words of one object (those in one line are one request), and put
- * them down by word: W[word][process]. What is read then reads W.
+ * them down by word: W[word][row]. What is read then reads W.
  *
  * A lane then makes the record of one process out of its words in W. A layout whose offsets lead there (struct gf_gather, l) makes them look like a
  * process in memory: the same code reads both (struct gf_src, gpu/tasks.h). All its objects begin at the same place, the first word.
@@ -12,11 +12,16 @@
  * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Everyone else, and everyone of whom
  * something below does not hold, is read by one lane as before (gf_lead_read).
  *
- * Why what is put together so is never torn. Let K be the look at the last pass at which addresses were kept, A the walk of this
- * pass, G the fetch, S the second look; each is over before the next begins, and within each loads are in any order.
+ * When. What is fetched depends on addresses that are kept, and on nothing that this pass finds: so it is fetched beside the walk, a share of the rows in
+ * each call that otherwise waits for a hop (gpu/sampler_fetch.h). The second look is the record's own lane's, right before it makes it.
+ *
+ * Why what is put together so is never torn. Let K be the look at the last pass at which addresses were kept, G the fetch, A the walk of this
+ * pass, S the second look. G and A run side by side; K is over before either begins, and both are before S does. Within each loads are in any order.
+ * Nothing is lost by fetching before it is known who is still there: a row is only given to whom A has found, and whom A finds and G has not, not whole,
+ * or not as he was at K, is read by one lane.
  *   The task     A found the struct pid in the tree and this task behind it; at S it still has that struct pid. A task_struct is freed by RCU after it
  *                has lost its struct pid (__unhash_process): all of G read one living task. An exec by another thread, after which that one leads,
- *                exchanges their struct pids (de_thread): there was none. Its start time in G is the kept one: it is the process that has the row, and
+ *                exchanges their struct pids (de_thread): there was none. Its start time in G is the row's: it is the process that has the row, and
  *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again.
  *   signal       A task keeps its signal_struct for life: G's word is the kept one.
  *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K, G and S it is the same, and so is the exec count: there
@@ -26,7 +31,7 @@
  *   cred, parent Replaced, never changed in place, and freed by RCU. G's word is the kept one: what was read there was the task's, or had been within
  *                a grace period, as it is where one lane reads one after the other.
  *   times        stats_seq at K, G and S is one even number: no thread has left its figures behind since K.
- *   page counts  The words in G, the CPUs' parts after G, the words again in S: the same, or it is read again, as gf_read_rss does.
+ *   page counts  The words in G, the CPUs' parts after G, the words again in S, after them: the same, or it is read again, as gf_read_rss does.
  */
 #ifndef GPUFAS_GATHER_H
 #define GPUFAS_GATHER_H
@@ -36,7 +41,8 @@
 
 #define GF_GATHER_WORDS 80u
 #define GF_GATHER_AGAIN 20u
-#define GF_GATHER_DEEP  4u /* processes a lane fetches a word of at a time */
+#define GF_GATHER_DEEP  4u /* rows a lane fetches a word of at a time */
+#define GF_GATHER_SAME  8u /* words of its row a lane looks at again at a time */
 
 enum gf_gather_of { GF_GO_TASK, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT, GF_GO_PID, GF_GO_PGRP, GF_GO_SESSION, GF_GO_COUNT };
 
@@ -45,7 +51,6 @@ struct gf_gather {
 	uint32_t want;
 	uint32_t stride;       /* words in W from a process's word to its next */
 	uint32_t bad;          /* cannot be: everyone is read by one lane */
-	uint32_t made;         /* the pass at which this list was made: then nothing is kept yet */
 	uint32_t n, again;
 	uint32_t off[GF_GATHER_WORDS]; /* of a word in its object */
 	uint8_t of[GF_GATHER_WORDS];
@@ -60,7 +65,6 @@ struct gf_gather {
 struct gf_kept {
 	uint64_t *va[GF_GO_COUNT];  /* as the kernel has it */
 	uint64_t *at[GF_GO_COUNT];  /* mapped; 0: there is none */
-	uint64_t *start;
 	uint32_t *exec, *seq;
 	uint32_t *level;            /* of its struct pid: pid namespaces that it is in, less one */
 	uint32_t *pass;             /* of which this is */
@@ -198,8 +202,8 @@ GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, u
 #undef MM
 }
 
-/* Leader: for what is wanted of a guest of this layout. room: processes that W has room for. */
-GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, uint64_t boot, uint32_t want, uint32_t room, uint32_t pass)
+/* Leader: for what is wanted of a guest of this layout. room: rows that W has room for. What was kept before is none of this list's. */
+GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, uint64_t boot, uint32_t want, uint32_t room)
 {
 	const uint32_t sums = want & (GF_REC_CPU | GF_REC_SPLIT | GF_REC_FAULTS | GF_REC_IO);
 	const uint32_t counts = want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
@@ -207,7 +211,6 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 
 	g->boot = boot;
 	g->want = want;
-	g->made = pass;
 	g->stride = room;
 	g->n = g->again = 0;
 	g->bad = o->files.cred_euid == GF_ABSENT || o->files.cred_egid == GF_ABSENT;
@@ -261,7 +264,6 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 	va[GF_GO_MM] = gf_load(p + l->task.mm, 8);
 	va[GF_GO_CRED] = gf_load(p + l->task.real_cred, 8);
 	va[GF_GO_PARENT] = gf_load(p + l->task.real_parent, 8);
-	kept->start[row] = gf_load(p + l->task.start_boottime, 8);
 	kept->exec[row] = gf_u32(p, l->task.self_exec_id);
 	sp = (const uint8_t *)(uintptr_t)gf_kept_at(k, va[GF_GO_SIGNAL], GF_MAX(l->signal.span, g->span[GF_GO_SIGNAL]));
 	if (!sp)
@@ -289,6 +291,33 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 }
 
 /* ---- a process out of W ----------------------------------------------------- */
+
+/* The second look at a row whose words are w: whether what must not have changed has not. */
+GF_OUTLINE int gf_gather_same(const struct gf_gather *g, const struct gf_kept *kept, const uint64_t *words, uint32_t row)
+{
+	uint64_t diff = 0;
+
+	for (uint32_t k = 0; k < g->again; k += GF_GATHER_SAME) {
+		uint64_t w[GF_GATHER_SAME], was[GF_GATHER_SAME];
+
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_SAME; j++) {
+			uint32_t i = k + j < g->again ? g->twice[k + j] : 0;
+
+			w[j] = k + j < g->again ? kept->at[g->of[i]][row] : 0;
+			was[j] = w[j] ? words[(size_t)i * g->stride] : 0;
+			w[j] += w[j] ? g->off[i] : 0;
+		}
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_SAME; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)w[j], 8);
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_SAME; j++)
+			diff |= (w[j] ^ was[j]) & (k + j < g->again ? g->mask[k + j] : 0);
+	}
+	return !diff;
+}
 
 GF_INLINE int32_t gf_gather_nr(uint32_t nr)
 {
@@ -318,7 +347,7 @@ GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *k
 	/* Not ||: all of it is loaded at once. */
 	if ((sig != kept->va[GF_GO_SIGNAL][row]) | (mm != kept->va[GF_GO_MM][row]) | (exec != kept->exec[row]) |
 	    (gf_src_load(w, o->real_cred, 8) != kept->va[GF_GO_CRED][row]) | (gf_src_load(w, o->real_parent, 8) != kept->va[GF_GO_PARENT][row]) |
-	    (gf_src_load(w, o->start_boottime, 8) != kept->start[row]) | !gf_task_is_of(o, w, pid, task))
+	    !gf_task_is_of(o, w, pid, task))
 		return -1;
 	/* Parent and child in one address space, and a leader that has left its threads behind: rare. Kernel threads, which have no address space, have
 	 * that word set for as long as they live. */

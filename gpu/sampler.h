@@ -3,7 +3,7 @@
  * One look at a guest's memory: processes, host fields, strings. The leader runs gf_sampler_run; whatever is done for
  * each slot of the tree of pids, each task, row or CPU is a job (gf_sampler_job), a lane each.
  *
- *   who       the tree of pids, level by level: its leaders, in the order of pids
+ *   who       the tree of pids, level by level: its leaders, in the order of pids; beside it, with a team, words of those of the last pass
  *   read      a record a process; its row, where it has one already
  *   place     rows for newcomers, in the order of pids (one lane)
  *   fill      the record into the row's columns; then strings, where some are missing
@@ -50,14 +50,11 @@
 #define GF_STR_READ ((1u << GF_SF_EXE) | (1u << GF_SF_CMDLINE) | (1u << GF_SF_CGROUP))
 
 enum gf_sampler_jobs {
-	GF_SJ_BEGIN = 64, /* what waits for nothing: the clock, which CPUs there are, the tree's root; pages */
+	GF_SJ_BEGIN = 64, /* what waits for nothing: the clock, which CPUs there are, the tree's root; pages; words of rows */
 	GF_SJ_CPUS,       /* each CPU's offset; whether it idles */
-	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c (and enum gf_walk_also) */
+	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c (and enum gf_walk_also); words of more rows */
 	GF_SJ_COLLECT,    /* what was found, into the next level, or the leaders */
-	GF_SJ_GATHER,     /* leaders [a, b): words of those that are known */
-	GF_SJ_PARTS,      /* CPUs' parts of their counters */
-	GF_SJ_TWICE,      /* what must not have changed, once more */
-	GF_SJ_READ,       /* records */
+	GF_SJ_READ,       /* records of leaders [a, b); c: beside it host fields */
 	GF_SJ_SLOW,       /* of those that must wait for memory */
 	GF_SJ_FILL,       /* columns, parents */
 	GF_SJ_STRINGS,
@@ -141,12 +138,11 @@ struct gf_sampler {
 	struct gf_task_rec *rec;
 	struct gf_gather gather;
 	struct gf_kept kept;
-	uint64_t *words;       /* W[word][leader of the batch] */
-	int64_t *parts;        /* [counter][leader of the batch] */
-	uint8_t *changed;      /* a leader of the batch: it is to be read by one lane */
+	uint64_t *words;       /* W[word][row] */
+	int64_t *parts;        /* [counter][row] */
+	uint8_t *changed;      /* a row: its parts could not be had */
 	struct gf_pages *pages;
 	struct gf_host_words *host_words;
-	uint32_t *lead_at;     /* a row: the leader that is kept there */
 	uint32_t *slow;        /* leaders of the batch that must wait for memory */
 	uint32_t slow_n, host_due;
 	uint32_t fresh_n, gone_n;
@@ -172,6 +168,10 @@ struct gf_sampler {
 	uint32_t level, begin; /* which of node[] is this level; entries of the next before this batch's */
 	uint32_t next;         /* entries of the next level */
 	uint32_t torn;
+	uint32_t calls;        /* looks at slots, but for leaves', of the last walk */
+	uint32_t fetching;     /* words are fetched of rows that were kept at this pass; 0: of none */
+	uint32_t ready, fetch; /* they are there of rows below this; after the call at hand, below that */
+	uint32_t with_parts, parts_due; /* CPUs' parts of page counts are fetched in this pass; have not yet been */
 
 	/* this pass */
 	struct gf_team *team;
@@ -199,6 +199,7 @@ struct gf_sampler {
 
 #include "gpu/sampler_layout.h"
 #include "gpu/sampler_strings.h"
+#include "gpu/sampler_fetch.h"
 #include "gpu/sampler_walk.h"
 #include "gpu/sampler_procs.h"
 #include "gpu/sampler_rows.h"
@@ -236,6 +237,11 @@ GF_OUTLINE void gf_sampler_first(struct gf_sampler *v, uint32_t lane, uint32_t l
 	}
 	gf_pages_renew(v->pages, &g->mem, v->table.pass + 1, lanes - 1 - lane, lanes);
 	gf_host_words_load(v->host_words, &g->mem, lanes - 1 - lane, lanes);
+	/* Not by the first lanes' warps, which wait for one load after the other. */
+	if (lanes < 512)
+		gf_sampler_gather(v, lane, lanes);
+	else if (lane >= 96)
+		gf_sampler_gather(v, lane - 96, lanes - 96);
 }
 
 GF_OUTLINE void gf_sampler_host(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
@@ -281,21 +287,23 @@ GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call,
 	case GF_SJ_SLOTS:
 		if (call->c & GF_WALK_CPUS)
 			gf_sampler_cpus(v, lanes - 1 - lane, lanes);
-		gf_walk_slots(v, call->a, call->b, call->c, lane, lanes); break;
-	case GF_SJ_COLLECT: gf_walk_collect(v, call->a, call->b, call->c, lane, lanes); break;
-	case GF_SJ_GATHER:
+		gf_walk_slots(v, call->a, call->b, call->c, lane, lanes);
+		gf_sampler_gather(v, lane, lanes);
+		break;
+	case GF_SJ_COLLECT:
+		gf_walk_collect(v, call->a, call->b, call->c & 0xff, lane, lanes);
+		if (call->c & GF_WALK_PARTS)
+			gf_sampler_parts(v, lane, lanes);
+		break;
+	case GF_SJ_READ:
 		if (call->c)
 			gf_sampler_host_aside(v, lane, lanes);
-		gf_sampler_gather(v, call->a, call->b, lane, lanes); break;
-	case GF_SJ_PARTS: gf_sampler_parts(v, call->a, call->b, lane, lanes); break;
-	case GF_SJ_TWICE: gf_sampler_twice(v, call->a, call->b, lane, lanes); break;
-	case GF_SJ_READ:
 		if (v->team)
 			gf_sampler_quick(v, call->a, call->b, lane, lanes);
 		else
 			gf_sampler_read(v, call->a, call->b);
 		break;
-	case GF_SJ_SLOW: gf_sampler_slow(v, call->a, call->b, lane, lanes); break;
+	case GF_SJ_SLOW: gf_sampler_slow(v, call->a, lane, lanes); break;
 	case GF_SJ_FILL: gf_sampler_fill(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_STRINGS: gf_sampler_strings(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_AGAIN: gf_sampler_again(v, lane, lanes); break;
@@ -351,7 +359,7 @@ GF_INLINE int gf_sampler_who(struct gf_sampler *v)
 	if (!v->team)
 		gf_tlb_clear(&v->tlb);
 	else if (v->gather.boot != v->g->boot || v->gather.want != gf_sampler_wanted(v))
-		gf_gather_make(&v->gather, &v->g->layout, v->g->boot, gf_sampler_wanted(v), v->recs, v->table.pass);
+		gf_gather_make(&v->gather, &v->g->layout, v->g->boot, gf_sampler_wanted(v), v->cap);
 	for (uint32_t i = 0; i < GF_WALK_TRIES && !whole; i++)
 		whole = gf_walk(v, !i);
 	return whole;
@@ -375,7 +383,9 @@ GF_INLINE int gf_sampler_begins(struct gf_sampler *v, int *ret_bad)
 	v->cpus_bad = v->cpus_busy = 0;
 	if (v->team) {
 		gf_pages_turn(v->pages);
+		gf_fetch_begin(v);
 		gf_sampler_call(v, GF_SJ_BEGIN, 0, 0, 0);
+		gf_fetch_done(v);
 		gf_sampler_begin(v);
 		v->cpus_due = !v->masks;
 		if (!v->masks && !v->region)

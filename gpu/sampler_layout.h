@@ -80,26 +80,29 @@ GF_INLINE void gf_sampler_bump_rows(struct gf_bump *b, struct gf_sampler *v)
 	v->rec = (struct gf_task_rec *)gf_bump(b, v->recs, sizeof *v->rec);
 }
 
-/* What is the sampler's own, but for strings. v->cap, v->recs are set. */
-GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
+/* What a team has beside that: 81 words a row, of which a policy needs half, and what is kept of it. */
+GF_INLINE void gf_sampler_bump_words(struct gf_bump *b, struct gf_sampler *v)
 {
-	gf_sampler_bump_rows(b, v);
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
 		v->kept.va[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.va[i]);
 		v->kept.at[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.at[i]);
 	}
-	v->kept.start = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.start);
 	v->kept.exec = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.exec);
 	v->kept.seq = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.seq);
 	v->kept.level = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.level);
 	v->kept.pass = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.pass);
-	v->words = (uint64_t *)gf_bump(b, (size_t)v->recs * (GF_GATHER_WORDS + 1), sizeof *v->words);
-	v->parts = (int64_t *)gf_bump(b, (size_t)v->recs * GF_RSS_PARTS, sizeof *v->parts);
-	v->changed = (uint8_t *)gf_bump(b, v->recs, sizeof *v->changed);
-	v->lead_at = (uint32_t *)gf_bump(b, v->cap, sizeof *v->lead_at);
+	v->words = (uint64_t *)gf_bump(b, (size_t)v->cap * (GF_GATHER_WORDS + 1), sizeof *v->words);
+	v->parts = (int64_t *)gf_bump(b, (size_t)v->cap * GF_RSS_PARTS, sizeof *v->parts);
+	v->changed = (uint8_t *)gf_bump(b, v->cap, sizeof *v->changed);
 	v->slow = (uint32_t *)gf_bump(b, v->recs, sizeof *v->slow);
 	v->pages = (struct gf_pages *)gf_bump(b, 1, sizeof *v->pages);
 	v->host_words = (struct gf_host_words *)gf_bump(b, 1, sizeof *v->host_words);
+}
+
+/* What is the sampler's own, but for strings and for what only teams need. v->cap, v->recs are set. */
+GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
+{
+	gf_sampler_bump_rows(b, v);
 	for (uint32_t i = 0; i < 2; i++) {
 		v->node[i] = (uint64_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->node[i]);
 		v->nr[i] = (uint32_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->nr[i]);
@@ -143,6 +146,7 @@ GF_INLINE size_t gf_sampler_layout_of(struct gf_sampler *v, struct gf_sample *s,
 		gf_sampler_bump_rows(&b, v);
 	} else {
 		gf_sampler_bump(&b, v);
+		gf_sampler_bump_words(&b, v);
 		gf_sampler_bump_strings(&b, v, f->str);
 	}
 	v->base = (uint8_t *)base;

@@ -25,31 +25,6 @@ GF_OUTLINE enum gf_task_got gf_lead_read(const struct gf_sampler_guest *g, struc
 	return got;
 }
 
-GF_INLINE uint32_t gf_sampler_wanted(const struct gf_sampler *v)
-{
-	uint32_t want = v->want;
-
-	if (want & GF_REC_SCORE)
-		want |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES;
-	if (want & GF_REC_RSS_SUM)
-		want |= GF_REC_RSS;
-	return want;
-}
-
-GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struct gf_tlb *tlb)
-{
-	c->k = &v->g->mem;
-	c->l = &v->g->layout;
-	c->cpus = &v->cpus;
-	c->tlb = tlb;
-	c->want = gf_sampler_wanted(v);
-	c->budget = v->share;
-	c->starved = 0;
-	c->pages = NULL;
-	c->pass = v->table.pass;
-	c->pulse = v->pulse;
-}
-
 /* A lane has its own, but for the one that is alone, whose is kept from one batch to the next. */
 GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
 {
@@ -57,123 +32,25 @@ GF_INLINE void gf_tlb_clear(struct gf_tlb *t)
 		t->page[i] = 0;
 }
 
-/* A word of some processes by each lane: neighbours load neighbouring words. Processes go by GF_GATHER_DEEP: so many loads of a lane are
- * under way at a time, and lie side by side in W. */
-GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
-{
-	const struct gf_gather *g = &v->gather;
-	uint32_t n = g->n, stride = g->stride, items = g->bad ? 0 : (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
-
-	for (uint32_t i = from + lane; i < to; i += lanes)
-		v->changed[i - from] = 0;
-	for (uint32_t i = lane; i < items; i += lanes) {
-		uint32_t first = i / n * GF_GATHER_DEEP, k = i % n;
-		const uint64_t *at = v->kept.at[g->of[k]];
-		uint64_t *to_w = v->words + (size_t)k * stride + first;
-		uint64_t w[GF_GATHER_DEEP];
-
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
-			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
-			w[j] = row == GF_NONE ? 0 : at[row];
-		}
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
-			if (w[j])
-				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
-			to_w[j] = w[j];
-	}
-}
-
-/* The CPUs' parts of page counters: neighbours' often lie side by side. */
-GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
-{
-	const struct gf_gather *g = &v->gather;
-	uint32_t stride = g->stride;
-	struct gf_task_ctx c;
-
-	gf_sampler_ctx(v, &c, NULL);
-	c.pages = v->pages;
-	for (uint32_t i = lane; i < to - from; i += lanes) {
-		uint32_t row = v->lead[from + i].kept, bad = 0;
-		uint64_t base[GF_RSS_PARTS];
-		int64_t sum[GF_RSS_PARTS] = { 0 };
-
-		if (row == GF_NONE || !v->kept.va[GF_GO_MM][row])
-			continue;
-		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
-			base[k] = gf_src_load(gf_src_fetched(v->words + i, stride), g->l.mm.rss_cpu[k], 8);
-			bad |= base[k] & 3 || !base[k];
-		}
-		if (bad || gf_percpu_sum(&c, base, sum))
-			v->changed[i] = 1;
-		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
-			v->parts[k * stride + i] = sum[k];
-	}
-}
-
-GF_OUTLINE void gf_sampler_twice(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
-{
-	const struct gf_gather *g = &v->gather;
-	uint32_t n = g->again, stride = g->stride, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
-
-	for (uint32_t i = lane; i < items; i += lanes) {
-		uint32_t first = i / n * GF_GATHER_DEEP, k = g->twice[i % n];
-		const uint64_t *at = v->kept.at[g->of[k]], *was = v->words + (size_t)k * stride + first;
-		uint64_t mask = g->mask[i % n], w[GF_GATHER_DEEP];
-
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++) {
-			uint32_t row = from + first + j < to ? v->lead[from + first + j].kept : GF_NONE;
-			w[j] = row == GF_NONE ? 0 : at[row];
-		}
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
-			if (w[j])
-				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
-		GF_UNROLL
-		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
-			if ((w[j] ^ was[j]) & mask)
-				gf_team_flag_set(&v->changed[first + j], 1);
-	}
-}
-
-/* Leader: words of the batch's known processes, as long as these can be had. */
-GF_INLINE void gf_sampler_fetch(struct gf_sampler *v, uint32_t from, uint32_t to)
-{
-	const struct gf_layout_mm *o = &v->g->layout.mm;
-
-	gf_sampler_call(v, GF_SJ_GATHER, from, to, v->host_due);
-	v->host_due = 0;
-	if (v->gather.bad)
-		return;
-	if (o->rss_kind == GF_RSS_PERCPU && v->gather.want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES))
-		gf_sampler_call(v, GF_SJ_PARTS, from, to, 0);
-	gf_sampler_call(v, GF_SJ_TWICE, from, to, 0);
-}
-
 /* Out of what was fetched: true, it is whole. */
-GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const struct gf_lead *l, uint32_t i, uint32_t from, uint32_t to, int many,
-			      struct gf_task_rec *r)
+GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const struct gf_lead *l, int many, struct gf_task_rec *r)
 {
 	const struct gf_gather *g = &v->gather;
-	const uint64_t *parent = NULL;
+	const struct gf_kept *k = &v->kept;
+	uint32_t row = l->kept, up;
 	int64_t parts[GF_RSS_PARTS];
-	uint32_t up, at;
 
-	if (v->plain || l->kept == GF_NONE || gf_team_flag(&v->changed[i]))
+	if (row == GF_NONE || (v->with_parts && v->changed[row]))
 		return 0;
 	GF_UNROLL
-	for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
-		parts[k] = v->parts[k * g->stride + i];
-	/* Many have one parent: its words have been fetched once, where it is a process's leader. */
-	up = v->s->parent[l->kept];
-	at = up < v->cap ? v->lead_at[up] : GF_NONE;
-	if (at >= from && at < to && v->lead[at].kept == up && v->lead[at].task == v->kept.va[GF_GO_PARENT][l->kept])
-		parent = v->words + (at - from);
-	return !gf_gather_read(g, &v->kept, c, v->words + i, parent, parts, l->kept, l->pid, l->task, many, r);
+	for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
+		parts[i] = v->parts[i * g->stride + row];
+	/* Many have one parent: its words have been fetched once, if it has a row. */
+	up = v->s->parent[row];
+	if (up >= v->cap || k->pass[up] != v->fetching || k->va[GF_GO_TASK][up] != k->va[GF_GO_PARENT][row])
+		up = GF_NONE;
+	return !gf_gather_read(g, k, c, v->words + row, up == GF_NONE ? NULL : v->words + up, parts, row, l->pid, l->task, many, r) &&
+	       r->pid == v->s->pid[row] && r->start_ns == v->s->start_ns[row];
 }
 
 /* What becomes of a leader that has been read. */
@@ -205,7 +82,7 @@ GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum
 	}
 }
 
-/* Teams: who can be read out of what was fetched. The others are put on a list. */
+/* Teams: who can be read out of what was fetched, and is still as he was then. The others are put on a list. */
 GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
 {
 	struct gf_task_ctx c;
@@ -216,7 +93,9 @@ GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t t
 
 		l->row = GF_NONE;
 		l->state = 0;
-		if (gf_lead_fetched(v, &c, l, i - from, from, to, 0, &v->rec[i - from])) {
+		if (l->kept != GF_NONE && !gf_gather_same(&v->gather, &v->kept, v->words + l->kept, l->kept))
+			l->kept = GF_NONE;
+		if (gf_lead_fetched(v, &c, l, 0, &v->rec[i - from])) {
 			l->state = GF_LEAD_SAME;
 			gf_team_one(&v->fetched);
 			gf_lead_got(v, from, i, GF_TASK_OK, 0);
@@ -226,7 +105,7 @@ GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t t
 	}
 }
 
-GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t lane, uint32_t lanes)
 {
 	struct gf_task_ctx c;
 	struct gf_tlb own;
@@ -241,7 +120,7 @@ GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t to
 
 		c.budget = v->share;
 		c.starved = 0;
-		if (gf_lead_fetched(v, &c, l, i - from, from, to, 1, &v->rec[i - from])) {
+		if (gf_lead_fetched(v, &c, l, 1, &v->rec[i - from])) {
 			l->state = GF_LEAD_SAME;
 			gf_team_one(&v->fetched);
 		} else {
@@ -444,10 +323,10 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
 
-		if (v->team && !v->plain)
-			gf_sampler_fetch(v, from, to);
 		v->slow_n = v->fresh_n = 0;
-		gf_sampler_call(v, GF_SJ_READ, from, to, 0);
+		gf_sampler_call(v, GF_SJ_READ, from, to, v->team && v->host_due);
+		if (v->team)
+			v->host_due = 0;
 		if (v->slow_n)
 			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
 		v->fresh_all += v->fresh_n;

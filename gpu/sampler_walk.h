@@ -39,9 +39,9 @@ GF_INLINE uint64_t gf_walk_leader(const struct gf_sampler_guest *g, uint64_t pid
 GF_INLINE uint32_t gf_kept_row(const struct gf_sampler *v, int32_t nr, uint64_t pid, uint64_t task)
 {
 	const struct gf_kept *k = &v->kept;
-	uint32_t row = v->gather.bad || v->gather.made == v->table.pass ? GF_NONE : gf_table_pid(&v->table, nr);
+	uint32_t row = v->fetching ? gf_table_pid(&v->table, nr) : GF_NONE;
 
-	return row != GF_NONE && k->pass[row] == v->table.pass - 1 && k->va[GF_GO_TASK][row] == task && k->va[GF_GO_PID][row] == pid ? row : GF_NONE;
+	return row != GF_NONE && k->pass[row] == v->fetching && k->va[GF_GO_TASK][row] == task && k->va[GF_GO_PID][row] == pid ? row : GF_NONE;
 }
 
 /* One entry of the next level, or one leader, is the at-th. nr: the first pid below it, or its own. */
@@ -56,8 +56,6 @@ GF_INLINE void gf_walk_put(struct gf_sampler *v, uint32_t shift, uint32_t at, ui
 		v->lead[at].pid = found;
 		v->lead[at].task = task;
 		v->lead[at].kept = v->team ? gf_kept_row(v, (int32_t)nr, found, task) : GF_NONE;
-		if (v->lead[at].kept != GF_NONE)
-			v->lead_at[v->lead[at].kept] = at;
 	}
 }
 
@@ -97,6 +95,7 @@ GF_INLINE void gf_walk_alone(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 enum gf_walk_also {
 	GF_WALK_CPUS = 0x100,  /* what GF_SJ_CPUS does, by lanes that have no slot */
 	GF_WALK_LOOSE = 0x200, /* nodes below are not collected: each has the number of its slot */
+	GF_WALK_PARTS = 0x400, /* beside collecting: parts of page counters */
 };
 
 GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t how, uint32_t lane, uint32_t lanes)
@@ -177,13 +176,17 @@ GF_INLINE void gf_walk_batch(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 	}
 	v->cpus_due = 0;
 	v->begin = v->next;
+	gf_fetch_share(v, 1, shift ? 2 + v->calls : 1);
 	gf_sampler_call(v, GF_SJ_SLOTS, from, n, shift | also | (loose ? (uint32_t)GF_WALK_LOOSE : 0));
+	gf_fetch_done(v);
 	v->above = loose ? v->node[v->level][from] : 0;
 	if (loose) {
 		v->next = GF_XA_SLOTS;
 		return;
 	}
-	gf_sampler_call(v, GF_SJ_COLLECT, from, n, shift);
+	also = !shift && v->parts_due ? (uint32_t)GF_WALK_PARTS : 0;
+	v->parts_due &= !also;
+	gf_sampler_call(v, GF_SJ_COLLECT, from, n, shift | also);
 	for (uint32_t i = 0; i < groups; i++)
 		more += v->count[v->turn][i];
 	v->next += more;
@@ -195,7 +198,7 @@ GF_OUTLINE int gf_walk(struct gf_sampler *v, int first)
 {
 	const struct gf_sampler_guest *g = v->g;
 	uint64_t root = v->root;
-	uint32_t shift = v->root_shift, nodes = 1;
+	uint32_t shift = v->root_shift, nodes = 1, calls = 0;
 	enum gf_xa e = v->team && first ? (enum gf_xa)v->root_state : gf_xa_root(&g->mem, &g->layout, &root, &shift);
 
 	v->n = v->more = v->torn = 0;
@@ -207,6 +210,7 @@ GF_OUTLINE int gf_walk(struct gf_sampler *v, int first)
 	v->nr[0][0] = 0;
 	for (;;) {
 		v->next = 0;
+		calls += shift ? (nodes + GF_WALK_BATCH - 1) / GF_WALK_BATCH : 0;
 		for (uint32_t i = 0; i < nodes; i += GF_WALK_BATCH)
 			gf_walk_batch(v, i, GF_MIN(nodes - i, GF_WALK_BATCH), shift, nodes == 1 && shift);
 		if (!shift || !v->next)
@@ -216,6 +220,7 @@ GF_OUTLINE int gf_walk(struct gf_sampler *v, int first)
 		v->level = !v->level;
 		shift -= GF_XA_STEP;
 	}
+	v->calls = calls;
 	if (!shift) {
 		v->n = GF_MIN(v->next, v->cap);
 		v->more = v->next - v->n;

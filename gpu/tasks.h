@@ -290,12 +290,13 @@ GF_INLINE void gf_read_memory(struct gf_task_ctx *c, const uint8_t *p, const str
 	}
 }
 
+/* Not &&: all of it is loaded at once. */
 GF_INLINE int gf_task_is_of(const struct gf_layout_task *o, const struct gf_src p, uint64_t pid, uint64_t task)
 {
-	uint32_t tgid = gf_s32(p, o->tgid);
+	uint64_t own = gf_src_load(p, o->thread_pid, 8), leader = gf_src_load(p, o->group_leader, 8);
+	uint32_t tgid = gf_s32(p, o->tgid), tid = gf_s32(p, o->pid);
 
-	return gf_src_load(p, o->thread_pid, 8) == pid && gf_src_load(p, o->group_leader, 8) == task && tgid == gf_s32(p, o->pid) &&
-	       tgid && tgid <= GF_PID_LIMIT;
+	return (own == pid) & (leader == task) & (tgid == tid) & (tgid - 1 < GF_PID_LIMIT);
 }
 
 GF_INLINE int gf_task_is(const struct gf_layout_task *o, const uint8_t *p, uint64_t pid, uint64_t task)

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Words of processes that the last pass has seen, fetched by a team's lanes beside the walk (gpu/gather.h).
+ * Of gpu/sampler.h, which has the types and includes this.
+ */
+#ifndef GPUFAS_SAMPLER_FETCH_H
+#define GPUFAS_SAMPLER_FETCH_H
+
+GF_INLINE uint32_t gf_sampler_wanted(const struct gf_sampler *v)
+{
+	uint32_t want = v->want;
+
+	if (want & GF_REC_SCORE)
+		want |= GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES;
+	if (want & GF_REC_RSS_SUM)
+		want |= GF_REC_RSS;
+	return want;
+}
+
+GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struct gf_tlb *tlb)
+{
+	c->k = &v->g->mem;
+	c->l = &v->g->layout;
+	c->cpus = &v->cpus;
+	c->tlb = tlb;
+	c->want = gf_sampler_wanted(v);
+	c->budget = v->share;
+	c->starved = 0;
+	c->pages = NULL;
+	c->pass = v->table.pass;
+	c->pulse = v->pulse;
+}
+
+/* Words of rows [ready, fetch) by each lane: neighbours load neighbouring words. Rows go by GF_GATHER_DEEP: so many loads of a lane are under way at a
+ * time, and lie side by side in W. */
+GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t from = v->ready, to = v->fetch, n = g->n, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+
+	for (uint32_t i = lane; i < items; i += lanes) {
+		uint32_t first = from + i / n * GF_GATHER_DEEP, k = i % n;
+		const uint64_t *at = v->kept.at[g->of[k]];
+		uint64_t *to_w = v->words + (size_t)k * g->stride + first;
+		uint64_t w[GF_GATHER_DEEP];
+
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			w[j] = (first + j < to) & (v->kept.pass[first + j] == v->fetching) ? at[first + j] : 0;
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			if (w[j])
+				w[j] = gf_load((const uint8_t *)(uintptr_t)(w[j] + g->off[k]), 8);
+		GF_UNROLL
+		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
+			to_w[j] = w[j];
+	}
+}
+
+/* The CPUs' parts of page counters: neighbours' often lie side by side. After all words are there. */
+GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	const struct gf_gather *g = &v->gather;
+	uint32_t stride = g->stride;
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
+	c.pages = v->pages;
+	for (uint32_t i = lane; i < v->ready; i += lanes) {
+		uint64_t base[GF_RSS_PARTS];
+		int64_t sum[GF_RSS_PARTS] = { 0 };
+		uint32_t bad = 0;
+
+		if (v->kept.pass[i] != v->fetching || !v->kept.va[GF_GO_MM][i])
+			continue;
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
+			base[k] = gf_src_load(gf_src_fetched(v->words + i, stride), g->l.mm.rss_cpu[k], 8);
+			bad |= base[k] & 3 || !base[k];
+		}
+		v->changed[i] = bad || gf_percpu_sum(&c, base, sum);
+		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
+			v->parts[k * stride + i] = sum[k];
+	}
+}
+
+/* Leader: rows up to this one are the share of the call that comes. Of `parts` of all. */
+GF_INLINE void gf_fetch_share(struct gf_sampler *v, uint32_t n, uint32_t parts)
+{
+	uint32_t rows = v->fetching ? v->s->rows : 0;
+
+	v->fetch = GF_MIN(rows, v->ready + ((uint32_t)((uint64_t)rows * n / parts) + 31) / 32 * 32);
+}
+
+GF_INLINE void gf_fetch_done(struct gf_sampler *v)
+{
+	v->ready = v->fetch;
+}
+
+/* Leader: a pass begins. Whose words are fetched in it: what the last one has kept, if that is what is wanted now. How they are dealt out to calls: the
+ * first takes longest, and the more the fewer levels the tree had; what is left then, the look at leaves takes. */
+GF_INLINE void gf_fetch_begin(struct gf_sampler *v)
+{
+	const struct gf_gather *g = &v->gather;
+	int good = !v->plain && !v->region && !g->bad && g->boot == v->g->boot && g->want == gf_sampler_wanted(v);
+
+	v->fetching = good ? v->table.pass : 0;
+	v->with_parts = v->fetching && v->g->layout.mm.rss_kind == GF_RSS_PERCPU && g->want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
+	v->parts_due = v->with_parts;
+	v->ready = 0;
+	gf_fetch_share(v, 2, 2 + v->calls);
+}
+
+#endif
