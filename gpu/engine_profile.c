@@ -11,8 +11,8 @@
 static const char *const name[GF_PROFILE_MARKS] = {
 	[GF_JOB_BACK] = "tick: clock back", [GF_JOB_GAP] = "tick: gap", [GF_JOB_ROWS] = "tick: rows", [GF_JOB_LEVEL] = "tick: level",
 	[GF_JOB_SUMS] = "tick: sums", [GF_JOB_AGGS] = "tick: aggregates", [GF_JOB_GATES] = "tick: gates", [GF_JOB_TRUTHS] = "tick: truths",
-	[GF_JOB_COND] = "tick: condition", [GF_JOB_CLASSES] = "tick: classes", [GF_JOB_SELECT] = "tick: select", [GF_JOB_TOP] = "tick: top",
-	[GF_JOB_RANK] = "tick: rank", [GF_JOB_PLACE] = "tick: place", [GF_JOB_WHY] = "tick: why", [GF_JOB_GROUP] = "tick: group",
+	[GF_JOB_COND] = "tick: condition", [GF_JOB_SELECT] = "tick: select", [GF_JOB_BEST] = "tick: best",
+	[GF_JOB_RANK] = "tick: rank", [GF_JOB_PLACE] = "tick: place", [GF_JOB_TELL] = "tick: evidence", [GF_JOB_GROUP] = "tick: group",
 	[GF_JOB_TREE] = "tick: tree", [GF_JOB_FAMILY] = "tick: family", [GF_JOB_OWN] = "tick: own", [GF_JOB_PARENT] = "tick: parent",
 	[GF_JOB_ANCESTOR] = "tick: ancestor", [GF_JOB_NEAR] = "views: near",
 	[GF_SJ_BEGIN] = "sample: clock, CPUs, root", [GF_SJ_CPUS] = "sample: CPUs", [GF_SJ_SLOTS] = "sample: slots", [GF_SJ_COLLECT] = "sample: collect",

@@ -111,8 +111,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_warm(const struct gf_gpu 
 {
 #if defined(__CUDA_ARCH__)
 	t->warm = t->mem->blocks > 1 ? gf_gpu_warm(g, threadIdx.x) : NULL;
-	t->runs = GF_BIT(GF_JOB_LEVEL) | GF_BIT(GF_JOB_GATES) | GF_BIT(GF_JOB_TRUTHS) | GF_BIT(GF_JOB_COND) | GF_BIT(GF_JOB_CLASSES) |
-		  GF_BIT(GF_JOB_SELECT) | GF_BIT(GF_JOB_NEAR);
+	t->runs = GF_BIT(GF_JOB_LEVEL) | GF_BIT(GF_JOB_GATES) | GF_BIT(GF_JOB_TRUTHS) | GF_BIT(GF_JOB_COND) | GF_BIT(GF_JOB_SELECT) |
+		  GF_BIT(GF_JOB_TELL) | GF_BIT(GF_JOB_NEAR);
 	t->progs_end[0] = t->progs_end[1] = t->progs_end[2] = 0;
 	if (!g->st || t->mem->blocks == 1)
 		return;

@@ -39,6 +39,12 @@ GF_SELDOM struct gf_event *gf_event_new(struct gf_tick *t, uint8_t kind, uint32_
 	return ev;
 }
 
+/* Who has no room for it is told in any case, and thrown away. */
+GF_INLINE int gf_event_lost(const struct gf_tick *t, const struct gf_event *ev)
+{
+	return ev == &t->out->events[t->out->events_cap];
+}
+
 GF_INLINE void gf_event_victim(const struct gf_sample *s, struct gf_event *ev, uint32_t row)
 {
 	/* Loads first, here and below: what is stored could be what is loaded next, as far as a compiler can tell, and a device waits for each. */
@@ -64,90 +70,91 @@ GF_INLINE int gf_explain(struct gf_tick *t, uint32_t prog, uint32_t row, struct 
 	return 1;
 }
 
-/* The terms of a rule's condition as they are for a row; returns how many. */
+/* A term of a rule's condition as it is for a row. */
+GF_SELDOM void gf_explain_term(struct gf_tick *t, uint32_t number, uint32_t row, struct gf_event_term *to)
+{
+	const struct gf_term *x = &GF_SEC(struct gf_term, t->c.img, GF_SEC_TERM)[number];
+	uint8_t values = x->values;
+	struct gf_result res;
+
+	to->term = number;
+	to->left = to->right = gf_unknown();
+	to->truth = GF_UNKNOWN;
+	if (!gf_explain(t, x->prog, row, &res))
+		return;
+	to->truth = res.p[0];
+	if (values > 0)
+		to->left = res.v[0];
+	if (values > 1)
+		to->right = res.v2[0];
+}
+
+/* All of them; returns how many. */
 GF_SELDOM uint32_t gf_explain_terms(struct gf_tick *t, uint32_t rule, uint32_t row, struct gf_event_term *to)
 {
 	const struct gf_rule *r = &t->c.rule[rule];
-	const struct gf_term *term = GF_SEC(struct gf_term, t->c.img, GF_SEC_TERM);
-	uint32_t n = GF_MIN(r->terms, GF_EVENT_TERMS);
-	struct gf_result res;
+	uint32_t n = GF_MIN(r->terms, GF_EVENT_TERMS), first = r->term;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct gf_term *x = &term[r->term + i];
-		to[i].term = r->term + i;
-		to[i].left = to[i].right = gf_unknown();
-		to[i].truth = GF_UNKNOWN;
-		if (!gf_explain(t, x->prog, row, &res))
-			continue;
-		to[i].truth = res.p[0];
-		if (x->values > 0)
-			to[i].left = res.v[0];
-		if (x->values > 1)
-			to[i].right = res.v2[0];
-	}
+	for (uint32_t i = 0; i < n; i++)
+		gf_explain_term(t, first + i, row, &to[i]);
 	return n;
 }
 
-/* The template's strings, as the victim's row has them now. */
-static GF_HD __attribute__((noinline, unused)) void gf_event_text(const struct gf_tick *t, struct gf_event *ev, uint32_t at)
+/* The strings of a template of n pieces, as the victim's row has them now. */
+static GF_HD __attribute__((noinline, unused)) void gf_event_text(const struct gf_tick *t, char *text, uint32_t at, uint32_t n, uint32_t row)
 {
 	const struct gf_note *note = GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE) + at;
+	const struct gf_sample *s = t->c.s;
 	uint32_t to = 0;
 
-	for (uint32_t i = 0; i < ev->notes; i++) {
-		const struct gf_strref *col = note[i].str ? t->c.s->str[note[i].str - 1] : NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gf_strref *col = note[i].str ? s->str[note[i].str - 1] : NULL;
 		const char *p = "?";
-		uint32_t n = 1;
+		uint32_t len = 1;
 
 		if (!note[i].str)
 			continue;
-		if (ev->row != GF_NONE && col && col[ev->row].ver) {
-			p = col[ev->row].p;
-			n = col[ev->row].len;
-		} else if (ev->row != GF_NONE && note[i].str == GF_SF_COMM + 1) {
-			p = ev->comm;
-			for (n = 0; n < GF_COMM_LEN && p[n]; n++)
+		if (row != GF_NONE && col && col[row].ver) {
+			p = col[row].p;
+			len = col[row].len;
+		} else if (row != GF_NONE && note[i].str == GF_SF_COMM + 1) {
+			p = s->comm[row];
+			for (len = 0; len < GF_COMM_LEN && p[len]; len++)
 				;
 		}
 		if (to + 1 >= GF_EVENT_TEXT)
 			return;
-		n = GF_MIN(n, GF_EVENT_TEXT - 1 - to);
-		for (uint32_t k = 0; k < n; k++)
-			ev->text[to + k] = p[k];
-		to += n + 1;
+		len = GF_MIN(len, GF_EVENT_TEXT - 1 - to);
+		for (uint32_t k = 0; k < len; k++)
+			text[to + k] = p[k];
+		to += len + 1;
 	}
 }
 
-/* Terms, and the numbers and strings of the notify template. step: GF_NONE for none. */
-GF_SELDOM void gf_event_evidence(struct gf_tick *t, struct gf_event *ev, uint32_t rule, uint32_t step, uint32_t row)
+/* The number of a template's piece. */
+GF_SELDOM double gf_event_note(struct gf_tick *t, uint32_t number, uint32_t row)
 {
-	const struct gf_rule *r = &t->c.rule[rule];
-	const struct gf_note *note = GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE);
-	uint32_t at = r->note, n = r->notes;
 	struct gf_result res;
 
-	ev->terms = (uint8_t)gf_explain_terms(t, rule, row, ev->term);
-	if (step != GF_NONE && t->c.step[r->step + step].notes) {
-		at = t->c.step[r->step + step].note;
-		n = t->c.step[r->step + step].notes;
-	}
-	ev->notes = (uint8_t)GF_MIN(n, GF_EVENT_NOTES);
-	for (uint32_t i = 0; i < ev->notes; i++)
-		ev->note[i] = gf_explain(t, note[at + i].prog, row, &res) ? res.v[0] : gf_unknown();
-	gf_event_text(t, ev, at);
+	return gf_explain(t, GF_SEC(struct gf_note, t->c.img, GF_SEC_NOTE)[number].prog, row, &res) ? res.v[0] : gf_unknown();
 }
 
-GF_SELDOM void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row)
+/* One who was looked at. last: the last who was picked, GF_NONE: nobody was. */
+GF_SELDOM void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, uint32_t row, uint8_t pick, uint32_t last)
 {
 	const struct gf_sample *s = t->c.s;
 	const struct gf_state *st = t->c.st;
-	uint8_t why = st->why[row], klass = st->klass[row];
-	uint32_t klass_by = st->klass_by[row], condemned = st->condemned[row], uid = s->uid[row];
-	int now = st->condemned_tick[row] == st->tick;
+	uint8_t klass = st->klass[row], why = gf_picked_why(s, st, pick, row, st->why[row], last);
+	uint32_t by = st->klass_by[row], uid = s->uid[row];
 	uint64_t start = s->start_ns[row];
 	double key = st->key[row];
 	int32_t pid = s->pid[row];
 
+	/* Looked at only then: it is never a victim of this very step, whose rows may just be being marked. */
+	if (why == GF_WHY_CONDEMNED)
+		by = st->condemned_tick[row] == st->tick ? st->condemned[row] - 1 : GF_NONE;
+	else if (why != GF_WHY_PROTECTED && why != GF_WHY_AVOIDED && !(why == GF_WHY_CHOSEN && klass == 0))
+		by = GF_NONE;
 	gf_row_comm_copy(to->comm, s->comm[row]);
 	to->key = key;
 	to->start_ns = start;
@@ -155,27 +162,32 @@ GF_SELDOM void gf_event_rank_put(struct gf_tick *t, struct gf_event_rank *to, ui
 	to->uid = uid;
 	to->why = why;
 	to->klass = klass;
-	to->by = GF_NONE;
-	if (why == GF_WHY_PROTECTED || why == GF_WHY_AVOIDED || (why == GF_WHY_CHOSEN && klass == 0))
-		to->by = klass_by;
-	else if (why == GF_WHY_CONDEMNED && now)
-		to->by = condemned - 1;
+	to->by = by;
 }
 
-/* Who was looked at: the first seeds, then whoever ranks best by the key alone,
- * classes and exclusions aside, since "why not that one?" is what is asked. */
-GF_SELDOM void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pick, const struct gf_choice *ch)
+/* Who is told of: the first seeds, then whoever ranks best by the key alone, classes and exclusions aside, since "why not that one?" is what is
+ * asked. Returns how many. */
+GF_SELDOM uint32_t gf_event_top(struct gf_tick *t, uint8_t pick, const struct gf_choice *ch, uint32_t *top)
 {
 	struct gf_state *st = t->c.st;
-	uint32_t top[GF_EVENT_RANKS], lead = GF_MIN(ch->seeds, GF_EVENT_RANKS / 2), n = lead;
+	uint32_t lead = GF_MIN(ch->seeds, GF_EVENT_RANKS / 2), n = lead;
 
 	for (uint32_t k = 0; k < lead; k++)
 		top[k] = st->pick[k];
 #if GF_TEAM
-	st->work.leads = lead;
-	for (uint32_t k = 0; k < lead; k++)
-		st->work.lead[k] = top[k];
-	n += gf_top_make(t, GF_TOP_RANK, pick, GF_EVENT_RANKS - lead, top + lead);
+	uint32_t all = GF_MIN(ch->candidates, GF_EVENT_RANKS);
+
+	(void)pick;
+	if (all && !st->work.ranked)
+		gf_top_make(t, 0, GF_EVENT_RANKS);
+	st->work.ranked = 1;
+	for (uint32_t i = 0; i < all && n < GF_EVENT_RANKS; i++) {
+		uint32_t row = st->work.best[GF_TOP_RANK][i], listed = 0;
+		for (uint32_t k = 0; k < lead; k++)
+			listed |= top[k] == row;
+		if (!listed)
+			top[n++] = row;
+	}
 #else
 	const struct gf_sample *s = t->c.s;
 
@@ -193,15 +205,7 @@ GF_SELDOM void gf_event_ranks(struct gf_tick *t, struct gf_event *ev, uint8_t pi
 		top[k] = row;
 	}
 #endif
-	for (uint32_t k = 0; k < n; k++)
-		gf_event_rank_put(t, &ev->u.rank[k], top[k]);
-	ev->ranks = (uint8_t)n;
-	ev->candidates = ch->candidates;
-	ev->never = ch->never;
-	ev->protect = ch->protect;
-	ev->where = ch->where;
-	ev->condemned = ch->condemned;
-	ev->chosen = ch->seeds;
+	return n;
 }
 
 #define GF_SIGKILL 9 /* on every Linux; signal.h is not for the device */
@@ -228,46 +232,57 @@ GF_SELDOM double gf_verdict_amount(struct gf_tick *t, const struct gf_step *sp, 
 	return res.v[0];
 }
 
-/* One verdict; row GF_NONE: to no task. */
-GF_SELDOM void gf_verdict_put(struct gf_tick *t, const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group,
-			      uint32_t row, uint8_t flags)
+/* A verdict; row GF_NONE: to no task. */
+GF_SELDOM void gf_verdict_fill(struct gf_tick *t, struct gf_verdict *v, const struct gf_deed *d, uint32_t row, uint8_t flags)
 {
-	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
+	const struct gf_step *sp = &t->c.step[t->c.rule[d->rule].step + d->step];
 	const struct gf_sample *s = t->c.s;
-	struct gf_tick_out *out = t->out;
-	struct gf_verdict *v;
-
-	if (out->verdicts_n == out->verdicts_cap) {
-		out->verdicts_lost++;
-		return;
-	}
-	v = &out->verdicts[out->verdicts_n++];
 	const struct gf_step x = *sp;
-	uint64_t start = row == GF_NONE ? 0 : s->start_ns[row], seq = ev->seq;
+	const struct gf_deed of = *d;
+	uint64_t start = row == GF_NONE ? 0 : s->start_ns[row];
 	int32_t pid = row == GF_NONE ? 0 : s->pid[row];
 	uint32_t gen = row == GF_NONE ? 0 : s->gen[row], epoch = s->epoch;
-	uint8_t observed = ev->observed;
 
-	v->event = seq;
+	v->event = of.event;
 	v->row = row;
 	v->start_ns = start;
 	v->pid = pid;
 	v->gen = gen;
-	v->rule = rule;
-	v->step = (uint8_t)step;
+	v->rule = of.rule;
+	v->step = of.step;
 	v->action = x.action;
-	v->group = group;
-	v->flags = (uint8_t)(flags | (observed ? GF_VERDICT_OBSERVE : 0));
+	v->group = of.group;
+	v->flags = (uint8_t)(flags | (of.observed ? GF_VERDICT_OBSERVE : 0));
 	v->arg = x.arg;
 	v->limit = x.limit;
 	v->epoch = epoch;
 	for (uint32_t k = 0; k < sizeof v->reserved; k++)
 		v->reserved[k] = 0;
 	v->amount = gf_verdict_amount(t, sp, row);
-	if (row != GF_NONE && x.action == GF_ACT_SIGNAL && x.arg == GF_SIGKILL && !observed) {
+	if (row != GF_NONE && x.action == GF_ACT_SIGNAL && x.arg == GF_SIGKILL && !of.observed) {
 		t->c.st->killed_ns[row] = t->c.now;
 		t->c.st->killed_gen[row] = gen;
 	}
 }
+
+GF_INLINE struct gf_deed gf_deed(const struct gf_event *ev, uint32_t rule, uint32_t step, uint8_t group, int claims)
+{
+	const struct gf_deed d = { ev->seq, rule, 0, 0, (uint8_t)step, group, ev->observed, claims != 0 };
+
+	return d;
+}
+
+/* The next one. */
+GF_SELDOM void gf_verdict_put(struct gf_tick *t, const struct gf_deed *d, uint32_t row, uint8_t flags)
+{
+	struct gf_tick_out *out = t->out;
+
+	if (out->verdicts_n == out->verdicts_cap)
+		out->verdicts_lost++;
+	else
+		gf_verdict_fill(t, &out->verdicts[out->verdicts_n++], d, row, flags);
+}
+
+#include "gpu/tell.h"
 
 #endif

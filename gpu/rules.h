@@ -319,9 +319,7 @@ GF_SELDOM void gf_rule_edge(struct gf_tick *t, uint32_t rule)
 			return;
 		row = gf_rule_first(t, rule);
 		ev->candidates = rs->true_rows;
-		if (row != GF_NONE)
-			gf_event_victim(t->c.s, ev, row);
-		ev->terms = (uint8_t)gf_explain_terms(t, rule, row, ev->term);
+		gf_event_tell(t, ev, row, 0, 0);
 	} else if (rs->truth == GF_FALSE && rs->was_true) {
 		rs->was_true = 0;
 		gf_rule_tell(t, GF_EV_RULE_OFF, rule);
@@ -397,9 +395,12 @@ static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick 
 			else
 				st->rule[k].truth = (uint8_t)w->top[k];
 			gf_rule_go(t, k);
+			if (w->serial)
+				GF_TELL_ALL(t);
 		}
 		w->want[at / 32] = 0;
 	}
+	GF_TELL_ALL(t);
 }
 #endif
 

@@ -42,40 +42,24 @@ GF_INLINE void gf_class_row(struct gf_state *st, const struct gf_class *k, uint3
 	}
 }
 
-/* Classes of all rows. */
-GF_JOB_BODY gf_job_classes(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+/* Classes of a chunk of rows. */
+GF_INLINE void gf_class_chunk(struct gf_tick *t, uint32_t base)
 {
 	struct gf_state *st = t->c.st;
 	const struct gf_class *k = GF_SEC(struct gf_class, t->c.img, GF_SEC_CLASS);
-	uint32_t count = t->c.img->sec[GF_SEC_CLASS].count, up = gf_rows_up(t->c.s);
+	uint32_t count = t->c.img->sec[GF_SEC_CLASS].count;
 	struct gf_result res;
 
-	GF_UNUSED3(a, b, c);
-	for GF_SHARE(base, up) {
-		for (uint32_t i = base; i < base + GF_WIDTH; i++) {
-			st->klass[i] = 1;
-			st->unprot[i] = 0;
-			st->klass_by[i] = GF_NONE;
-		}
+	for (uint32_t i = base; i < base + GF_WIDTH; i++) {
+		st->klass[i] = 1;
+		st->unprot[i] = 0;
+		st->klass_by[i] = GF_NONE;
 	}
 	for (uint32_t j = 0; j < count; j++) {
-		for GF_SHARE(base, up) {
-			GF_RUN_CHUNK(&t->c, k[j].prog, base, t->regs, &res);
-			for (uint32_t i = 0; i < GF_WIDTH; i++)
-				gf_class_row(st, &k[j], j, base + i, res.p[i]);
-		}
+		GF_RUN_CHUNK(&t->c, k[j].prog, base, t->regs, &res);
+		for (uint32_t i = 0; i < GF_WIDTH; i++)
+			gf_class_row(st, &k[j], j, base + i, res.p[i]);
 	}
-}
-
-/* Once a tick and only when some rule selects. */
-static GF_HD __attribute__((noinline, unused)) void gf_classes_make(struct gf_tick *t)
-{
-	struct gf_state *st = t->c.st;
-
-	if (st->klass_tick == st->tick)
-		return;
-	st->klass_tick = st->tick;
-	GF_TICK_CALL(t, GF_JOB_CLASSES, gf_job_classes, 0, 0, 0);
 }
 
 #include "gpu/top.h"
@@ -177,19 +161,73 @@ GF_INLINE void gf_select_chunk(struct gf_tick *t, uint32_t rule, const struct gf
 	}
 }
 
-/* Sorts all rows. a: rule, b: step's number in the image. */
+/* A task rule's condition for one row. */
+GF_INLINE uint8_t gf_rule_row(const struct gf_tick *t, uint32_t rule, uint32_t row)
+{
+	struct gf_result res;
+	uint8_t x;
+
+	gf_run_one(&t->c, t->c.rule[rule].cond, row, t->regs, &res);
+	x = GF_MIN(t->c.st->hi[row], res.p[0]);
+	return GF_MAX(t->c.st->lo[row], x);
+}
+
+/* What is made of a row beside its being sorted. */
+enum gf_select_also {
+	GF_SELECT_CLASSES = 1, /* once a tick and only when some rule selects */
+	GF_SELECT_COND = 2,    /* with lanes: the rule's condition */
+};
+
+#if GF_TEAM
+/* A rule's truth for one row into st->cond, and the first row of which it is true. For a second time in a tick: holds and
+ * latches that the condition advances stay as they are, since what they are given is the same. */
+GF_INLINE void gf_cond_row(struct gf_tick *t, uint32_t rule, uint32_t row)
+{
+	struct gf_state *st = t->c.st;
+	uint8_t x = gf_rule_row(t, rule, row);
+
+	st->cond[row] = x;
+	if (x == GF_TRUE)
+		gf_team_max(&st->work.first, ~row);
+}
+
+/* 1 when st->cond is to be made of a rule: with one lane it is there, since rules are taken one after the other. With several they were looked at
+ * together. From now on it counts as made. */
+GF_INLINE int gf_cond_due(struct gf_tick *t, uint32_t rule)
+{
+	struct gf_work *w = &t->c.st->work;
+
+	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || (w->cond_rule == rule + 1 && w->cond_tick == t->c.st->tick))
+		return 0;
+	w->first = 0;
+	w->cond_rule = rule + 1;
+	w->cond_tick = t->c.st->tick;
+	return 1;
+}
+#endif
+
+/* Sorts all rows. a: rule, b: step's number in the image, c: enum gf_select_also. */
 GF_JOB_BODY gf_job_select(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
 	struct gf_choice ch = { 0, 0, 0, 0, 0, 0 }, *to = &t->c.st->work.choice;
+	const struct gf_step *step = &t->c.step[b];
 	uint32_t up = gf_rows_up(t->c.s);
 
-	(void)c;
-	for GF_SHARE(base, up)
-		gf_select_chunk(t, a, &t->c.step[b], base, &ch);
+	for GF_SHARE(base, up) {
+		if (c & GF_SELECT_CLASSES)
+			gf_class_chunk(t, base);
 #if GF_TEAM
-	for (uint32_t row = lane; row < up; row += lanes)
-		if (t->c.st->why[row] == GF_WHY_CHOSEN)
+		if (c & GF_SELECT_COND)
+			gf_cond_row(t, a, base);
+#endif
+		gf_select_chunk(t, a, step, base, &ch);
+#if GF_TEAM
+		if (t->c.st->why[base] == GF_WHY_CHOSEN)
 			gf_team_one(&t->c.st->work.count);
+		gf_top_row(t, step->pick, 0, base);
+#endif
+	}
+#if GF_TEAM
 	if (!ch.candidates)
 		return;
 	gf_team_add(&to->candidates, ch.candidates);
@@ -202,45 +240,39 @@ GF_JOB_BODY gf_job_select(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c,
 #endif
 }
 
-/* Who was not picked: a is the class of the last who was. */
-GF_JOB_BODY gf_job_why(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
-{
-	struct gf_state *st = t->c.st;
-
-	(void)b;
-	(void)c;
-	for (uint32_t row = lane; row < t->c.s->rows; row += lanes) {
-		if (st->why[row] != GF_WHY_CHOSEN)
-			continue;
-		st->why[row] = GF_WHY_RANKED_LOWER;
-		if (st->klass[row] > a)
-			st->why[row] = st->klass[row] == 2 ? GF_WHY_AVOIDED : GF_WHY_NOT_PREFERRED;
-	}
-}
-
-/* Picks at most max seeds for a step. The rule's condition is in st->cond. */
+/* Picks at most max seeds for a step. The rule's condition is in st->cond, or with lanes on its way there. */
 static GF_HD __attribute__((noinline, unused)) void gf_select(struct gf_tick *t, uint32_t rule,
 							const struct gf_step *step, uint32_t max,
 							struct gf_choice *ch)
 {
 	struct gf_state *st = t->c.st;
 	struct gf_choice zero = { 0, 0, 0, 0, 0, 0 };
+	uint32_t also = st->klass_tick == st->tick ? 0 : GF_SELECT_CLASSES;
 
-	gf_classes_make(t);
+#if GF_TEAM
+	also |= gf_cond_due(t, rule) ? GF_SELECT_COND : 0u;
+	st->work.ranked = 0;
+#endif
+	st->klass_tick = st->tick;
 	st->work.choice = zero;
 	st->work.count = 0;
-	GF_TICK_CALL(t, GF_JOB_SELECT, gf_job_select, rule, (uint32_t)(step - t->c.step), 0);
+	GF_TICK_CALL(t, GF_JOB_SELECT, gf_job_select, rule, (uint32_t)(step - t->c.step), also);
 	*ch = st->work.choice;
 #if GF_TEAM
 	ch->seeds = gf_pick_team(t, step->pick, GF_MIN(max, GF_MAX_PICK));
 #else
 	ch->seeds = gf_pick_best(t->c.s, st, step->pick, GF_MIN(max, GF_MAX_PICK));
 #endif
-	if (!ch->seeds)
-		return;
-	GF_TICK_CALL(t, GF_JOB_WHY, gf_job_why, st->klass[st->pick[ch->seeds - 1]], 0, 0);
-	for (uint32_t k = 0; k < ch->seeds; k++)
-		st->why[st->pick[k]] = GF_WHY_CHOSEN;
+}
+
+/* Why somebody was not picked, or that he was: why is what gf_job_select made of the row, last the last who was picked, GF_NONE: nobody was. */
+GF_INLINE uint8_t gf_picked_why(const struct gf_sample *s, const struct gf_state *st, uint8_t pick, uint32_t row, uint8_t why, uint32_t last)
+{
+	if (why != GF_WHY_CHOSEN || last == GF_NONE || row == last || gf_pick_before(s, st, pick, row, last))
+		return why;
+	if (st->klass[row] > st->klass[last])
+		return st->klass[row] == 2 ? (uint8_t)GF_WHY_AVOIDED : (uint8_t)GF_WHY_NOT_PREFERRED;
+	return GF_WHY_RANKED_LOWER;
 }
 
 #include "gpu/members.h"

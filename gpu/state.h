@@ -93,8 +93,36 @@ struct gf_family {
 	uint64_t tick;   /* for which it was made */
 };
 
-#define GF_TOP_GROUP 8u  /* rows, then lists, of which the best are put into one list: by one lane, one after the other */
+#define GF_TOP_GROUP 8u  /* rows that are put into one list, by one lane; divides GF_ROW_BLOCK */
 #define GF_TOP_MAX 8u    /* entries of a list */
+#define GF_TOP_RANKS GF_EVENT_RANKS
+
+/* One of a list: what it is ranked by (gf_top_entry). */
+struct gf_top_entry {
+	uint64_t key, start; /* the larger one comes first; */
+	uint32_t klass, pid, row; /* the smaller one; klass GF_NONE: nobody */
+	uint32_t n;          /* entries of the list */
+} __attribute__((aligned(16)));
+GF_STATIC_ASSERT(sizeof(struct gf_top_entry) == 32, "gf_top_entry");
+
+/* An event whose evidence lanes are to fill in (gpu/tell.h). */
+#define GF_TELLS 4u
+struct gf_tell {
+	struct gf_event *ev;
+	uint32_t row;        /* GF_NONE: of none */
+	uint32_t term, note; /* the first of them */
+	uint8_t terms, notes, ranks, pick;
+	uint32_t last;       /* the last who was picked, GF_NONE: nobody was */
+	uint32_t rank[GF_EVENT_RANKS];
+};
+
+/* A step's victims, and the verdicts on them. */
+struct gf_deed {
+	uint64_t event;
+	uint32_t rule, members;
+	uint32_t at;         /* the first one's verdict */
+	uint8_t step, group, observed, claims;
+};
 
 /* An aggregate while lanes add to it; zero between ticks. */
 struct gf_agg_sum {
@@ -135,7 +163,8 @@ struct gf_work {
 	uint32_t *open;       /* [rules] task rules whose gate is open, in any order */
 	uint32_t *want;       /* [rules / 32] bit a rule: the leader has something to do for it; zero between ticks */
 	uint32_t *rank;       /* [cap] how many rank before the row; members of a tree */
-	uint32_t *list[2];    /* lists of GF_TOP_MAX rows, of each GF_TOP_GROUP */
+	struct gf_top_entry *list[2]; /* lists of GF_TOP_MAX, of each GF_TOP_GROUP rows; by enum gf_top */
+	uint32_t *arrived;    /* [cap / GF_TOP_GROUP] rows that have been done; zero between jobs */
 	uint32_t open_n;
 	uint32_t count;       /* of what a job counts */
 	uint32_t first;       /* ~ the first row */
@@ -143,7 +172,11 @@ struct gf_work {
 	uint32_t cond_rule;   /* whose truth is in cond, + 1 */
 	uint64_t cond_tick;
 	struct gf_choice choice;
-	uint32_t lead[GF_TOP_MAX], leads; /* rows that are not to be listed */
+	uint32_t best[2][GF_TOP_MAX]; /* of all lists */
+	uint32_t ranked;      /* best[GF_TOP_RANK] is of this selection */
+	uint32_t tells, tells_ranks; /* of which so many have ranks */
+	struct gf_tell tell[GF_TELLS];
+	struct gf_deed deed;
 };
 
 /* Which tables of an old state a new one takes over; made by the caller's thread, in one block. */

@@ -46,6 +46,7 @@ GF_SELDOM struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint3
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev = gf_event_new(t, GF_EV_ACTION, rule);
+	uint32_t first, n;
 
 	ev->step = (uint8_t)step;
 	ev->observed = gf_step_observes(t, rule, step);
@@ -55,9 +56,8 @@ GF_SELDOM struct gf_event *gf_rule_acted(struct gf_tick *t, uint32_t rule, uint3
 	} else {
 		ev->about = rs->action;
 	}
-	if (row != GF_NONE)
-		gf_event_victim(t->c.s, ev, row);
-	gf_event_evidence(t, ev, rule, step, row);
+	n = gf_event_pieces(t, rule, step, &first);
+	gf_event_tell(t, ev, row, first, n);
 	rs->last_ns = t->c.now;
 	return ev;
 }
@@ -83,6 +83,7 @@ GF_SELDOM enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint3
 	const struct gf_step *sp = &t->c.step[r->step];
 	uint32_t n = 0, last = 0, first = GF_NONE, from = step, torn = 0;
 	struct gf_event *ev;
+	struct gf_deed d;
 
 	for (uint32_t k = 0; k < rs->victims; k++) {
 		if (!gf_step_reaches(t->c.s, &sp[step], &v[k])) {
@@ -106,10 +107,11 @@ GF_SELDOM enum gf_step_done gf_step_same(struct gf_tick *t, uint32_t rule, uint3
 		from--;
 	ev = gf_rule_acted(t, rule, step, v[first].row);
 	ev->chosen = ev->members = n;
+	d = gf_deed(ev, rule, step, sp[from].group, 0);
 	for (uint32_t k = first; k <= last; k++) {
 		uint8_t flags = (uint8_t)((k == first ? GF_VERDICT_LEAD : 0) | (k == last ? GF_VERDICT_LAST : 0));
 		if (gf_step_reaches(t->c.s, &sp[step], &v[k]))
-			gf_verdict_put(t, ev, rule, step, sp[from].group, v[k].row, flags);
+			gf_verdict_put(t, &d, v[k].row, flags);
 	}
 	return GF_STEP_TAKEN;
 }
@@ -119,6 +121,7 @@ GF_SELDOM void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step
 {
 	struct gf_rule_state *rs = &t->c.st->rule[rule];
 	struct gf_event *ev;
+	uint32_t first, n;
 
 	if (rs->told & GF_TOLD_NO_VICTIM)
 		return;
@@ -127,55 +130,21 @@ GF_SELDOM void gf_rule_no_victim(struct gf_tick *t, uint32_t rule, uint32_t step
 	if (!ev)
 		return;
 	ev->step = (uint8_t)step;
+	n = gf_event_pieces(t, rule, step, &first);
+	gf_event_tell(t, ev, GF_NONE, first, n);
 	gf_event_ranks(t, ev, t->c.step[t->c.rule[rule].step + step].pick, ch);
-	gf_event_evidence(t, ev, rule, step, GF_NONE);
-}
-
-/* A task rule's condition for one row. */
-GF_INLINE uint8_t gf_rule_row(const struct gf_tick *t, uint32_t rule, uint32_t row)
-{
-	struct gf_result res;
-	uint8_t x;
-
-	gf_run_one(&t->c, t->c.rule[rule].cond, row, t->regs, &res);
-	x = GF_MIN(t->c.st->hi[row], res.p[0]);
-	return GF_MAX(t->c.st->lo[row], x);
 }
 
 #if GF_TEAM
-/* A rule's truth row by row into st->cond, and the first row of which it is true. For a second time in a tick: holds and
- * latches that the condition advances stay as they are, since what they are given is the same. a: rule. */
+/* a: rule. */
 GF_JOB_BODY gf_job_cond(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
-	struct gf_state *st = t->c.st;
-
 	(void)b;
 	(void)c;
-	for (uint32_t row = lane; row < gf_rows_up(t->c.s); row += lanes) {
-		st->cond[row] = gf_rule_row(t, a, row);
-		if (st->cond[row] == GF_TRUE)
-			gf_team_max(&st->work.first, ~row);
-	}
+	for (uint32_t row = lane; row < gf_rows_up(t->c.s); row += lanes)
+		gf_cond_row(t, a, row);
 }
 #endif
-
-/* With one lane it is there, since rules are taken one after the other. With several they were looked at together. */
-GF_INLINE void gf_rule_cond(struct gf_tick *t, uint32_t rule)
-{
-#if GF_TEAM
-	struct gf_work *w = &t->c.st->work;
-
-	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || (w->cond_rule == rule + 1 && w->cond_tick == t->c.st->tick))
-		return;
-	w->first = 0;
-	gf_team_call(t->team, GF_JOB_COND, rule, 0, 0);
-	w->cond_rule = rule + 1;
-	w->cond_tick = t->c.st->tick;
-#else
-	(void)t;
-	(void)rule;
-#endif
-}
 
 /* A step with a selector of its own. NONE: nothing could be chosen. WAIT: there is
  * no room for the verdicts. */
@@ -188,8 +157,11 @@ GF_SELDOM enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uin
 	struct gf_members m;
 	struct gf_choice ch;
 	struct gf_event *ev;
+	struct gf_deed d;
 
-	gf_rule_cond(t, rule);
+#if GF_TEAM
+	gf_tell_ranks(t);
+#endif
 	gf_select(t, rule, sp, GF_MIN(max, sp->n), &ch);
 	if (!ch.seeds) {
 		rs->victims = 0;
@@ -205,16 +177,8 @@ GF_SELDOM enum gf_step_done gf_step_select(struct gf_tick *t, uint32_t rule, uin
 	gf_event_ranks(t, ev, sp->pick, &ch);
 	ev->members = m.n;
 	ev->count = m.left;
-	for (uint32_t k = 0; k < m.n; k++) {
-		uint32_t row = st->member[k].row;
-		st->victim[rule][k] = st->member[k];
-		if (claims) {
-			st->condemned[row] = rule + 1;
-			st->condemned_tick[row] = st->tick;
-		}
-		gf_verdict_put(t, ev, rule, step, sp->group, row,
-			       (uint8_t)((k == 0 ? GF_VERDICT_LEAD : 0) | (k + 1 == m.n ? GF_VERDICT_LAST : 0)));
-	}
+	d = gf_deed(ev, rule, step, sp->group, claims);
+	gf_deed_do(t, &d, m.n);
 	rs->victims = m.n;
 	gf_rule_count(t, rule, sp, ch.seeds);
 	return GF_STEP_TAKEN;
@@ -225,13 +189,15 @@ GF_SELDOM enum gf_step_done gf_step_none(struct gf_tick *t, uint32_t rule, uint3
 {
 	const struct gf_step *sp = &t->c.step[t->c.rule[rule].step + step];
 	struct gf_event *ev;
+	struct gf_deed d;
 
 	if (!gf_verdict_room(t)) {
 		gf_rule_held_back(t, rule, GF_HB_BUSY);
 		return GF_STEP_WAIT;
 	}
 	ev = gf_rule_acted(t, rule, step, row);
-	gf_verdict_put(t, ev, rule, step, GF_GROUP_ONE, GF_NONE, GF_VERDICT_LEAD | GF_VERDICT_LAST);
+	d = gf_deed(ev, rule, step, GF_GROUP_ONE, 0);
+	gf_verdict_put(t, &d, GF_NONE, GF_VERDICT_LEAD | GF_VERDICT_LAST);
 	if (step == 0 || !gf_action_harmless(sp->action))
 		gf_rule_count(t, rule, sp, 1);
 	return GF_STEP_TAKEN;
@@ -260,7 +226,8 @@ GF_SELDOM uint32_t gf_rule_first(struct gf_tick *t, uint32_t rule)
 	if (!(t->c.rule[rule].flags & GF_RULE_TASK) || t->c.st->rule[rule].truth != GF_TRUE)
 		return GF_NONE;
 #if GF_TEAM
-	gf_rule_cond(t, rule);
+	if (gf_cond_due(t, rule))
+		gf_team_call(t->team, GF_JOB_COND, rule, 0, 0);
 	return ~t->c.st->work.first;
 #else
 	for (uint32_t i = 0; i < t->c.s->rows; i++)

@@ -171,6 +171,36 @@ GF_INLINE void gf_team_mark(uint32_t *words, uint32_t i)
 #endif
 }
 
+/* 1 for the last of n lanes that call it for a word, which is 0 before and after: it sees all that they wrote before they did. Who is the last, nobody
+ * knows: what it does must not depend on that. */
+GF_INLINE int gf_team_last(uint32_t *p, uint32_t n)
+{
+#if defined(__CUDA_ARCH__)
+	__threadfence();
+	if (atomicAdd(p, 1) != n - 1)
+		return 0;
+	*p = 0;
+	__threadfence();
+	return 1;
+#elif GF_TEAM
+	if (__atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL) != n - 1)
+		return 0;
+	__atomic_store_n(p, 0, __ATOMIC_RELAXED);
+	return 1;
+#else
+	*p = *p + 1 == n ? 0 : *p + 1;
+	return !*p;
+#endif
+}
+
+#if defined(__CUDA_ARCH__)
+/* What was loaded so that it is in the cache: a compiler would leave it out. */
+GF_INLINE void gf_team_touch(uint32_t x)
+{
+	asm volatile("" ::"r"(x));
+}
+#endif
+
 /* A mark that any lane may set, or look at, within a job: it is a hint, or all set it alike. */
 GF_INLINE uint8_t gf_team_flag(const uint8_t *p)
 {

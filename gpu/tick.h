@@ -362,6 +362,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_tick_stale(struct gf_tick
 	st->gap = 1;
 	for (uint32_t k = 0; k < t->c.img->sec[GF_SEC_RULE].count; k++)
 		gf_rule_let_go(t, k);
+	GF_TELL_ALL(t);
 	if (st->stale_told)
 		return;
 	st->stale_told = 1;
@@ -405,9 +406,14 @@ GF_JOB_BODY gf_job_near(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, u
 
 	(void)b;
 	(void)c;
-	for (uint32_t row = lane; row < s->rows; row += lanes) {
-		gf_run_lane(&t->c, a, row, &res);
-		t->c.st->key[row] = gf_guard_row(s, row) == GF_WHY_CHOSEN ? res.v[0] : gf_unknown();
+	for (uint32_t row = lane; row < gf_rows_up(s); row += lanes) {
+		if (row < s->rows) {
+			gf_run_lane(&t->c, a, row, &res);
+			t->c.st->key[row] = gf_guard_row(s, row) == GF_WHY_CHOSEN ? res.v[0] : gf_unknown();
+			if (t->c.st->key[row] == t->c.st->key[row])
+				gf_team_one(&t->c.st->work.count);
+		}
+		gf_top_row(t, GF_PICK_LARGEST, 1, row);
 	}
 }
 #endif
@@ -420,9 +426,13 @@ GF_INLINE uint32_t gf_tick_nearest(struct gf_tick *t, uint32_t prog, double *bes
 #if GF_TEAM
 	if (!s->rows)
 		return at;
+	t->c.st->work.count = 0;
 	gf_team_call(t->team, GF_JOB_NEAR, prog, 0, 0);
-	if (gf_top_make(t, GF_TOP_NEAR, 0, 1, &at))
-		*best = t->c.st->key[at];
+	if (!t->c.st->work.count)
+		return at;
+	gf_top_make(t, 0, 1);
+	at = t->c.st->work.best[GF_TOP_RANK][0];
+	*best = t->c.st->key[at];
 #else
 	uint32_t up = gf_rows_up(s);
 	struct gf_result res;
@@ -485,12 +495,11 @@ static GF_HD __attribute__((noinline, unused)) void gf_tick_job(struct gf_tick *
 	GF_JOB(GF_JOB_GATES, gf_job_gates);
 	GF_JOB(GF_JOB_TRUTHS, gf_job_truths);
 	GF_JOB(GF_JOB_COND, gf_job_cond);
-	GF_JOB(GF_JOB_CLASSES, gf_job_classes);
 	GF_JOB(GF_JOB_SELECT, gf_job_select);
-	GF_JOB(GF_JOB_TOP, gf_job_top);
+	GF_JOB(GF_JOB_BEST, gf_job_best);
 	GF_JOB(GF_JOB_RANK, gf_job_rank);
 	GF_JOB(GF_JOB_PLACE, gf_job_place);
-	GF_JOB(GF_JOB_WHY, gf_job_why);
+	GF_JOB(GF_JOB_TELL, gf_job_tell);
 	GF_JOB(GF_JOB_GROUP, gf_job_group);
 	GF_JOB(GF_JOB_TREE, gf_job_tree);
 	GF_JOB(GF_JOB_FAMILY, gf_job_family);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The order of candidates, and the best few of many: a heap on one lane, lists that are joined where there are several.
+ * The order of candidates, and the best few of many: a heap on one lane; where there are several, the best of each few rows in a list, made by the
+ * lane that has done the last of them, and then a lane for each of a list counts who comes before it.
  * Of gpu/select.h, which includes this.
  */
 #ifndef GPUFAS_TOP_H
@@ -101,164 +102,187 @@ GF_SELDOM uint32_t gf_pick_best(const struct gf_sample *s, struct gf_state *st, 
 }
 
 #else
-/* By what rows are ranked in lists of the best: those that may be picked, by class and rank; all that were looked at, by
- * rank; those that are near, by how near (gf_tick_near). */
-enum gf_top { GF_TOP_PICK, GF_TOP_RANK, GF_TOP_NEAR };
+/* Lists of the best: of those that may be picked, by class and rank; of all that were looked at, by rank, or by how near they are (gf_tick_near). */
+enum gf_top { GF_TOP_PICK, GF_TOP_RANK };
 
-/* One of a list: by what it is ranked, next to it, since a lane has its list to itself while it makes it. */
-struct gf_top_entry {
-	struct gf_standing at;
-	uint8_t klass;
-};
+#define GF_TOP_STEP 16u /* lists that are looked at one after the other are so many apart: who is not among the best finds out soon, in whatever order rows are */
 
-struct gf_top_list {
-	struct gf_top_entry e[GF_TOP_MAX];
-	uint32_t n, max;
-};
+#define GF_TOP_HEADS 4u /* of so many at a time; in registers */
 
-/* But for those that may be picked. */
-GF_INLINE int gf_top_has(const struct gf_state *st, uint32_t how, uint32_t row)
+/* The order of numbers, as that of integers: 0 for what is not known, which comes last. */
+GF_INLINE uint64_t gf_top_code(double v)
 {
-	if (how == GF_TOP_NEAR)
-		return st->key[row] == st->key[row];
-	if (st->why[row] == GF_WHY_COUNT)
+	union { double d; uint64_t u; } x;
+
+	x.d = v + 0.0; /* -0 becomes 0 */
+	if (v != v)
 		return 0;
-	for (uint32_t k = 0; k < st->work.leads; k++)
-		if (st->work.lead[k] == row)
-			return 0;
-	return 1;
+	return x.u >> 63 ? ~x.u : x.u | 1ull << 63;
 }
 
-/* By what GF_TOP_GROUP rows are ranked: loads that do not wait for one another. GF_NONE: nobody. */
-GF_INLINE void gf_top_look(const struct gf_tick *t, const uint32_t *row, struct gf_top_entry *to)
+/* What gf_standing_before() compares, and a class, as numbers one after the other: nothing of it depends on how it is picked. */
+GF_INLINE struct gf_top_entry gf_top_entry(uint8_t pick, uint32_t klass, const struct gf_standing *x)
 {
+	uint64_t code = gf_top_code(x->key);
+	struct gf_top_entry e;
+
+	e.key = !code || pick == GF_PICK_LARGEST ? code : pick == GF_PICK_SMALLEST ? ~code : 1;
+	e.start = pick == GF_PICK_OLDEST ? ~x->start_ns : x->start_ns;
+	e.klass = klass;
+	e.pid = (uint32_t)x->pid ^ 0x80000000u;
+	e.row = x->row;
+	e.n = 0;
+	return e;
+}
+
+GF_INLINE int gf_top_before(const struct gf_top_entry *a, const struct gf_top_entry *b)
+{
+	if (a->klass != b->klass)
+		return a->klass < b->klass;
+	if (a->key != b->key)
+		return a->key > b->key;
+	if (a->start != b->start)
+		return a->start > b->start;
+	return a->pid != b->pid ? a->pid < b->pid : a->row < b->row;
+}
+
+/* A group's entries, best first: each goes to where as many are as come before it. Who is none has class GF_NONE. */
+GF_INLINE void gf_top_sort(struct gf_top_entry *e, struct gf_top_entry *to)
+{
+	uint32_t at[GF_TOP_GROUP] = { 0 }, n = 0;
+
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
+		n += e[i].klass != GF_NONE;
+	if (!n) {
+		to->klass = GF_NONE;
+		to->n = 0;
+		return;
+	}
 	GF_UNROLL
 	for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
-		uint32_t r = row[i] == GF_NONE ? 0 : row[i];
-		to[i].at = gf_standing(t->c.s, t->c.st, r);
-		to[i].klass = t->c.st->klass[r];
-	}
-}
-
-GF_INLINE int gf_top_before(uint32_t how, uint8_t pick, const struct gf_top_entry *a, const struct gf_top_entry *b)
-{
-	if (how == GF_TOP_NEAR)
-		return a->at.key > b->at.key || (a->at.key == b->at.key && a->at.row < b->at.row);
-	if (how == GF_TOP_PICK && a->klass != b->klass)
-		return a->klass < b->klass;
-	return gf_standing_before(pick, &a->at, &b->at);
-}
-
-/* Puts one where it belongs: 1, or 0, it ranks below a list that is full. */
-GF_CALLED int gf_top_put(uint32_t how, uint8_t pick, struct gf_top_list *list, const struct gf_top_entry *x)
-{
-	const struct gf_top_entry me = *x;
-	uint32_t k = list->n;
-
-	for (; k && gf_top_before(how, pick, &me, &list->e[k - 1]); k--)
-		if (k < list->max)
-			list->e[k] = list->e[k - 1];
-	if (k == list->max)
-		return 0;
-	list->e[k] = me;
-	list->n = GF_MIN(list->n + 1, list->max);
-	return 1;
-}
-
-/* The same of lists, each the best first: who comes after one for whom there is no room has none either. */
-static GF_HD __attribute__((noinline, unused)) void gf_top_join(const struct gf_tick *t, uint32_t how, uint8_t pick, struct gf_top_list *list,
-								const uint32_t *from, uint32_t lists)
-{
-	for (uint32_t at = 0; at < lists; at += GF_TOP_GROUP) {
-		struct gf_top_entry head[GF_TOP_GROUP];
-		uint32_t row[GF_TOP_GROUP];
-
+		e[i].n = n;
 		GF_UNROLL
-		for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
-			row[i] = at + i < lists ? from[(at + i) * GF_TOP_MAX] : GF_NONE;
-		gf_top_look(t, row, head);
-		for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
-			const uint32_t *more = from + (at + i) * GF_TOP_MAX;
-			uint32_t k = 1;
-
-			if (row[i] == GF_NONE || !gf_top_put(how, pick, list, &head[i]))
-				continue;
-			for (; k < list->max && more[k] != GF_NONE; k++) {
-				struct gf_top_entry x = { gf_standing(t->c.s, t->c.st, more[k]), t->c.st->klass[more[k]] };
-				if (!gf_top_put(how, pick, list, &x))
-					break;
-			}
+		for (uint32_t k = 0; k < i; k++) {
+			uint32_t first = (uint32_t)gf_top_before(&e[k], &e[i]);
+			at[i] += first;
+			at[k] += !first;
 		}
 	}
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
+		to[at[i]] = e[i];
 }
 
-/* A group's rows from the first on, before `end`. */
-GF_INLINE void gf_top_rows(const struct gf_tick *t, uint32_t how, uint8_t pick, struct gf_top_list *list, uint32_t first, uint32_t end)
+/* Both lists of a group of rows, by a lane that sees by what all of them are ranked. near: by how near they are, one list. */
+static GF_HD __attribute__((noinline, unused)) void gf_top_group(const struct gf_tick *t, uint8_t pick, int near, uint32_t group)
 {
-	/* Who may be picked, of all rows of a group in one load: most often few. */
-	uint64_t why = how == GF_TOP_PICK ? *(const uint64_t *)(const void *)(t->c.st->why + first) : 0;
-	struct gf_top_entry x[GF_TOP_GROUP];
-	uint32_t row[GF_TOP_GROUP], any = 0;
+	const struct gf_state *st = t->c.st;
+	struct gf_top_entry e[GF_TOP_GROUP];
+	struct gf_standing x[GF_TOP_GROUP];
+	uint32_t first = group * GF_TOP_GROUP;
+	uint8_t why[GF_TOP_GROUP], klass[GF_TOP_GROUP];
 
 	GF_UNROLL
 	for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
-		int is = first + i < end && (how == GF_TOP_PICK ? (why >> i * 8 & 255) == GF_WHY_CHOSEN : gf_top_has(t->c.st, how, first + i));
-		row[i] = is ? first + i : GF_NONE;
-		any |= (uint32_t)is;
+		x[i] = gf_standing(t->c.s, st, first + i);
+		why[i] = st->why[first + i];
+		klass[i] = st->klass[first + i];
 	}
-	if (!any)
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_TOP_GROUP; i++) {
+		int is = near ? first + i < t->c.s->rows && x[i].key == x[i].key : why[i] != GF_WHY_COUNT;
+		if (near) {
+			x[i].start_ns = 0;
+			x[i].pid = 0;
+		}
+		e[i] = gf_top_entry(pick, is ? 0 : GF_NONE, &x[i]);
+	}
+	gf_top_sort(e, st->work.list[GF_TOP_RANK] + group * GF_TOP_MAX);
+	if (near)
 		return;
-	gf_top_look(t, row, x);
+	GF_UNROLL
 	for (uint32_t i = 0; i < GF_TOP_GROUP; i++)
-		if (row[i] != GF_NONE)
-			gf_top_put(how, pick, list, &x[i]);
+		e[i].klass = why[i] == GF_WHY_CHOSEN ? klass[i] : GF_NONE;
+	gf_top_sort(e, st->work.list[GF_TOP_PICK] + group * GF_TOP_MAX);
 }
 
-/* The best of each group of rows (round 0) or of lists. a: how, pick, max in a byte each; b: round; c: rows or lists. */
-GF_JOB_BODY gf_job_top(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
+/* A lane has done a row of its group: who is the last of them makes the lists. */
+GF_INLINE void gf_top_row(const struct gf_tick *t, uint8_t pick, int near, uint32_t row)
+{
+	if (gf_team_last(&t->c.st->work.arrived[row / GF_TOP_GROUP], GF_TOP_GROUP))
+		gf_top_group(t, pick, near, row / GF_TOP_GROUP);
+}
+
+/* How many of a list come before one, of whom its first is known to. */
+GF_CALLED uint32_t gf_top_ahead(const struct gf_top_entry *list, const struct gf_top_entry *me)
+{
+	uint32_t n = 1, all = list->n;
+
+	while (n < all && gf_top_before(&list[n], me))
+		n++;
+	return n;
+}
+
+/* One of a list, the at-th: if fewer than max of all lists come before it, it is as many-th of the best. */
+static GF_HD __attribute__((noinline, unused)) void gf_top_place(struct gf_work *w, uint32_t how, uint32_t at, uint32_t max, uint32_t own,
+								uint32_t lists)
+{
+	const struct gf_top_entry *all = w->list[how];
+	const struct gf_top_entry me = all[own * GF_TOP_MAX + at];
+	uint32_t n = at;
+
+	if (at >= all[own * GF_TOP_MAX].n)
+		return;
+	for (uint32_t first = 0; first < GF_TOP_STEP; first++) {
+		for (uint32_t k = first; k < lists; k += GF_TOP_STEP * GF_TOP_HEADS) {
+			struct gf_top_entry head[GF_TOP_HEADS];
+
+			GF_UNROLL
+			for (uint32_t i = 0; i < GF_TOP_HEADS; i++)
+				head[i] = all[(k + i * GF_TOP_STEP < lists ? k + i * GF_TOP_STEP : own) * GF_TOP_MAX];
+			GF_UNROLL
+			for (uint32_t i = 0; i < GF_TOP_HEADS; i++) {
+				uint32_t list = k + i * GF_TOP_STEP;
+				if (list < lists && list != own && gf_top_before(&head[i], &me))
+					n += gf_top_ahead(all + list * GF_TOP_MAX, &me);
+			}
+			if (n >= max)
+				return;
+		}
+	}
+	w->best[how][n] = me.row;
+}
+
+/* The best of all lists. a: how many of those that may be picked, and of all, in a byte each; b: lists. */
+GF_JOB_BODY gf_job_best(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
 	struct gf_work *w = &t->c.st->work;
-	uint32_t how = a & 255, max = a >> 16 & 255, groups = (c + GF_TOP_GROUP - 1) / GF_TOP_GROUP, by;
-	uint8_t pick = (uint8_t)(a >> 8 & 255);
-	const uint32_t *from = w->list[(b + 1) & 1];
-	struct gf_top_list list;
+	uint32_t picks = a & 255, ranks = a >> 8 & 255;
 
-	for (uint32_t g = gf_team_spread(lane, lanes, groups, &by); g < groups; g += by) {
-		uint32_t *to = w->list[b & 1] + g * GF_TOP_MAX, first = g * GF_TOP_GROUP, end = GF_MIN(c, first + GF_TOP_GROUP);
-		list.n = 0;
-		list.max = max;
-		if (b)
-			gf_top_join(t, how, pick, &list, from + first * GF_TOP_MAX, end - first);
+	(void)c;
+#if defined(__CUDA_ARCH__)
+	/* All lanes look at the first of every list: side by side once, and then they are in the cache. */
+	for (uint32_t i = threadIdx.x; i < 2 * b; i += blockDim.x)
+		gf_team_touch((i < b ? w->list[GF_TOP_RANK] : w->list[GF_TOP_PICK])[i % b * GF_TOP_MAX].n);
+#endif
+	for (uint32_t k = lane; k < (picks + ranks) * b; k += lanes) {
+		uint32_t at = k / b;
+
+		if (at < picks)
+			gf_top_place(w, GF_TOP_PICK, at, picks, k % b, b);
 		else
-			gf_top_rows(t, how, pick, &list, first, end);
-		for (uint32_t k = 0; k < max; k++)
-			to[k] = k < list.n ? list.e[k].at.row : GF_NONE;
+			gf_top_place(w, GF_TOP_RANK, at - picks, ranks, k % b, b);
 	}
 }
 
-/* Lists that the leader puts together alone. */
-#define GF_TOP_LISTS 20u
-
-/* The max best rows, best first, into to; returns how many there are. */
-static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_make(struct gf_tick *t, uint32_t how, uint8_t pick,
-								   uint32_t max, uint32_t *to)
+/* Leader: the best of the lists that the rows' job has made. */
+GF_INLINE void gf_top_make(struct gf_tick *t, uint32_t picks, uint32_t ranks)
 {
-	struct gf_work *w = &t->c.st->work;
-	uint32_t lists = t->c.s->rows, round = 0;
-	struct gf_top_list list;
+	uint32_t lists = gf_rows_up(t->c.s) / GF_TOP_GROUP;
 
-	if (!max)
-		return 0;
-	do {
-		gf_team_call(t->team, GF_JOB_TOP, how | (uint32_t)pick << 8 | max << 16, round++, lists);
-		lists = (lists + GF_TOP_GROUP - 1) / GF_TOP_GROUP;
-	} while (lists > GF_TOP_LISTS);
-	list.n = 0;
-	list.max = max;
-	gf_top_join(t, how, pick, &list, w->list[(round + 1) & 1], lists);
-	for (uint32_t k = 0; k < list.n; k++)
-		to[k] = list.e[k].at.row;
-	return list.n;
+	if (lists)
+		gf_team_call(t->team, GF_JOB_BEST, picks | ranks << 8, lists, 0);
 }
 
 /* Of each row that may be picked: how many of a group of others come before it, added up. */
@@ -299,13 +323,22 @@ GF_JOB_BODY gf_job_place(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, 
 			st->pick[st->work.rank[row]] = row;
 }
 
-/* The max best of the rows with why CHOSEN, of which there are work.count, best first, into st->pick. */
+/* The max best of the rows with why CHOSEN, of which there are work.count, best first, into st->pick; and beside them who ranks best of all. */
 GF_SELDOM uint32_t gf_pick_team(struct gf_tick *t, uint8_t pick, uint32_t max)
 {
-	uint32_t n = GF_MIN(max, t->c.st->work.count);
+	struct gf_state *st = t->c.st;
+	struct gf_work *w = &st->work;
+	uint32_t n = GF_MIN(max, w->count);
 
-	if (n <= GF_TOP_MAX)
-		return gf_top_make(t, GF_TOP_PICK, pick, n, t->c.st->pick);
+	if (!n)
+		return 0;
+	gf_top_make(t, n <= GF_TOP_MAX ? n : 0, GF_TOP_RANKS);
+	w->ranked = 1;
+	if (n <= GF_TOP_MAX) {
+		for (uint32_t k = 0; k < n; k++)
+			st->pick[k] = w->best[GF_TOP_PICK][k];
+		return n;
+	}
 	gf_team_call(t->team, GF_JOB_RANK, pick, 0, 0);
 	gf_team_call(t->team, GF_JOB_PLACE, n, 0, 0);
 	return n;

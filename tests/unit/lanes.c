@@ -65,6 +65,13 @@ void lanes_near(struct lanes *l, struct gf_tick *t, uint32_t rule, double *close
 	gf_tick_near(with(l, t), rule, close, row, terms, n);
 }
 
+int lanes_before(uint8_t pick, const struct gf_standing *a, const struct gf_standing *b)
+{
+	struct gf_top_entry x = gf_top_entry(pick, 0, a), y = gf_top_entry(pick, 0, b);
+
+	return gf_top_before(&x, &y);
+}
+
 unsigned lanes_calls(struct lanes *l)
 {
 	unsigned n = l->calls;

@@ -323,11 +323,31 @@ KIT void gen_limit(struct progen *g, struct gf_step *s, uint32_t number)
 		s->amount = how ? -1.0 : (double)rnd(g, 1000);
 }
 
+/* Pieces of a template: numbers of a task or the host, strings, text alone. */
+KIT uint32_t gen_notes(struct progen *g, uint32_t *ret_n)
+{
+	static const uint8_t str[] = { GF_SF_COMM, GF_SF_CGROUP };
+	uint32_t n = rnd(g, 3) ? rnd(g, 4) : rnd(g, GF_EVENT_NOTES + 1), prog[GF_EVENT_NOTES], first = g->k.e.sec[GF_SEC_NOTE].n, at;
+
+	for (uint32_t i = 0; i < n; i++)
+		prog[i] = rnd(g, 2) ? gen_prog(g, rnd(g, 2) ? GF_SCOPE_TASK : GF_SCOPE_HOST, 2, 0) : GF_NONE;
+	for (uint32_t i = 0; i < n; i++) {
+		struct gf_note *t = gf_emit_add(&g->k.e, GF_SEC_NOTE, &at);
+		t->prog = prog[i];
+		t->str = (uint8_t)(prog[i] == GF_NONE && rnd(g, 4) ? str[rnd(g, 2)] + 1 : 0);
+	}
+	*ret_n = n;
+	return first;
+}
+
 KIT void gen_rule(struct progen *g)
 {
+	static const uint8_t gives[] = { 1, 3, 7 };
 	struct kit *k = &g->k;
 	uint32_t task = rnd(g, 3) != 0, steps = 1 + rnd(g, 3), cond, gate = GF_NONE, close = GF_NONE, first, n, progs[3][2];
-	uint32_t terms = rnd(g, 3), term_prog[3];
+	uint32_t terms = rnd(g, 6) ? rnd(g, 3) : rnd(g, GF_EVENT_TERMS + 1), term_prog[GF_EVENT_TERMS];
+	uint8_t values[GF_EVENT_TERMS], scope[GF_EVENT_TERMS];
+	uint32_t note[4], notes[4], own;
 	struct gf_rule *r;
 
 	cond = gen_prog(g, task ? GF_SCOPE_TASK : GF_SCOPE_HOST, 1, 1);
@@ -339,8 +359,14 @@ KIT void gen_rule(struct progen *g)
 		progs[i][0] = gen_prog(g, GF_SCOPE_TASK, 1, 0);
 		progs[i][1] = gen_prog(g, GF_SCOPE_TASK, 2, 0);
 	}
-	for (uint32_t i = 0; i < terms; i++)
-		term_prog[i] = gen_prog(g, GF_SCOPE_HOST, 7, 0);
+	for (uint32_t i = 0; i < terms; i++) {
+		values[i] = (uint8_t)rnd(g, 3);
+		scope[i] = task && rnd(g, 2) ? GF_SCOPE_TASK : GF_SCOPE_HOST;
+		term_prog[i] = gen_prog(g, scope[i], gives[values[i]], 0);
+	}
+	for (uint32_t i = 0; i <= steps; i++)
+		note[i] = gen_notes(g, &notes[i]);
+	own = rnd(g, 2);
 	r = rule(k, task ? GF_RULE_TASK : 0, cond);
 	r->gate = gate;
 	r->close = close;
@@ -352,14 +378,19 @@ KIT void gen_rule(struct progen *g)
 	for (uint32_t i = 0; i < terms; i++) {
 		struct gf_term *t = gf_emit_add(&k->e, GF_SEC_TERM, &n);
 		t->prog = term_prog[i];
-		t->values = 2;
+		t->values = values[i];
+		t->scope = scope[i];
 		t->hold = GF_NONE;
 	}
 	r->term = first;
 	r->terms = terms;
+	r->note = note[steps];
+	r->notes = notes[steps];
 	for (uint32_t i = 0; i < steps; i++) {
 		struct gf_step *s = step(k, r, GF_ACT_SIGNAL, 9, i ? rnd(g, 7) : 1 + rnd(g, 6), rnd(g, 3) * 100 * MS);
 		s->n = 1 + rnd(g, 40);
+		s->note = note[i];
+		s->notes = own ? notes[i] : 0;
 		s->group = (uint8_t)rnd(g, 6);
 		s->where = rnd(g, 2) ? progs[i][0] : GF_NONE;
 		if (s->pick == GF_PICK_LARGEST || s->pick == GF_PICK_SMALLEST)

@@ -413,15 +413,113 @@ static void few_calls_when_nothing_happens(void **state)
 	lanes_free(l);
 }
 
+/* Who ranks before whom, as lanes compare it and as one lane does: whatever numbers there are. */
+static void same_order(void **state)
+{
+	static const double key[] = { -INFINITY, -1e308, -1, -5e-324, -0.0, 0, 5e-324, 0.5, 1, 1e308, INFINITY, NAN, -NAN };
+	static const uint64_t start[] = { 0, 1, 5, ~0ull };
+	static const int32_t pid[] = { INT32_MIN, -1, 0, 1, 77, INT32_MAX };
+	static const uint8_t picks[] = { GF_PICK_LARGEST, GF_PICK_SMALLEST, GF_PICK_OLDEST, GF_PICK_NEWEST, GF_PICK_EACH };
+	enum { N = 13 * 4 * 6 };
+	struct gf_standing x[N];
+	uint32_t n = 0, before = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+		for (size_t j = 0; j < sizeof start / sizeof *start; j++)
+			for (size_t k = 0; k < sizeof pid / sizeof *pid; k++, n++)
+				x[n] = (struct gf_standing){ key[i], start[j], pid[k], n * 7 % N };
+	assert_int_equal(n, N);
+	for (size_t p = 0; p < sizeof picks; p++)
+		for (uint32_t i = 0; i < N; i++)
+			for (uint32_t k = 0; k < N; k++) {
+				int is = i != k && gf_standing_before(picks[p], &x[i], &x[k]);
+				if (is != lanes_before(picks[p], &x[i], &x[k]))
+					fail_msg("pick %u: %a %llu %d and %a %llu %d", picks[p], x[i].key, (unsigned long long)x[i].start_ns, x[i].pid,
+						 x[k].key, (unsigned long long)x[k].start_ns, x[k].pid);
+				before += (uint32_t)is;
+			}
+	assert_int_equal(before, sizeof picks * (N * (N - 1) / 2));
+}
+
+/* Three rules that act in one tick, each on another: what the later ones pass over is told. */
+static void few_calls_when_rules_act(void **state)
+{
+	struct lanes *l = lanes_new(3);
+	struct gf_image_header *img;
+	struct gf_err err = { "" };
+	struct fake *f = fake_new(256);
+	uint32_t p, key, all, condemned = 0;
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	for (uint32_t n = 0; n < 3; n++) {
+		struct gf_rule *r;
+		struct gf_step *s;
+
+		ldh(&k, 0, 0);
+		ldk(&k, 1, 1);
+		op(&k, GF_OP_LT, 0, 1, 0, 0);
+		p = prog(&k, GF_SCOPE_HOST, 1, 0, 0, 0);
+		ldf(&k, 0, GF_TF_RSS);
+		key = prog(&k, GF_SCOPE_TASK, 2, 0, 0, 0);
+		r = rule(&k, 0, p);
+		s = step(&k, r, GF_ACT_SIGNAL, 15, GF_PICK_LARGEST, 0);
+		s->key = key;
+		s->n = 1;
+	}
+	img = kit_image(&k, &err);
+	if (!img)
+		fail_msg("%s", err.text);
+	gf_target_set_fields(&f->t, &img->fields, NULL);
+	for (uint32_t i = 0; i < 200; i++) {
+		fake_task(f, i);
+		f->t.sample.col[GF_TF_RSS][i] = (i * 37) % 200;
+	}
+	f->t.sample.host[0] = 5;
+	side_init(&cpu, "cpu", img, 256);
+	side_init(&team, "team", img, 256);
+	team.lanes = l;
+	team.in.budget_n = cpu.in.budget_n = 10;
+	where = "three rules";
+	f->t.ops->sample(&f->t, NULL);
+	f->t.sample.host[0] = 5;
+	side_tick(&cpu, &f->t.sample, 0, 64);
+	lanes_calls(l);
+	side_tick(&team, &f->t.sample, 0, 64);
+	all = lanes_calls(l);
+	same_said(&cpu, &team);
+	same_state(&f->t.sample, cpu.st, team.st);
+	assert_int_equal(team.out.verdicts_n, 3);
+	assert_int_equal(team.out.events_n, 6); /* each says that it is true, and acts */
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct gf_event *ev = &team.ev[2 * i + 1];
+		assert_int_equal(ev->kind, GF_EV_ACTION);
+		for (uint32_t r = 0; r < ev->ranks; r++)
+			condemned += ev->u.rank[r].why == GF_WHY_CONDEMNED && ev->u.rank[r].by < i;
+	}
+	assert_int_equal(condemned, 0 + 1 + 2);
+	printf("# %u calls in a tick in which three rules act\n", all);
+	assert_true(all <= 3 + 3 * 3);
+	gf_state_destroy(cpu.st);
+	gf_state_destroy(team.st);
+	gf_target_destroy(&f->t);
+	free(img);
+	lanes_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same_order),
 		cmocka_unit_test(one_lane),
 		cmocka_unit_test(two_lanes),
 		cmocka_unit_test(three_lanes),
 		cmocka_unit_test(eight_lanes),
 		cmocka_unit_test(many_lanes),
 		cmocka_unit_test(few_calls_when_nothing_happens),
+		cmocka_unit_test(few_calls_when_rules_act),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
