@@ -12,8 +12,8 @@
 
 static void take_mode(struct gf_cfg *x, const struct gf_ynode *n)
 {
-	static const char *const words[] = { [GF_GPU_PERSISTENT] = "persistent", [GF_GPU_LAUNCH] = "launch" };
-	int i = gf_cfg_choice(x, n, "engine.gpu.mode", words, 2);
+	static const char *const words[] = { [GF_GPU_PERSISTENT] = "persistent", [GF_GPU_LAUNCH] = "launch", [GF_GPU_RELAY] = "relay" };
+	int i = gf_cfg_choice(x, n, "engine.gpu.mode", words, 3);
 
 	if (i >= 0)
 		x->c->gpu.mode = (enum gf_gpu_mode)i;

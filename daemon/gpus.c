@@ -94,12 +94,12 @@ const char *gf_engine_kind_name(uint32_t kind)
 
 const char *gf_gpu_mode_name(uint32_t mode)
 {
-	return mode == GF_GPU_LAUNCH ? "launch" : "persistent";
+	return mode == GF_GPU_LAUNCH ? "launch" : mode == GF_GPU_RELAY ? "relay" : "persistent";
 }
 
 bool gf_engine_needs_host(const struct gf_engine_stats *st)
 {
-	return st->kind != GF_ENGINE_GPU || st->gpu_mode != GF_GPU_PERSISTENT;
+	return st->kind != GF_ENGINE_GPU || st->gpu_mode == GF_GPU_LAUNCH;
 }
 
 const char *gf_engine_place(const struct gf_engine_stats *st, char *buf, size_t n)
@@ -140,25 +140,30 @@ struct gf_gpus {
 	char text[GF_GPU_DEVICES][400]; /* under lock */
 };
 
-static uint64_t devices_in_use(const struct gf_daemon *d)
+/* Bit i: device i. ret_stays: those on which a kernel stays. */
+static uint64_t devices_in_use(const struct gf_daemon *d, uint64_t *ret_stays)
 {
 	struct gf_engine_stats st;
-	uint64_t mask = 0;
+	uint64_t mask = 0, bit;
 
+	*ret_stays = 0;
 	for (size_t i = 0; i < d->watches; i++) {
 		gf_engine_stats(d->watch[i].engine, &st);
-		if (!gf_engine_needs_host(&st) && st.gpu_device < GF_GPU_DEVICES)
-			mask |= 1ull << st.gpu_device;
+		if (gf_engine_needs_host(&st) || st.gpu_device >= GF_GPU_DEVICES)
+			continue;
+		bit = 1ull << st.gpu_device;
+		mask |= bit;
+		*ret_stays |= st.gpu_mode == GF_GPU_PERSISTENT ? bit : 0;
 	}
 	return mask;
 }
 
-static void look(struct gf_gpus *g, uint32_t device, bool ours)
+static void look(struct gf_gpus *g, uint32_t device, bool ours, bool stays)
 {
 	char text[sizeof *g->text] = "", before[sizeof *g->text];
 
 	if (ours)
-		gf_gpu_neighbours(device, text, sizeof text);
+		gf_gpu_neighbours(device, stays, text, sizeof text);
 	pthread_mutex_lock(&g->lock);
 	memcpy(before, g->text[device], sizeof before);
 	memcpy(g->text[device], text, sizeof text);
@@ -182,9 +187,9 @@ static void *gpus_thread(void *arg)
 		if (pthread_cond_timedwait(&g->cond, &g->lock, &due) != ETIMEDOUT)
 			continue;
 		pthread_mutex_unlock(&g->lock);
-		uint64_t ours = devices_in_use(g->d);
+		uint64_t stays, ours = devices_in_use(g->d, &stays);
 		for (uint32_t i = 0; i < GF_GPU_DEVICES; i++)
-			look(g, i, ours & 1ull << i);
+			look(g, i, ours & 1ull << i, stays & 1ull << i);
 		clock_gettime(CLOCK_MONOTONIC, &due);
 		due.tv_sec += LOOK_EVERY_S;
 		pthread_mutex_lock(&g->lock);

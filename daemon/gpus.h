@@ -21,7 +21,7 @@ int gf_gpus_choose(const struct gf_config *c, const struct gf_gpu_info *v, size_
 /* The same with the devices of this machine, which are only looked for where they matter. */
 int gf_gpus_choose_here(const struct gf_config *c, enum gf_engine_kind *ret, char *why, size_t size, struct gf_err *err);
 
-/* "cpu", "gpu"; "persistent", "launch". */
+/* "cpu", "gpu"; "persistent", "launch", "relay". */
 const char *gf_engine_kind_name(uint32_t kind);
 const char *gf_gpu_mode_name(uint32_t mode);
 /* "GPU 0 (NVIDIA H100 80GB HBM3)", or "the CPU" */

@@ -60,7 +60,7 @@ struct gf_dev_ops {
 	/* Whether so many blocks of so many lanes can be one cluster, which meets in hardware. The same answer each time. NULL: there are none. */
 	bool (*cluster)(struct gf_dev *d, uint32_t blocks, uint32_t threads);
 	/* Runs gf_gpu_main() over g (a device address): blocks of threads lanes, one cluster where `cluster` said so, until it is told to stop or,
-	 * ticks not 0, so many ticks were run. */
+	 * ticks not 0, so many ticks were run (or what gpu/gpu.h says of some numbers). Of GF_GPU_PASSES the device launches all kernels but the first. */
 	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		      struct gf_dev_run **ret, struct gf_err *err);
 	/* 0: it runs. 1: it has ended. -EIO: it, or the device, has failed, for good. Never waits. */

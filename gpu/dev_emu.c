@@ -37,6 +37,7 @@ struct gf_dev_run {
 	uint32_t lanes;
 	uint64_t ticks;
 	int left; /* atomic: lanes that have not ended */
+	int more; /* a relay's kernel has ended, and the next is to come; lane 0 writes it */
 	struct lane {
 		struct gf_dev_run *run;
 		uint32_t number;
@@ -202,7 +203,14 @@ static void *emu_lane(void *arg)
 	struct gf_dev_run *r = l->run;
 
 	prctl(PR_SET_NAME, "emulated-lane");
-	gf_gpu_main(r->g, l->number, r->lanes, r->ticks);
+	do {
+		while (r->ticks == GF_GPU_PASSES && !l->number && !gf_gpu_relay_due(r->g))
+			usleep(50);
+		int more = gf_gpu_main(r->g, l->number, r->lanes, r->ticks);
+		if (!l->number)
+			r->more = more;
+		pthread_barrier_wait(&r->barrier);
+	} while (r->more);
 	__atomic_sub_fetch(&r->left, 1, __ATOMIC_RELEASE);
 	return NULL;
 }

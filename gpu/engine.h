@@ -22,9 +22,9 @@ struct gf_engine;
 /* AUTO: a GPU where one answers, else the CPU. */
 enum gf_engine_kind { GF_ENGINE_CPU, GF_ENGINE_AUTO, GF_ENGINE_GPU };
 
-/* PERSISTENT: one kernel that never ends. LAUNCH: one launch a period by the host, which gives the device to others in between
- * and depends on the host's CPU. */
-enum gf_gpu_mode { GF_GPU_PERSISTENT, GF_GPU_LAUNCH };
+/* PERSISTENT: one kernel that never ends. RELAY: a kernel a period, launched by the device itself; in between its multiprocessors are others', and a
+ * tick waits until they leave some. LAUNCH: a kernel a period, launched by the host, and so dependent on the host's CPU. */
+enum gf_gpu_mode { GF_GPU_PERSISTENT, GF_GPU_LAUNCH, GF_GPU_RELAY };
 
 #define GF_GPU_DEVICES 64u
 
@@ -137,9 +137,9 @@ struct gf_gpu_info {
 /* How many devices; fills up to n. 0: none, and err says why and how to mend it (not built with nvcc, no driver, a driver older
  * than the toolkit, no device). */
 size_t gf_gpu_list(struct gf_gpu_info *buf, size_t n, struct gf_err *err);
-/* Whether this process' kernels take turns with other processes' on a device: a sentence with the mend into buf, or "" where
- * nothing shares it, or MPS or MIG does it well. Looks at /proc and the MPS pipe. */
-void gf_gpu_neighbours(uint32_t device, char *buf, size_t n);
+/* Whether this process' kernels, of which one stays (mode persistent) or none does, are in the way of other processes' on a device: a sentence with the
+ * mend into buf, or "" where they are not. Looks at /proc and the MPS pipe. */
+void gf_gpu_neighbours(uint32_t device, bool stays, char *buf, size_t n);
 
 void gf_engine_set_observe(struct gf_engine *e, bool observe);
 

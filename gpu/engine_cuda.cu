@@ -25,17 +25,42 @@ struct gf_dev {
 	cudaStream_t copies;
 };
 
+/* A relay: graphs that the device itself launches, each when the one before has ended. In device memory. */
+struct relay {
+	cudaGraphExec_t wait, pass;
+	char from, to; /* what is copied */
+};
+
 struct gf_dev_run {
 	struct gf_dev *dev;
 	cudaStream_t stream;
+	struct relay relay, *at; /* at: the device's; NULL: it is none */
 };
+
+/* Warps are dealt to blocks in turn: few rows are the work of all multiprocessors then, not of the first. */
+static __device__ uint32_t lane(void)
+{
+	uint32_t warp = threadIdx.x / 32 * gridDim.x + blockIdx.x;
+
+	return warp * 32 + threadIdx.x % 32;
+}
 
 static __global__ void __launch_bounds__(1024) gpufas_main(struct gf_gpu *g, uint64_t ticks)
 {
-	/* Warps are dealt to blocks in turn: few rows are the work of all multiprocessors then, not of the first. */
-	uint32_t warp = threadIdx.x / 32 * gridDim.x + blockIdx.x;
+	gf_gpu_main(g, lane(), gridDim.x * blockDim.x, ticks);
+}
 
-	gf_gpu_main(g, warp * 32 + threadIdx.x % 32, gridDim.x * blockDim.x, ticks);
+/* One tick of a relay. One that cannot launch what comes next ends the relay, which the host sees. */
+static __global__ void __launch_bounds__(1024) gpufas_pass(struct gf_gpu *g, const struct relay *r)
+{
+	if (gf_gpu_main(g, lane(), gridDim.x * blockDim.x, GF_GPU_PASSES))
+		cudaGraphLaunch(r->wait, cudaStreamGraphTailLaunch);
+}
+
+static __global__ void __launch_bounds__(32) gpufas_wait(struct gf_gpu *g, const struct relay *r)
+{
+	if (threadIdx.x == 0)
+		cudaGraphLaunch(gf_gpu_relay_due(g) ? r->pass : r->wait, cudaStreamGraphTailLaunch);
 }
 
 static int cuda_count(struct gf_err *err)
@@ -309,11 +334,92 @@ static bool cuda_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
 	shape(&c, a, blocks, threads, true);
 	cudaSetDevice(d->number);
 	if (cudaFuncSetAttribute((const void *)gpufas_main, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
+	    cudaFuncSetAttribute((const void *)gpufas_pass, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
 	    cudaOccupancyMaxActiveClusters(&n, (const void *)gpufas_main, &c) != cudaSuccess) {
 		cudaGetLastError();
 		return false;
 	}
 	return n > 0;
+}
+
+/* A node of a kernel in a graph of its own, after another one or NULL. */
+static cudaError_t add_kernel(cudaGraph_t graph, const cudaGraphNode_t *after, const void *fn, uint32_t blocks, uint32_t threads, bool cluster, void **args)
+{
+	cudaKernelNodeAttrValue v = {};
+	cudaKernelNodeParams p = {};
+	cudaGraphNode_t node;
+	cudaError_t rc;
+
+	p.func = (void *)fn;
+	p.gridDim = dim3(blocks);
+	p.blockDim = dim3(threads);
+	p.kernelParams = args;
+	rc = cudaGraphAddKernelNode(&node, graph, after, after ? 1 : 0, &p);
+	v.clusterDim.x = blocks;
+	v.clusterDim.y = v.clusterDim.z = 1;
+	if (rc == cudaSuccess && cluster)
+		rc = cudaGraphKernelNodeSetAttribute(node, cudaKernelNodeAttributeClusterDimension, &v);
+	return rc;
+}
+
+static cudaError_t ready(cudaGraph_t graph, cudaStream_t s, cudaGraphExec_t *ret)
+{
+	cudaError_t rc = cudaGraphInstantiate(ret, graph, cudaGraphInstantiateFlagDeviceLaunch);
+
+	return rc == cudaSuccess ? cudaGraphUpload(*ret, s) : rc;
+}
+
+static void relay_free(struct gf_dev_run *r)
+{
+	if (r->relay.wait)
+		cudaGraphExecDestroy(r->relay.wait);
+	if (r->relay.pass)
+		cudaGraphExecDestroy(r->relay.pass);
+	if (r->at)
+		cudaFreeAsync(r->at, r->dev->copies);
+	cudaGetLastError();
+}
+
+/*
+ * Kernels that launch each other by the device: "pass" is a tick, "wait" looks whether there is one to be run. Before each look the copy engine copies a
+ * byte, which takes ten microseconds in which no multiprocessor has anything of ours: one thread that stays on one, asleep, costs
+ * a neighbour's matrix products six hundredths and more, since their blocks want whole multiprocessors.
+ */
+static int relay_launch(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
+{
+	static const char what[] = "its relay of kernels cannot be started";
+	cudaGraph_t wait = NULL, pass = NULL;
+	cudaGraphNode_t copy;
+	void *args[] = { &g, &r->at };
+	cudaError_t rc;
+	int bad;
+
+	r->at = (struct relay *)cuda_alloc(r->dev, sizeof *r->at);
+	if (!r->at)
+		return gf_err_set(err, ENOMEM, "%s: out of memory", what);
+	rc = cudaGraphCreate(&wait, 0);
+	if (rc == cudaSuccess)
+		rc = cudaGraphCreate(&pass, 0);
+	if (rc == cudaSuccess)
+		rc = cudaGraphAddMemcpyNode1D(&copy, wait, NULL, 0, &r->at->to, &r->at->from, 1, cudaMemcpyDeviceToDevice);
+	if (rc == cudaSuccess)
+		rc = add_kernel(wait, &copy, (const void *)gpufas_wait, 1, 32, false, args);
+	if (rc == cudaSuccess)
+		rc = add_kernel(pass, NULL, (const void *)gpufas_pass, blocks, threads, cluster, args);
+	if (rc == cudaSuccess)
+		rc = ready(wait, r->stream, &r->relay.wait);
+	if (rc == cudaSuccess)
+		rc = ready(pass, r->stream, &r->relay.pass);
+	bad = gf_cuda_said(rc, what, err);
+	if (!bad)
+		bad = cuda_copy_in(r->dev, r->at, &r->relay, sizeof r->relay, err);
+	if (!bad)
+		bad = gf_cuda_said(cudaGraphLaunch(r->relay.wait, r->stream), what, err);
+	if (wait)
+		cudaGraphDestroy(wait);
+	if (pass)
+		cudaGraphDestroy(pass);
+	return bad;
 }
 
 static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
@@ -332,12 +438,18 @@ static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint
 	rc = gf_cuda_said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
 	shape(&c, a, blocks, threads, cluster);
 	c.stream = r->stream;
-	if (!rc)
+	if (!rc && ticks == GF_GPU_PASSES)
+		rc = relay_launch(r, g, blocks, threads, cluster, err);
+	else if (!rc)
 		rc = gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), "its kernel cannot be started", err);
-	if (rc)
+	if (rc) {
+		relay_free(r);
+		if (r->stream)
+			cudaStreamDestroy(r->stream);
 		free(r);
-	else
+	} else {
 		*ret = r;
+	}
 	return rc;
 }
 
@@ -357,6 +469,7 @@ static int cuda_poll(struct gf_dev_run *r, struct gf_err *err)
 static void cuda_forget(struct gf_dev_run *r)
 {
 	cudaSetDevice(r->dev->number);
+	relay_free(r);
 	cudaStreamDestroy(r->stream);
 	cudaGetLastError();
 	free(r);

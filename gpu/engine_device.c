@@ -76,6 +76,9 @@ int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	rc = h->ops->open(h->device, &h->dev, err);
 	if (!rc)
 		h->cluster = f->gpu_blocks > 1 && h->ops->cluster && h->ops->cluster(h->dev, f->gpu_blocks, f->gpu_threads);
+	/* What the device launches under MPS has blocks that meet only where they are a cluster. */
+	if (!rc && o->mode == GF_GPU_RELAY && !h->cluster)
+		f->gpu_blocks = 1;
 	return rc;
 }
 

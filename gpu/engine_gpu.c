@@ -118,7 +118,7 @@ int gf_gpu_start(struct gf_engine *e, struct gf_err *err)
 	pthread_mutex_lock(&h->lock);
 	rc = gf_gpu_ended(h, GF_GPU_START_NS, &why);
 	if (!rc)
-		rc = gf_gpu_launch(h, e, 0, &why);
+		rc = gf_gpu_serve(h, e, &why);
 	h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC);
 	pthread_mutex_unlock(&h->lock);
 	gf_gpu_connect(h, true);

@@ -138,6 +138,7 @@ bool gf_gpu_beats(struct gf_gpu_host *h, uint64_t now); /* whether it has shown 
 int gf_gpu_answered(struct gf_gpu_host *h, const uint64_t *p, uint64_t want, uint64_t patience, struct gf_err *err);
 int gf_gpu_ended(struct gf_gpu_host *h, uint64_t patience, struct gf_err *err);
 int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t ticks, struct gf_err *err);
+int gf_gpu_serve(struct gf_gpu_host *h, const struct gf_engine *e, struct gf_err *err); /* until it is stopped; modes persistent, relay */
 void gf_gpu_tell(uint64_t *p, uint64_t v);
 uint64_t gf_gpu_read(const uint64_t *p);
 

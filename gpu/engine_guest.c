@@ -121,7 +121,7 @@ static void device_goes_on(struct gf_gpu_host *of)
 			continue;
 		/* One that cannot be launched has no heart: its own thread sees to that. */
 		if (h->persistent && !h->run)
-			gf_gpu_launch(h, h->engine, 0, &err);
+			gf_gpu_serve(h, h->engine, &err);
 		pthread_mutex_unlock(&h->lock);
 	}
 }

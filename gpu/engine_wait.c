@@ -34,10 +34,15 @@ int gf_gpu_launch(struct gf_gpu_host *h, const struct gf_engine *e, uint64_t tic
 
 	if (!rc) {
 		h->launches++;
-		h->persistent = !ticks;
+		h->persistent = !ticks || ticks == GF_GPU_PASSES;
 		h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC); /* it has been resting: it has that long for its first beat */
 	}
 	return rc;
+}
+
+int gf_gpu_serve(struct gf_gpu_host *h, const struct gf_engine *e, struct gf_err *err)
+{
+	return gf_gpu_launch(h, e, e->opts.gpu.mode == GF_GPU_RELAY ? GF_GPU_PASSES : 0, err);
 }
 
 bool gf_gpu_beats(struct gf_gpu_host *h, uint64_t now)

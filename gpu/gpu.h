@@ -37,7 +37,9 @@
 #define GF_GPU_RESULTS 1024u   /* ring */
 /* What rules knew when a new policy was taken on is in a buffer of its own: ticks go on and fill the other two before the host has read it. */
 #define GF_GPU_KEPT_ADOPTED 2u
-#define GF_GPU_COMMANDS_ONLY (~0ull) /* of launch's ticks: does what it is asked for, and ends */
+/* Of launch's ticks: */
+#define GF_GPU_COMMANDS_ONLY (~0ull) /* does what it is asked for, and ends */
+#define GF_GPU_PASSES (~1ull)        /* mode relay: one kernel for each tick, the next launched by the device itself, until it is told to stop */
 
 enum gf_gpu_job {
 	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
@@ -197,6 +199,7 @@ struct gf_gpu {
 	struct gf_gpu_guest *guest;
 	uint64_t period_ns, next_ns, wake_ns, guest_done, gap_done, views_done, results_head; /* next: when it should be; wake: not before */
 	uint64_t ticks, missed, late, overruns, sample_errors, total_max_ns;
+	uint32_t passing;        /* the kernel that ended last has a next one */
 	uint32_t sampler_made;
 	uint32_t up;             /* rows copied last time */
 	uint32_t rules_room, changed, count;

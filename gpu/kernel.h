@@ -410,6 +410,16 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	}
 }
 
+/* Whether there is a tick to be run. */
+GF_INLINE int gf_gpu_wanted(const struct gf_gpu *g, const struct gf_gpu_seen *in, uint64_t now)
+{
+	if (!g->st)
+		return 0;
+	if (!g->sampler || (g->by_ring && !g->guest))
+		return in->table != g->table_done;
+	return now >= g->wake_ns && (!g->by_ring || gf_mr_news(&g->guest->ring, &g->ring, now));
+}
+
 /* When it is time: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
 static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, const struct gf_gpu_seen *in, int at_once)
 {
@@ -417,7 +427,7 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 
 	if (at_once || !g->next_ns)
 		g->next_ns = g->wake_ns = now;
-	if (now < g->wake_ns || (g->by_ring && !gf_mr_news(&g->guest->ring, &g->ring, now)))
+	if (!gf_gpu_wanted(g, in, now))
 		return 0;
 	if (now - g->next_ns >= period) {
 		g->missed += (now - g->next_ns) / period;
@@ -431,18 +441,36 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	return 1;
 }
 
-static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct gf_team *team, uint64_t ticks)
+/* Between two kernels of a relay, by one lane: whether the next is to begin. It shows that the device lives. */
+static GF_HD __attribute__((noinline, unused)) int gf_gpu_relay_due(struct gf_gpu *g)
+{
+	uint64_t now = gf_now_ns();
+	struct gf_gpu_seen in;
+	int hook = GF_GPU_HOOK();
+
+	if (hook)
+		return hook == 2;
+	gf_gpu_set_word(&g->out->clock_ns, now);
+	gf_gpu_answer(&g->out->heart, ++g->heart);
+	gf_gpu_see(g->in, &in);
+	return in.stop > g->launches || in.adopt != g->adopt_done || (g->sampler && in.guest != g->guest_done) || gf_gpu_wanted(g, &in, now);
+}
+
+/* True: it is one of a relay, and another is to come. */
+static GF_HD __attribute__((noinline)) int gf_gpu_lead(struct gf_gpu *g, struct gf_team *team, uint64_t ticks)
 {
 	uint64_t done = 0, number, launch = g->launches + 1;
+	int warm = 0, relay = ticks == GF_GPU_PASSES, ticked;
 	struct gf_gpu_seen in;
-	int warm = 0;
 
-	g->next_ns = 0; /* what was before this launch was not missed */
+	if (!g->passing)
+		g->next_ns = 0; /* what was before this launch was not missed */
+	g->passing = (uint32_t)relay;
 
 	for (;;) {
 		int hook = GF_GPU_HOOK();
 		if (hook == 2)
-			return;
+			return 0;
 		if (hook) {
 			gf_gpu_nap();
 			continue;
@@ -466,36 +494,38 @@ static GF_HD __attribute__((noinline)) void gf_gpu_lead(struct gf_gpu *g, struct
 			gf_team_call(team, GF_GPU_JOB_WARM, 0, 0, 0);
 		warm = 1;
 		if (g->sampler && (!g->by_ring || g->guest)) {
-			if (!g->st || !gf_gpu_due(g, team, &in, ticks != 0))
-				gf_gpu_nap();
-			else if (ticks && ++done >= ticks)
-				break;
-			continue;
+			ticked = g->st && gf_gpu_due(g, team, &in, ticks && !relay);
+		} else {
+			ticked = gf_gpu_wanted(g, &in, 0);
+			if (ticked)
+				gf_gpu_tick_table(g, team, in.table);
 		}
-		number = in.table;
-		if (number == g->table_done || !g->st) {
+		if (relay)
+			return 1;
+		if (!ticked)
 			gf_gpu_nap();
-			continue;
-		}
-		gf_gpu_tick_table(g, team, number);
-		if (ticks && ++done >= ticks)
+		else if (ticks && ++done >= ticks)
 			break;
 	}
+	g->passing = 0;
 	g->launches = launch;
 	gf_gpu_answer(&g->out->launches, launch);
+	return 0;
 }
 
-/* All lanes. */
-static GF_HD void gf_gpu_main(struct gf_gpu *g, uint32_t lane, uint32_t lanes, uint64_t ticks)
+/* All lanes. True, of one of them: gf_gpu_lead. */
+static GF_HD int gf_gpu_main(struct gf_gpu *g, uint32_t lane, uint32_t lanes, uint64_t ticks)
 {
 	struct gf_team team = gf_team_lane(&g->team, lane, lanes, g->profile);
+	int more;
 
 	if (lane) {
 		gf_team_serve(&team);
-		return;
+		return 0;
 	}
-	gf_gpu_lead(g, &team, ticks);
+	more = gf_gpu_lead(g, &team, ticks);
 	gf_team_call(&team, 0, 0, 0, 0);
+	return more;
 }
 
 #endif

@@ -197,7 +197,8 @@ static void look_around(struct look *l)
 
 void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 {
-	static const char turns[] = "its kernels and the watchdog's take turns, and each side loses about half of its speed";
+	const char *turns = o->stays ? "its kernels and the watchdog's take turns, and each side loses about half of its speed"
+				     : "the watchdog's ticks wait for their turns";
 	struct look l = { .o = o };
 	struct held own;
 	char who[96], more[32] = "";
@@ -207,13 +208,17 @@ void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 	look_at(&l, o->self, true, &own);
 	look_for_mps(&l);
 	look_around(&l);
-	uint32_t with = l.client ? l.not_clients : l.n; /* that it takes turns with */
+	bool beside = l.client && !l.not_clients && o->stays; /* only with those that run at the same time */
+	uint32_t with = l.client && !beside ? l.not_clients : l.n; /* that it takes turns with */
 	if (!with)
 		return;
 	if (with > 1)
 		snprintf(more, sizeof more, " and %u more", with - 1);
 	snprintf(who, sizeof who, "%s (pid %d)%s", *l.comm ? l.comm : "a process", l.pid, more);
-	if (l.client)
+	if (beside)
+		snprintf(buf, n, "shared with %s under MPS: a kernel that stays holds back those that want whole multiprocessors (matrix products lose 6 %% and "
+			 "more); engine.gpu.mode: relay does not", who);
+	else if (l.client)
 		snprintf(buf, n, "shared with %s outside MPS: %s; start it with CUDA_MPS_PIPE_DIRECTORY=%s", who, turns, o->pipes);
 	else if (l.mps)
 		snprintf(buf, n, "shared with %s: %s; MPS was started after gpufasd: restart gpufasd", who, turns);
@@ -222,7 +227,7 @@ void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 			 "for both to one directory, outside /tmp where a unit has a /tmp of its own", who, turns, l.server, o->pipes);
 	else
 		snprintf(buf, n, "shared with %s: %s; run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd "
-			 "an instance of its own (MIG), or set engine.gpu.mode: launch", who, turns);
+			 "an instance of its own (MIG)%s", who, turns, o->stays ? ", or set engine.gpu.mode: relay" : "");
 }
 
 int gf_nvidia_minor(const char *drv, const char *pci)
@@ -241,13 +246,13 @@ int gf_nvidia_minor(const char *drv, const char *pci)
 	return minor;
 }
 
-void gf_gpu_neighbours(uint32_t device, char *buf, size_t n)
+void gf_gpu_neighbours(uint32_t device, bool stays, char *buf, size_t n)
 {
 	struct gf_gpu_info v[GF_GPU_DEVICES] = { 0 };
 	struct gf_err err;
 	size_t found = gf_gpu_list(v, GF_GPU_DEVICES, &err);
 	const char *pipes = getenv("CUDA_MPS_PIPE_DIRECTORY");
-	struct gf_neighbours o = { .proc = "/proc", .pipes = pipes && *pipes ? pipes : GF_MPS_PIPES, .self = getpid(), .minor = device };
+	struct gf_neighbours o = { .proc = "/proc", .pipes = pipes && *pipes ? pipes : GF_MPS_PIPES, .self = getpid(), .minor = device, .stays = stays };
 
 	for (size_t i = 0; i < found && i < GF_GPU_DEVICES; i++) {
 		if (v[i].index != device)

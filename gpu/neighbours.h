@@ -17,6 +17,7 @@ struct gf_neighbours {
 	int self;          /* this process */
 	uint32_t minor;    /* N of /dev/nvidiaN */
 	bool mig;          /* the device is an instance of a partitioned card */
+	bool stays;        /* a kernel of ours never ends (mode persistent), or each does after its tick (relay) */
 };
 
 /* The sentence of gf_gpu_neighbours. */

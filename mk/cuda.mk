@@ -14,7 +14,8 @@ CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -
 ifneq ($(and $(GPU),$(NVCC)),)
 DEV_OBJ := $(BUILD)/obj/gpu/engine_cuda.o $(BUILD)/obj/gpu/engine_cuda_link.o
 SWEEP_OBJ := $(BUILD)/obj/sim/sweep_cuda.o $(BUILD)/obj/sim/sweep_cuda_link.o
-DEV_LIBS = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -l:libstdc++.a
+# What the device launches by itself is the device runtime's.
+DEV_LIBS = $(foreach l,cudadevrt cudart_static,$(firstword $(wildcard $(CUDA_HOME)/lib64/lib$(l).a $(CUDA_HOME)/targets/*/lib/lib$(l).a))) -ldl -lrt -l:libstdc++.a
 else
 DEV_OBJ := $(BUILD)/obj/gpu/dev_none.o
 SWEEP_OBJ := $(BUILD)/obj/sim/sweep_none.o
@@ -32,7 +33,7 @@ $(BUILD)/obj/gpu/engine_cuda_link.o: $(BUILD)/obj/gpu/engine_cuda.o
 $(BUILD)/obj/sim/sweep_cuda_link.o: $(BUILD)/obj/sim/sweep_cuda.o
 $(BUILD)/obj/gpu/engine_cuda_link.o $(BUILD)/obj/sim/sweep_cuda_link.o:
 	$(call say,NVLINK,$@)
-	$(Q)$(NVCC) -dlink -Xfatbin -compress-all $(CUDA_CODE) $< -o $@
+	$(Q)$(NVCC) -dlink -Xfatbin -compress-all $(CUDA_CODE) $< -o $@ -lcudadevrt
 
 # With or without, and for which GPUs: another answer than last time's is built anew.
 $(BUILD)/obj/gpu/dev.is: FORCE

@@ -153,7 +153,7 @@ static void test_gpu(void **state)
 		"", "engine:\n  gpu:\n", "engine: {gpu: {mode: persistent, devices: all, blocks: auto, threads: auto}}\n",
 	};
 	static const char *const changed[] = {
-		"engine: {gpu: {mode: launch}}\n", "engine: {gpu: {devices: [0]}}\n", "engine: {gpu: {blocks: 1}}\n",
+		"engine: {gpu: {mode: launch}}\n", "engine: {gpu: {mode: relay}}\n", "engine: {gpu: {devices: [0]}}\n", "engine: {gpu: {blocks: 1}}\n",
 		"engine: {gpu: {threads: 32}}\n", "engine: {kind: gpu}\n",
 	};
 	struct gf_config *def = good("");
@@ -204,7 +204,7 @@ static void test_bad_gpu(void **state)
 	/* several, each in its place */
 	bad("engine:\n  kind: gqu\n  gpu:\n    mode: x\n    threads: 7\n",
 	    "2:9: engine.kind cannot be \"gqu\" | did you mean \"gpu\"?\n"
-	    "4:11: engine.gpu.mode cannot be \"x\" | one of: persistent, launch\n"
+	    "4:11: engine.gpu.mode cannot be \"x\" | one of: persistent, launch, relay\n"
 	    "5:14: engine.gpu.threads must be a multiple of 32 | threads run in warps of 32: 128, 256, 512 ...");
 }
 

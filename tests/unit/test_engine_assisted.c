@@ -240,7 +240,7 @@ static void assert_road(struct rig *r, const char *want)
 static void by_the_module(void **state)
 {
 	(void)state;
-	for (int mode = 0; mode < 2; mode++) {
+	for (int mode = 0; mode <= GF_GPU_RELAY; mode++) {
 		struct rig r;
 		begin(&r, HOG, (enum gf_gpu_mode)mode);
 		assert_true(until(lives, &r, 2));

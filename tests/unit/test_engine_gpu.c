@@ -284,7 +284,7 @@ static void runs(void **state)
 	uint64_t fp;
 
 	(void)state;
-	for (int mode = 0; mode < 2; mode++) {
+	for (int mode = 0; mode <= GF_GPU_RELAY; mode++) {
 		struct life l = life_begin(10 * MS, (enum gf_gpu_mode)mode);
 		struct gf_image_header *next = make_image(2, SIGSTOP);
 		gf_engine_rules(l.e, v, 4, &fp);
@@ -372,6 +372,13 @@ static void fails_launched(void **state)
 {
 	(void)state;
 	taken_over(&gf_emu.failed, GF_GPU_LAUNCH, "illegal memory access");
+}
+
+static void relays(void **state)
+{
+	(void)state;
+	taken_over(&gf_emu.hung, GF_GPU_RELAY, "not answered");
+	taken_over(&gf_emu.failed, GF_GPU_RELAY, "illegal memory access");
 }
 
 /* A reload tries it again: what the device was is known to the CPU, and goes back with it. One that still fails is said to. */
@@ -526,6 +533,7 @@ int main(void)
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(fails),
 		cmocka_unit_test(fails_launched),
+		cmocka_unit_test(relays),
 		cmocka_unit_test(tried_again),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(no_room_for_a_reload),

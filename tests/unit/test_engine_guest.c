@@ -44,6 +44,7 @@ static const struct gf_target_ops ops = {
 int __real_gf_vm_sample(struct gf_target *t, struct gf_err *err);
 int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err);
 static uint32_t sample_us;
+static enum gf_gpu_mode serving = GF_GPU_PERSISTENT;
 
 int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err)
 {
@@ -153,7 +154,7 @@ static void long_tick(void **state)
 
 	(void)state;
 	gf_emu.life_ns = 1000 * MS;
-	begin(&g, "rule r if cpu > 90% for 1s then log\n", GF_GPU_PERSISTENT);
+	begin(&g, "rule r if cpu > 90% for 1s then log\n", serving);
 	t = fake_process(g.f, 900, "many", some);
 	for (uint32_t i = 0; i < 3500; i++)
 		fake_thread(g.f, &t, 1000 + i, 900);
@@ -180,7 +181,7 @@ static void hangs(void **state)
 
 	(void)state;
 	gf_emu.life_ns = 1000 * MS;
-	begin(&g, STOPS, GF_GPU_PERSISTENT);
+	begin(&g, STOPS, serving);
 	publish(&g);
 	assert_true(until(verdict, &g, SIGSTOP));
 	gf_emu.hung = true;
@@ -197,7 +198,7 @@ static void reload_lets_go(void **state)
 	struct guest g;
 
 	(void)state;
-	begin(&g, STOPS NOISE, GF_GPU_PERSISTENT);
+	begin(&g, STOPS NOISE, serving);
 	publish(&g);
 	assert_true(until(verdict, &g, SIGSTOP));
 	sample_us = 100000; /* fifty ticks */
@@ -218,7 +219,7 @@ static void registering(void **state)
 	for (int what = 0; what < 3; what++) {
 		gf_emu.slice = 64u << 10;
 		gf_emu.enroll_us = 20000;
-		begin(&g, STOPS, GF_GPU_PERSISTENT);
+		begin(&g, STOPS, serving);
 		publish(&g);
 		assert_true(until(registers, &g, 2));
 		if (what == 1)
@@ -250,7 +251,7 @@ static void refused(void **state)
 		struct guest g;
 		gf_emu.slice = RAM / 4;
 		gf_emu.no_enroll = n;
-		begin(&g, STOPS, GF_GPU_PERSISTENT);
+		begin(&g, STOPS, serving);
 		publish(&g);
 		assert_true(until(on_cpu, &g, 0));
 		assert_non_null(strstr(stats(&g).why, "cannot be registered"));
@@ -270,7 +271,7 @@ static void no_memory(void **state)
 	(void)state;
 	for (n = 1; n < 1000; n++) {
 		gf_emu.no_memory = n;
-		assert_int_equal(try_begin(&g, STOPS NOISE, GF_ENGINE_AUTO, GF_GPU_PERSISTENT, &err), 0);
+		assert_int_equal(try_begin(&g, STOPS NOISE, GF_ENGINE_AUTO, serving, &err), 0);
 		if (stats(&g).kind == GF_ENGINE_GPU)
 			break;
 		if (!strstr(stats(&g).why, "no memory") && !strstr(stats(&g).why, "out of memory"))
@@ -303,7 +304,7 @@ static void hole(bool filled)
 	int fd = filled ? mkstemp(path) : memfd_create("ram", MFD_CLOEXEC);
 	char *map;
 
-	begin(&g, STOPS, GF_GPU_PERSISTENT);
+	begin(&g, STOPS, serving);
 	assert_int_equal(ftruncate(fd, RAM), 0);
 	for (uint32_t at = 0; at < RAM; at += 4096)
 		assert_int_equal(pwrite(fd, "x", 1, at), 1);
@@ -356,7 +357,7 @@ static void profile(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	setenv("GPUFAS_GPU_PROFILE", path, 1);
-	begin(&g, "rule r if rss > 1GiB or rate(rss, 1s) > 1GiB/s for 1s then log\n", GF_GPU_PERSISTENT);
+	begin(&g, "rule r if rss > 1GiB or rate(rss, 1s) > 1GiB/s for 1s then log\n", serving);
 	publish(&g);
 	assert_true(until(sampled, &g, 22));
 	assert_true(until(ticked, &g, stats(&g).ticks + 400));
@@ -410,6 +411,20 @@ static void stopped_host(void **state)
 	assert_int_equal(gf_gpu_answered(&h, &word, 2, 5 * MS, &err), -EIO);
 }
 
+static int relay(void **state)
+{
+	(void)state;
+	serving = GF_GPU_RELAY;
+	return 0;
+}
+
+static int persistent(void **state)
+{
+	(void)state;
+	serving = GF_GPU_PERSISTENT;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +438,14 @@ int main(void)
 		cmocka_unit_test(balloon), cmocka_unit_test(balloon_filled),
 		cmocka_unit_test(stopped_host),
 		cmocka_unit_test(profile),
+		/* the device launches each tick itself */
+		{ "relay: watches", watches, relay, persistent, NULL },
+		{ "relay: long_tick", long_tick, relay, persistent, NULL },
+		{ "relay: hangs", hangs, relay, persistent, NULL },
+		{ "relay: reload_lets_go", reload_lets_go, relay, persistent, NULL },
+		{ "relay: registering", registering, relay, persistent, NULL },
+		{ "relay: balloon", balloon, relay, persistent, NULL },
+		{ "relay: stopped_host", stopped_host, relay, persistent, NULL },
 	};
 
 	gf_dev_backend = &gf_dev_emu;

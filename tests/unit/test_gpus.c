@@ -96,6 +96,11 @@ static void test_told(void **state)
 	assert_true(gf_engine_needs_host(&gpu));
 	gpu.gpu_mode = GF_GPU_PERSISTENT;
 	assert_false(gf_engine_needs_host(&gpu));
+	gpu.gpu_mode = GF_GPU_RELAY; /* the device launches each itself */
+	assert_false(gf_engine_needs_host(&gpu));
+	j = told(&gpu);
+	assert_string_equal(json_string_value(json_object_get(j, "mode")), "relay");
+	json_decref(j);
 	assert_string_equal(gf_gpus_neighbours(NULL, 0, buf, sizeof buf), "");
 }
 
