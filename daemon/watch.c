@@ -126,6 +126,7 @@ static int make_engine(struct gf_watch *w, struct gf_err *err)
 		.target_index = w->index, .after = after_tick, .after_arg = w,
 	};
 
+	o.gpu.targets = (uint32_t)w->daemon->watches;
 	if (*c->recorder_dir && c->recorder_ticks && w->config->kind != GF_TARGET_IMAGE) {
 		o.decided = decided;
 		o.decided_arg = w;

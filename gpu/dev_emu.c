@@ -85,7 +85,7 @@ static int emu_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	memset(ret, 0, sizeof *ret);
 	snprintf(ret->name, sizeof ret->name, "Emulated GPU %d", device);
 	snprintf(ret->uuid, sizeof ret->uuid, "EMU-%d", device);
-	ret->multiprocessors = 2;
+	ret->multiprocessors = gf_emu.multiprocessors ? gf_emu.multiprocessors : 2;
 	ret->memory = ret->memory_free = gf_emu.memory;
 	ret->major = 9;
 	ret->driver = ret->runtime = 13000;
@@ -215,6 +215,13 @@ static void *emu_lane(void *arg)
 	return NULL;
 }
 
+static bool emu_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
+{
+	(void)d;
+	(void)threads;
+	return blocks <= gf_emu.cluster;
+}
+
 static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		      struct gf_dev_run **ret, struct gf_err *err)
 {
@@ -222,7 +229,7 @@ static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint3
 	struct gf_dev_run *r = calloc(1, sizeof *r + lanes * sizeof *r->lane);
 	pthread_attr_t attr;
 
-	(void)cluster; /* it has none */
+	(void)cluster; /* its lanes meet as they do anyway */
 	if (gf_emu.failed || !r) {
 		free(r);
 		return gf_err_set(err, EIO, "an illegal memory access was encountered");
@@ -267,5 +274,5 @@ static void emu_forget(struct gf_dev_run *r)
 const struct gf_dev_ops gf_dev_emu = {
 	.name = "emulator", .count = emu_count, .info = emu_info, .open = emu_open, .close = emu_close, .alloc = emu_alloc,
 	.free = emu_free, .pin = emu_pin, .unpin = emu_unpin, .enroll = emu_enroll, .release = emu_release, .copy_in = emu_copy,
-	.copy_out = emu_copy, .launch = emu_launch, .poll = emu_poll, .forget = emu_forget,
+	.copy_out = emu_copy, .cluster = emu_cluster, .launch = emu_launch, .poll = emu_poll, .forget = emu_forget,
 };

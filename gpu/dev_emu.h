@@ -22,6 +22,8 @@ struct gf_emu {
 	volatile bool hung; /* the leader does not look at anything any more */
 	uint64_t memory;    /* bytes that a device has */
 	uint32_t lanes;     /* at most; 0: 2 */
+	uint32_t multiprocessors; /* that it says it has; 0: 2 */
+	uint32_t cluster;   /* blocks of a cluster, at most; 0: there are none */
 	/* counted */
 	uint64_t used;
 	uint32_t enrolled, enrollments, allocations;

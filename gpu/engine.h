@@ -33,6 +33,7 @@ struct gf_gpu_opts {
 	uint64_t devices;  /* bit i: device i may be used; 0: all. A new target goes to the one with the fewest */
 	uint32_t blocks;   /* 0: chosen by the device and the table's size */
 	uint32_t threads;  /* a block; 0: chosen; else a multiple of 32 up to 1024 */
+	uint32_t targets;  /* that this process is going to have on its devices in all, for who chooses blocks; 0: one */
 };
 
 struct gf_engine_opts {

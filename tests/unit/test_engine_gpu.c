@@ -492,6 +492,45 @@ static void no_room_for_a_reload(void **state)
 	life_end(&l);
 }
 
+/* How many blocks a target gets where nobody says so. */
+static void blocks_chosen(void **state)
+{
+	static const struct {
+		uint32_t rows, multiprocessors, cluster, targets, devices;
+		enum gf_gpu_mode mode;
+		uint32_t want;
+	} of[] = {
+		{ 4096, 132, 16, 0, 1, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 8, 1, 1, GF_GPU_PERSISTENT, 8 }, { 4096, 132, 0, 1, 1, GF_GPU_PERSISTENT, 4 },
+		{ 512, 132, 16, 1, 1, GF_GPU_PERSISTENT, 4 }, { 32, 132, 16, 1, 1, GF_GPU_PERSISTENT, 1 },
+		/* kernels stay: all of them must find room */
+		{ 4096, 132, 16, 8, 1, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 9, 1, GF_GPU_PERSISTENT, 8 }, { 4096, 132, 16, 17, 1, GF_GPU_PERSISTENT, 4 },
+		{ 4096, 132, 16, 16, 2, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 200, 1, GF_GPU_PERSISTENT, 1 }, { 4096, 8, 16, 1, 1, GF_GPU_PERSISTENT, 8 },
+		/* what the device launches has no other blocks that meet */
+		{ 4096, 132, 0, 1, 1, GF_GPU_RELAY, 1 }, { 4096, 132, 16, 1, 1, GF_GPU_RELAY, 16 },
+	};
+	struct gf_image_header *img = make_image(1, SIGSTOP);
+
+	(void)state;
+	for (uint32_t i = 0; i < sizeof of / sizeof *of; i++) {
+		struct gf_engine_opts o = { .period_ns = 10 * MS, .kind = GF_ENGINE_GPU, .gpu = { .mode = of[i].mode, .targets = of[i].targets } };
+		struct fake *f = fake_new(of[i].rows);
+		struct gf_engine_stats st;
+		struct gf_engine *e;
+		gf_emu.devices = (int)of[i].devices;
+		gf_emu.multiprocessors = of[i].multiprocessors;
+		gf_emu.cluster = of[i].cluster;
+		assert_int_equal(gf_engine_create(&f->t, img, &o, &e, NULL), 0);
+		gf_engine_stats(e, &st);
+		if (st.gpu_blocks != of[i].want)
+			fail_msg("case %u: %u blocks, not %u", i, st.gpu_blocks, of[i].want);
+		gf_engine_destroy(e);
+		gf_target_destroy(&f->t);
+	}
+	free(img);
+	gf_emu.devices = 1;
+	gf_emu.multiprocessors = gf_emu.cluster = 0;
+}
+
 /* Of several devices a new engine goes to the one with the fewest; of those that may be used. */
 static void spread(void **state)
 {
@@ -537,6 +576,7 @@ int main(void)
 		cmocka_unit_test(tried_again),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(no_room_for_a_reload),
+		cmocka_unit_test(blocks_chosen),
 		cmocka_unit_test(spread),
 #endif
 	};
