@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * An engine's inside, shared by engine_cpu.c (ticks), engine_run.c (thread, swap,
- * stopping) and engine_gpu.c (ticks that a GPU runs).
+ * An engine's inside, shared by engine_cpu.c (ticks), engine_run.c (thread, turns), engine_make.c, engine_swap.c (another policy) and
+ * engine_gpu.c (ticks that a GPU runs).
  */
 #ifndef GPUFAS_ENGINE_CPU_H
 #define GPUFAS_ENGINE_CPU_H
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "gpu/engine.h"
@@ -92,12 +93,19 @@ int gf_gpu_adopt(struct gf_engine *e, struct gf_gpu_next *next);
 bool gf_gpu_own(const struct gf_engine *e);
 bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
-int gf_gpu_watch(const struct gf_engine *e); /* a descriptor that can be read when there is something to look at at once; below zero: none */
+#define GF_GPU_WATCHED 2
+nfds_t gf_gpu_watch(const struct gf_engine *e, struct pollfd ret[GF_GPU_WATCHED]); /* what can be read when there is something to look at at once; how many */
 int gf_gpu_gather(struct gf_engine *e);
 bool gf_gpu_tape_pass(struct gf_engine *e, struct gf_gpu_host *h); /* engine_tape.c: false: not all of the device's samples found room */
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);
 /* A reload tries a GPU that was given up once more, a few times. In the caller's turn, with the new policy in e->st. */
 void gf_gpu_retry(struct gf_engine *e);
+
+/* engine_run.c. A caller's turn, under mutex, early in the pause between two ticks if it can be had; then it is to be given back. */
+int gf_engine_turn_caller(struct gf_engine *e, struct gf_err *err);
+void gf_engine_turn_give(struct gf_engine *e);
+/* engine_make.c */
+int gf_engine_set_fields(struct gf_engine *e, const struct gf_image_header *img, struct gf_err *err);
 
 int gf_engine_views_make(const struct gf_image_header *img, struct engine_views *ret);
 

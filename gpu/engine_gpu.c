@@ -18,6 +18,8 @@
 #include <string.h>
 
 #define LAST_NS (SEC_NS / 2)    /* for so long a recorder may take what is left when the engine stops */
+#define QUIET_NS 200000000ull
+#define QUIET_FOR_NS (10 * SEC_NS)
 #define RULES_LEAST 512u      /* views and states of so many rules find room, whatever the first policy has */
 
 /* ---- memory -------------------------------------------------------------------- */
@@ -289,6 +291,7 @@ static int make(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 	gf_gpu_next_drop(n);
 	return rc;
 }
+
 int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 {
 	struct gf_gpu_host *h = calloc(1, sizeof *h);
@@ -299,7 +302,10 @@ int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 		return gf_err_set(err, ENOMEM, "out of memory for the engine");
 	h->place = (struct gf_state_place){ gf_gpu_take, give, h };
 	pthread_mutex_init(&h->lock, NULL);
+	h->quiet_ns = QUIET_NS;
+	h->quiet_for_ns = QUIET_FOR_NS;
 	h->own = e->target->target_kind == GF_TARGET_VM && e->target->ops->sample == gf_vm_sample;
+	h->news = h->own ? gf_vm_news((struct gf_vm *)(void *)e->target) : -1;
 	/* A kernel that is launched for each tick needs the host anyway. */
 	h->module = e->opts.gpu.mode == GF_GPU_LAUNCH ? NULL : gf_host_kmod(e->target);
 	rc = gf_gpu_open_device(e, h, &why);

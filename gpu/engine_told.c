@@ -13,8 +13,6 @@
 #include <string.h>
 
 #define IDLE_NS 40000000ull   /* between two looks while nothing is said */
-#define QUIET_NS 200000000ull /* and when nothing has been for QUIET_FOR_NS: a look costs 20 to 35 us, most of it for waking */
-#define QUIET_FOR_NS (10 * SEC_NS)
 #define DRIFT 20000u          /* two clocks drift apart by less than a 20,000th, 50 ppm */
 #define BUSY_NS 1000000ull    /* and for BUSY_FOR_NS after something was that may be the host's to do */
 #define BUSY_FOR_NS 100000000ull
@@ -204,13 +202,22 @@ uint64_t gf_gpu_pace(const struct gf_engine *e)
 	/* Who records has room for some samples, not for all that a fast device takes meanwhile. */
 	if (h->tape)
 		return GF_MIN(IDLE_NS, GF_MAX(TAPE_TICKS * e->opts.period_ns, BUSY_NS));
-	/* Memory that is given back must not wait to be noticed: where it tells of itself. */
-	return h->own && h->seat && h->seat->watch_sure && now - h->busy_ns > QUIET_FOR_NS && now - asked > QUIET_FOR_NS ? QUIET_NS : IDLE_NS;
+	/* Memory that is given back must not wait to be noticed, nor a guest that is stopped or reset: where they tell of themselves. */
+	if (!h->own || !h->seat || !h->seat->watch_sure || h->news < 0)
+		return IDLE_NS;
+	return now - h->busy_ns > h->quiet_for_ns && now - asked > h->quiet_for_ns ? h->quiet_ns : IDLE_NS;
 }
 
-int gf_gpu_watch(const struct gf_engine *e)
+nfds_t gf_gpu_watch(const struct gf_engine *e, struct pollfd ret[GF_GPU_WATCHED])
 {
-	return e->gpu && e->gpu->seat ? e->gpu->seat->watch : -1;
+	const struct gf_gpu_host *h = e->gpu;
+	const int fd[GF_GPU_WATCHED] = { h ? h->news : -1, h && h->seat ? h->seat->watch : -1 };
+	nfds_t n = 0;
+
+	for (int i = 0; i < GF_GPU_WATCHED; i++)
+		if (fd[i] >= 0)
+			ret[n++] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
+	return n;
 }
 
 int gf_gpu_gather(struct gf_engine *e)
@@ -221,8 +228,10 @@ int gf_gpu_gather(struct gf_engine *e)
 	int rc = 0;
 
 	h->in->observe = e->in.observe;
-	/* Stopped, or another one: nothing is stored until look() has sorted it out. */
-	const struct gf_vm *vm = h->own ? (const struct gf_vm *)(const void *)e->target : NULL;
+	/* Stopped, or another one: nothing is stored until look() has sorted it out. What comes after this wakes us again. */
+	struct gf_vm *vm = h->own ? (struct gf_vm *)(void *)e->target : NULL;
+	if (vm && e->look)
+		gf_vm_news_seen(vm);
 	h->in->paused = vm && (atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest));
 	if (e->in.gap)
 		gf_gpu_tell(&h->in->gap, ++h->gap);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "targets/assist.h"
@@ -14,6 +15,50 @@
 static struct gf_vm *vm_of(struct gf_target *t)
 {
 	return (struct gf_vm *)(void *)t;
+}
+
+/* ---- news ------------------------------------------------------------------- */
+
+int gf_vm_news(struct gf_vm *vm)
+{
+	int fd = atomic_load(&vm->news_fd);
+
+	if (fd >= 0)
+		return fd;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	atomic_store(&vm->news_fd, fd);
+	return fd;
+}
+
+void gf_vm_news_seen(struct gf_vm *vm)
+{
+	int fd = atomic_load(&vm->news_fd);
+	uint64_t n;
+
+	if (fd >= 0 && read(fd, &n, sizeof n) < 0)
+		return; /* there were none */
+}
+
+/* What is new is there to be seen already. */
+static void tell_news(struct gf_vm *vm)
+{
+	int fd = atomic_load(&vm->news_fd);
+	const uint64_t one = 1;
+
+	/* It does not block; if it is full it can be read. */
+	if (fd >= 0 && write(fd, &one, sizeof one) < 0)
+		return;
+}
+
+bool gf_vm_set_paused(struct gf_vm *vm, bool paused)
+{
+	bool was = atomic_exchange(&vm->paused, paused);
+
+	if (was != paused)
+		tell_news(vm);
+	return was;
 }
 
 /* ---- the keeper's ----------------------------------------------------------- */
@@ -27,6 +72,8 @@ static void make_current(struct gf_vm *vm, struct gf_guest *g)
 		old->next = vm->retired;
 		vm->retired = old;
 	}
+	if (old != g)
+		tell_news(vm);
 }
 
 void gf_vm_publish(struct gf_vm *vm, struct gf_guest *g)
@@ -196,6 +243,8 @@ void gf_vm_unmake(struct gf_target *t)
 	gf_vm_reap(vm);
 	if (vm->wake_fd >= 0)
 		close(vm->wake_fd);
+	if (vm->news_fd >= 0)
+		close(vm->news_fd);
 	free((char *)(uintptr_t)vm->o.name);
 	free((char *)(uintptr_t)vm->o.qmp);
 	free((char *)(uintptr_t)vm->o.ram_file);
@@ -213,7 +262,7 @@ int gf_vm_make(const struct gf_vm_opts *opts, const struct gf_target_ops *ops, s
 	if (!vm)
 		return gf_err_set(err, ENOMEM, "no memory for a guest");
 	pthread_mutex_init(&vm->lock, NULL);
-	vm->wake_fd = -1;
+	vm->wake_fd = vm->news_fd = -1;
 	vm->t.ops = ops;
 	vm->t.target_kind = GF_TARGET_VM;
 	snprintf(vm->t.name, sizeof vm->t.name, "%s", opts->name ? opts->name : ops->kind);

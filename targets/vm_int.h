@@ -34,19 +34,30 @@ struct gf_vm {
 	char state[512];      /* under the lock: why there is no guest, or how it is watched */
 	int state_error;      /* errno that goes with it while there is no guest */
 
-	atomic_bool paused;   /* its CPUs do not run (QEMU's "paused", "suspended", ...): samples fail, and its time stands */
+	atomic_bool paused;   /* its CPUs do not run (QEMU's "paused", "suspended", ...): samples fail, and its time stands. gf_vm_set_paused */
 	atomic_bool suspect;  /* something that was read cannot be so */
 	_Atomic uint32_t want;      /* enum gf_rec_have, of its sampler */
 	_Atomic uint32_t by_module; /* the last sample was taken from the guest's module */
 	_Atomic uint32_t by_gpu;    /* 0, or GF_VM_BY_GPU: a device samples it by itself; and enum gf_region_by */
 	int wake_fd;          /* eventfd, non-blocking: readable when suspect has been set or the keeper is to end; -1: image */
+	_Atomic int news_fd;  /* eventfd, non-blocking: readable when guest or paused may have changed; -1: nobody has asked for one */
 	atomic_bool end;
 
 	struct gf_vm_keep *keep;
 	struct gf_vm_sampler *sampler;
 };
 
+/* ---- for who watches it with a device, one thread at a time (vm.c) -------------- */
+
+/* A descriptor, the target's, that can be read when there is another guest, none any more, or when it is paused or goes on: made at the first
+ * call, -errno. Who has emptied it by gf_vm_news_seen, and looks at guest and paused only then, misses nothing. */
+int gf_vm_news(struct gf_vm *vm);
+void gf_vm_news_seen(struct gf_vm *vm);
+
 /* ---- for the keeper (vm.c) -------------------------------------------------- */
+
+/* What it was before. */
+bool gf_vm_set_paused(struct gf_vm *vm, bool paused);
 
 /* g, with the keeper's reference, is the guest from now on; gives it its number; what was there is retired. */
 void gf_vm_publish(struct gf_vm *vm, struct gf_guest *g);

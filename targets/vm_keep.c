@@ -80,7 +80,7 @@ static void retire(struct gf_vm_keep *k)
 	free(k->records);
 	k->records = k->g->pseudo ? gf_pseudo_records(k->g->pseudo) : NULL;
 	k->g = NULL;
-	atomic_store(&k->vm->paused, false);
+	gf_vm_set_paused(k->vm, false);
 }
 
 static void disconnect(struct gf_vm_keep *k)
@@ -145,7 +145,7 @@ static void on(struct gf_vm_keep *k, struct gf_guest *g, bool paused)
 	k->clock = 0;
 	gf_vm_clock(k, &k->clock);
 	k->clock_ms = k->look_ms = gf_vm_now_ms();
-	atomic_store(&k->vm->paused, paused);
+	gf_vm_set_paused(k->vm, paused);
 	if (k->records && g->pseudo && !k->had_reset)
 		gf_pseudo_inherit(g->pseudo, k->records);
 	free(k->records);
@@ -253,7 +253,7 @@ static void goes_on(struct gf_vm_keep *k)
 		return;
 	}
 	k->clock_ms = gf_vm_now_ms();
-	if (atomic_exchange(&k->vm->paused, false))
+	if (gf_vm_set_paused(k->vm, false))
 		gf_vm_tell(k, LOG_NOTICE, 0, "goes on: Linux %s", k->g->kernel->release);
 }
 
@@ -285,7 +285,7 @@ static void stopped(struct gf_vm_keep *k)
 	}
 	/* "paused (io-error)", but not "paused (paused)" */
 	named = !r && strcmp(status, "paused") != 0;
-	if (k->g && !atomic_exchange(&k->vm->paused, true))
+	if (k->g && !gf_vm_set_paused(k->vm, true))
 		gf_vm_tell(k, LOG_NOTICE, 0, "paused%s%s%s: it is not sampled, and nothing is done to it, until it goes on",
 			   named ? " (" : "", named ? status : "", named ? ")" : "");
 }

@@ -106,7 +106,7 @@ static inline void fake_serve(struct fakeqmp *f, int fd)
 	}
 }
 
-static inline void *fake_thread(void *arg)
+static inline void *fake_monitor(void *arg)
 {
 	struct fakeqmp *f = arg;
 
@@ -146,7 +146,7 @@ static inline void fake_start(struct fakeqmp *f, const struct fake_answer *table
 	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(f->listener, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(f->listener, 4) < 0 || pipe(f->stop) < 0)
 		abort();
-	if (serve && pthread_create(&f->thread, NULL, fake_thread, f))
+	if (serve && pthread_create(&f->thread, NULL, fake_monitor, f))
 		abort();
 	if (!serve)
 		f->thread = 0;
