@@ -501,7 +501,7 @@ static void blocks_chosen(void **state)
 		uint32_t want;
 	} of[] = {
 		{ 4096, 132, 16, 0, 1, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 8, 1, 1, GF_GPU_PERSISTENT, 8 }, { 4096, 132, 0, 1, 1, GF_GPU_PERSISTENT, 4 },
-		{ 512, 132, 16, 1, 1, GF_GPU_PERSISTENT, 4 }, { 32, 132, 16, 1, 1, GF_GPU_PERSISTENT, 1 },
+		{ 512, 132, 16, 1, 1, GF_GPU_PERSISTENT, 4 }, { 128, 132, 16, 1, 1, GF_GPU_PERSISTENT, 1 },
 		/* kernels stay: all of them must find room */
 		{ 4096, 132, 16, 8, 1, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 9, 1, GF_GPU_PERSISTENT, 8 }, { 4096, 132, 16, 17, 1, GF_GPU_PERSISTENT, 4 },
 		{ 4096, 132, 16, 16, 2, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 200, 1, GF_GPU_PERSISTENT, 1 }, { 4096, 8, 16, 1, 1, GF_GPU_PERSISTENT, 8 },
@@ -515,11 +515,13 @@ static void blocks_chosen(void **state)
 		struct gf_engine_opts o = { .period_ns = 10 * MS, .kind = GF_ENGINE_GPU, .gpu = { .mode = of[i].mode, .targets = of[i].targets } };
 		struct fake *f = fake_new(of[i].rows);
 		struct gf_engine_stats st;
+		struct gf_err err = { "" };
 		struct gf_engine *e;
 		gf_emu.devices = (int)of[i].devices;
 		gf_emu.multiprocessors = of[i].multiprocessors;
 		gf_emu.cluster = of[i].cluster;
-		assert_int_equal(gf_engine_create(&f->t, img, &o, &e, NULL), 0);
+		if (gf_engine_create(&f->t, img, &o, &e, &err))
+			fail_msg("case %u: %s", i, err.text);
 		gf_engine_stats(e, &st);
 		if (st.gpu_blocks != of[i].want)
 			fail_msg("case %u: %u blocks, not %u", i, st.gpu_blocks, of[i].want);
