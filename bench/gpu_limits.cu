@@ -6,6 +6,7 @@
  *   gpu_limits [MIB]            (default 1024)
  *   gpu_limits fault            stores where there is no memory
  *   gpu_limits matmul SECONDS   rate of matrix products (plain FP32), for machines without PyTorch
+ *   gpu_limits stay BLOCKS THREADS   a kernel that does nothing but stay, asleep, until standard input ends
  * Where no device answers: "skipped: why", exit status 0.
  */
 #include <cuda_runtime.h>
@@ -223,6 +224,13 @@ static void limits(uint64_t mib)
 			say("gather", how, (double)blocks[b] * 256 / width * rounds * 8 / s / 1e6, "M/s");
 		}
 
+	/* Pages that the GPU still knows where to find: what a guest's few ten thousand pages of tasks are, read in each tick. */
+	const uint64_t near = (size < 256ull << 20 ? size : 256ull << 20) / 128;
+	gather<<<132, 256>>>(dev, (uint32_t)near, 16, 16, 100, ret);
+	OK(cudaEventRecord(from));
+	gather<<<132, 256>>>(dev, (uint32_t)near, 16, 16, 400, ret);
+	say("near", "128 B, 132 x 256 threads, of 256 MiB", 132.0 * 256 / 16 * 400 * 8 / ended() / 1e6, "M/s");
+
 	stream<<<132, 1024>>>((const uint4 *)dev, size / 16, ret);
 	OK(cudaEventRecord(from));
 	stream<<<132, 1024>>>((const uint4 *)dev, size / 16, ret);
@@ -280,6 +288,30 @@ static void fault(void)
 	printf("a stray store: %s\n", cudaGetErrorString(cudaDeviceSynchronize()));
 }
 
+/* Asleep but for a look now and then: what a neighbour loses beside it, it loses because something is there. */
+static __global__ void resident(volatile uint32_t *stop)
+{
+	while (!*stop)
+		__nanosleep(20000);
+}
+
+static void stay(uint32_t blocks, uint32_t threads)
+{
+	volatile uint32_t *stop;
+	char c;
+
+	OK(cudaHostAlloc((void **)&stop, 4096, cudaHostAllocMapped));
+	*stop = 0;
+	resident<<<blocks, threads>>>(stop);
+	OK(cudaGetLastError());
+	printf("stays\n");
+	fflush(stdout);
+	while (read(0, &c, 1) > 0)
+		;
+	*stop = 1;
+	OK(cudaDeviceSynchronize());
+}
+
 int main(int argc, char **argv)
 {
 	cudaDeviceProp d;
@@ -298,6 +330,8 @@ int main(int argc, char **argv)
 		; /* there is one: that is all that was asked */
 	else if (argc > 1 && !strcmp(argv[1], "fault"))
 		fault();
+	else if (argc > 3 && !strcmp(argv[1], "stay"))
+		stay((uint32_t)atoi(argv[2]), (uint32_t)atoi(argv[3]));
 	else if (argc > 2 && !strcmp(argv[1], "matmul"))
 		products(atof(argv[2]));
 	else

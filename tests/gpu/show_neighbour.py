@@ -101,6 +101,24 @@ class Neighbour:
                 self.proc.kill()
 
 
+class Stays:
+    """A control: a kernel that does nothing but stay."""
+
+    def __init__(self, env, blocks, lanes):
+        self.proc = subprocess.Popen([BUILD + "/bench/gpu_limits", "stay", str(blocks), str(lanes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                     env=dict(os.environ, **(env or {})))
+        while (line := self.proc.stdout.readline()).strip() != "stays":
+            if not line:
+                raise GuestError("gpu_limits stay ended")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proc.stdin.close()
+        self.proc.wait(20)
+
+
 def under(env, seconds, g, what, watches):
     """Rates of one neighbour: alone, beside each watch, alone again."""
     n = Neighbour(env)
@@ -122,10 +140,13 @@ def under(env, seconds, g, what, watches):
                 emit("neighbour", "    ticks of gpufasd in that time, of those that were due", 100 * (t["ticks"] - a["ticks"]) * float(period[:-2]) / 1e3 / took, "%")
             finally:
                 w.stop()
+        with Stays(env, 1, 32):
+            got["nothing of gpufas, but one warp, asleep"] = n.rate(seconds)
         again = n.rate(seconds)
         emit("neighbour", "  alone again%s" % what, again, "TFLOP/s")
+        watches = watches + [("nothing of gpufas, but one warp, asleep", None, None, None)]
         for name, engine, period, limit in watches:
-            emit("neighbour", "  lost beside gpufasd%s, %s" % (what, name), 100 * (1 - got[name] / ((alone + again) / 2)), "%", limit)
+            emit("neighbour", "  lost%s beside %s" % (what, name if engine is None else "gpufasd, " + name), 100 * (1 - got[name] / ((alone + again) / 2)), "%", limit)
     finally:
         n.close()
 
