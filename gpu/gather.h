@@ -19,10 +19,17 @@
  * pass, S the second look. G and A run side by side; K is over before either begins, and both are before S does. Within each loads are in any order.
  * Nothing is lost by fetching before it is known who is still there: a row is only given to whom A has found, and whom A finds and G has not, not whole,
  * or not as he was at K, is read by one lane.
- *   The task     A found the struct pid in the tree and this task behind it; at S it still has that struct pid. A task_struct is freed by RCU after it
- *                has lost its struct pid (__unhash_process): all of G read one living task. An exec by another thread, after which that one leads,
- *                exchanges their struct pids (de_thread): there was none. Its start time in G is the row's: it is the process that has the row, and
- *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again.
+ *   The task     A found the struct pid in the tree; at G and at S the task has that struct pid. A task_struct is freed by RCU after it has lost its
+ *                struct pid (__unhash_process): all of G read one living task. Its start time in G is the row's: it is the process that has the row, and
+ *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again. Between G and S, which are a walk apart,
+ *                it cannot have gone and come again: another process with the same number, start time apart, at the same addresses of four objects
+ *                would need a grace period and all numbers to be given out.
+ *   leads        That the struct pid leads to this task, which is where a walk gets it from, was so at K. It ends in two ways: the process ends, and
+ *                the task loses its struct pid; or another thread execs and leads from then on (de_thread), for which the old leader must be dead, so
+ *                without address space, and then exchanges struct pids with it (before 5.7 it keeps its own until it is unhashed, which is at once; but
+ *                its mm is not the kept one). So whoever has the kept struct pid, number, start time and mm leads as he did at K, and
+ *                no struct pid need be read that was there at the last pass (gf_walk_who). Who fails is looked for by his struct pid, as ever. The CPU's
+ *                sampler, to which that is one load of many, reads it, but goes by the same rule: both say the same where it lies.
  *   signal       A task keeps its signal_struct for life: G's word is the kept one.
  *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K, G and S it is the same, and so is the exec count: there
  *                was no exec between, so the address space was the task's all the while, and so were command and descriptors.
@@ -44,7 +51,13 @@
 #define GF_GATHER_DEEP  4u /* rows a lane fetches a word of at a time */
 #define GF_GATHER_SAME  8u /* words of its row a lane looks at again at a time */
 
-enum gf_gather_of { GF_GO_TASK, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT, GF_GO_PID, GF_GO_PGRP, GF_GO_SESSION, GF_GO_COUNT };
+/* By row: who was found at pass[row]. */
+struct gf_who {
+	uint64_t *pid, *task;
+	uint32_t *pass;
+};
+
+enum gf_gather_of { GF_GO_TASK, GF_GO_PID, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT, GF_GO_PGRP, GF_GO_SESSION, GF_GO_COUNT };
 
 struct gf_gather {
 	uint64_t boot;         /* guest that it is for; 0: for none */
@@ -63,7 +76,7 @@ struct gf_gather {
 
 /* By row. */
 struct gf_kept {
-	uint64_t *va[GF_GO_COUNT];  /* as the kernel has it */
+	uint64_t *va[GF_GO_COUNT];  /* as the kernel has it; the first two are struct gf_who's */
 	uint64_t *at[GF_GO_COUNT];  /* mapped; 0: there is none */
 	uint32_t *exec, *seq;
 	uint32_t *level;            /* of its struct pid: pid namespaces that it is in, less one */

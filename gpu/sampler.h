@@ -137,6 +137,7 @@ struct gf_sampler {
 	struct gf_lead *lead;
 	struct gf_task_rec *rec;
 	struct gf_gather gather;
+	struct gf_who who;
 	struct gf_kept kept;
 	uint64_t *words;       /* W[word][row] */
 	int64_t *parts;        /* [counter][row] */

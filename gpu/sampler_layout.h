@@ -84,7 +84,7 @@ GF_INLINE void gf_sampler_bump_rows(struct gf_bump *b, struct gf_sampler *v)
 GF_INLINE void gf_sampler_bump_words(struct gf_bump *b, struct gf_sampler *v)
 {
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
-		v->kept.va[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.va[i]);
+		v->kept.va[i] = i == GF_GO_TASK ? v->who.task : i == GF_GO_PID ? v->who.pid : (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.va[i]);
 		v->kept.at[i] = (uint64_t *)gf_bump(b, v->cap, sizeof *v->kept.at[i]);
 	}
 	v->kept.exec = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.exec);
@@ -103,6 +103,9 @@ GF_INLINE void gf_sampler_bump_words(struct gf_bump *b, struct gf_sampler *v)
 GF_INLINE void gf_sampler_bump(struct gf_bump *b, struct gf_sampler *v)
 {
 	gf_sampler_bump_rows(b, v);
+	v->who.pid = (uint64_t *)gf_bump(b, v->cap, sizeof *v->who.pid);
+	v->who.task = (uint64_t *)gf_bump(b, v->cap, sizeof *v->who.task);
+	v->who.pass = (uint32_t *)gf_bump(b, v->cap, sizeof *v->who.pass);
 	for (uint32_t i = 0; i < 2; i++) {
 		v->node[i] = (uint64_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->node[i]);
 		v->nr[i] = (uint32_t *)gf_bump(b, GF_WALK_NODES, sizeof *v->nr[i]);

@@ -245,6 +245,9 @@ GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to
 			gf_table_parent(&v->table, l->row);
 			gf_team_one(&v->seen_n);
 		}
+		v->who.pass[l->row] = v->table.pass;
+		v->who.pid[l->row] = l->pid;
+		v->who.task[l->row] = l->task;
 		if (v->team && l->state & GF_LEAD_SAME && l->row == l->kept)
 			v->kept.pass[l->row] = v->table.pass;
 		else if (v->team)

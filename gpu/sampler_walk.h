@@ -26,6 +26,11 @@ GF_INLINE void gf_sampler_call(struct gf_sampler *v, uint32_t job, uint32_t a, u
 
 /* ---- who there is ----------------------------------------------------------- */
 
+GF_INLINE int gf_walk_is(const struct gf_layout_task *o, const struct gf_src p, uint64_t pid, uint64_t task, uint64_t start)
+{
+	return (gf_s64(p, o->start_boottime) == start) & gf_task_is_of(o, p, pid, task);
+}
+
 /* The process behind one entry of a leaf: its task's address; 0: none. */
 GF_INLINE uint64_t gf_walk_leader(const struct gf_sampler_guest *g, uint64_t pid)
 {
@@ -33,6 +38,27 @@ GF_INLINE uint64_t gf_walk_leader(const struct gf_sampler_guest *g, uint64_t pid
 
 	/* No struct pid where the tree says: freed since, or overwritten. There is no process behind it. */
 	return task == ~0ull ? 0 : task;
+}
+
+/* The same of one that most often was there at the last pass: its task then, if that still says to be it; or else whom the struct pid leads to. Where
+ * words of it have been fetched they are asked, and nothing is read here. Where not, the struct pid is read first, which most often says the same.
+ * The argument is in gpu/gather.h. */
+GF_INLINE uint64_t gf_walk_who(const struct gf_sampler *v, uint64_t pid, uint32_t nr)
+{
+	const struct gf_sampler_guest *g = v->g;
+	const struct gf_layout_task *o = &g->layout.task;
+	uint32_t row = gf_table_pid(&v->table, (int32_t)nr);
+	uint64_t task = row != GF_NONE && v->who.pass[row] == v->table.pass - 1 && v->who.pid[row] == pid ? v->who.task[row] : 0, now;
+	int fetched = task && row < v->ready && v->kept.pass[row] == v->fetching;
+	const uint8_t *p;
+
+	if (fetched && gf_walk_is(&v->gather.l.task, gf_src_fetched(v->words + row, v->gather.stride), pid, task, v->s->start_ns[row]))
+		return task;
+	now = gf_walk_leader(g, pid);
+	if (fetched || !task || now == task)
+		return now;
+	p = gf_obj(&g->mem, task, o->span);
+	return p && gf_walk_is(o, gf_src_at(p), pid, task, v->s->start_ns[row]) ? task : now;
 }
 
 /* The row of process nr, where what was kept of it is of this very task. */
@@ -73,18 +99,19 @@ GF_INLINE void gf_walk_alone(struct gf_sampler *v, uint32_t from, uint32_t n, ui
 
 		for (uint32_t slot = 0; p && slot < GF_XA_SLOTS; slot++) {
 			uint64_t found, task = 0;
+			uint32_t nr = v->nr[v->level][from + i] + (slot << shift);
 			enum gf_xa e = gf_xa_slot(k, l, p, shift, slot, &found);
 
 			torn += e == GF_XA_TORN;
 			if (e == GF_XA_ENTRY) {
-				task = gf_walk_leader(g, found);
+				task = gf_walk_who(v, found, nr);
 #if !defined(__CUDA_ARCH__)
 				if (task)
 					__builtin_prefetch(gf_obj(k, task, l->task.span));
 #endif
 			}
 			if (task || e == GF_XA_NODE)
-				gf_walk_put(v, shift, next++, v->nr[v->level][from + i] + (slot << shift), found, task);
+				gf_walk_put(v, shift, next++, nr, found, task);
 		}
 		torn += !gf_xa_node(k, l, node); /* given back meanwhile */
 	}
@@ -121,7 +148,7 @@ GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, u
 		if (e == GF_XA_TORN)
 			gf_team_add(&v->torn, 1);
 		if (e == GF_XA_ENTRY)
-			task = gf_walk_leader(g, found);
+			task = gf_walk_who(v, found, v->nr[v->level][from + i / GF_XA_SLOTS] + slot);
 		if (how & GF_WALK_LOOSE) {
 			v->node[!v->level][i] = e == GF_XA_NODE ? found : 0;
 			v->nr[!v->level][i] = v->nr[v->level][from] + (slot << shift);

@@ -438,7 +438,9 @@ static int happening(enum move move, uint32_t lanes, int last, uint32_t at_pass,
 		happens(&w);
 	assert_int_equal(pass(&w), 0);
 	check_others(&w, last);
-	if (at_pass > 1) /* as many as ever */
+	if (!fire)
+		assert_int_equal(w.v.n, 2 + OTHERS + !w.gone); /* who has gone is none of those among whom the budget is dealt out */
+	if (lanes && at_pass > 1) /* as many as ever */
 		assert_true(w.v.fetched >= OTHERS);
 	row = row_of(&w, SUBJECT);
 	if (row == GF_NONE ? !w.gone && move != M_SAME_TASK : !shows(&w, row, &w.was) && !(w.fired && !w.gone && shows(&w, row, &w.is)))
@@ -461,10 +463,10 @@ static int happening(enum move move, uint32_t lanes, int last, uint32_t at_pass,
 
 static void every(enum move move)
 {
-	static const uint32_t lanes[] = { 1, 3 }, passes[] = { 0, 1, 3 };
+	static const uint32_t lanes[] = { 0, 1, 3 }, passes[] = { 0, 1, 3 };
 	uint32_t moments = 0;
 
-	for (uint32_t i = 0; i < 2; i++)
+	for (uint32_t i = 0; i < 3; i++)
 		for (uint32_t k = 0; k < 3; k++)
 			for (int last = 0; last < 2; last++)
 				for (uint32_t fire = 0; happening(move, lanes[i], last, passes[k], fire); fire++)
@@ -478,6 +480,33 @@ static void test_exec(void **state) { (void)state; every(M_EXEC); every(M_EXEC_H
 static void test_thread(void **state) { (void)state; every(M_THREAD_EXEC); every(M_THREAD_ENDS); }
 static void test_replaced(void **state) { (void)state; every(M_SAME_PID); every(M_SAME_TASK); every(M_SAME_BOTH); every(M_SAME_ALL); }
 static void test_pages(void **state) { (void)state; every(M_FOLDS); }
+
+/* Who was there at the last pass is not looked for by his struct pid; who was not, is. */
+static void test_unread(void **state)
+{
+	for (uint32_t lanes = 0; lanes < 4; lanes += 3) {
+		struct scene w;
+		uint64_t link;
+
+		scene_init(&w, lanes, 1, 0, 0);
+		link = w.p.pid + w.f->l.pid.tgid_first;
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(pass(&w), 0);
+		w64(w.f, link, 0);
+		assert_int_equal(pass(&w), 0);
+		assert_true(shows(&w, row_of(&w, SUBJECT), &w.was));
+		w64(w.f, w.p.task + w.f->l.task.start_boottime, START + 1); /* another one */
+		assert_int_equal(pass(&w), 0);
+		assert_int_equal(row_of(&w, SUBJECT), GF_NONE);
+		check_others(&w, 1);
+		w64(w.f, link, w.p.task + w.f->l.task.tgid_link);
+		w.was.start++;
+		assert_int_equal(pass(&w), 0);
+		assert_true(shows(&w, row_of(&w, SUBJECT), &w.was));
+		scene_done(&w);
+	}
+	(void)state;
+}
 
 /* Between any two calls any words are anything; then they are what they were. */
 static void test_wild(void **state)
@@ -513,7 +542,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit), cmocka_unit_test(test_exec), cmocka_unit_test(test_thread), cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_pages), cmocka_unit_test(test_wild),
+		cmocka_unit_test(test_pages), cmocka_unit_test(test_unread), cmocka_unit_test(test_wild),
 	};
 	const char *s = getenv("SEED");
 
