@@ -22,8 +22,9 @@
 #define GF_DELIVER_MAX 1024u     /* at a time */
 #define GF_DELIVER_WAITING 2048u /* until there is room */
 #define GF_DELIVER_RESULTS 2048u /* until they are fetched */
-#define GF_DELIVER_LOOKS 64u     /* in a tick: each some twenty dependent reads */
+#define GF_DELIVER_LOOKS 64u     /* in a tick: each several dependent reads */
 #define GF_DELIVER_ANSWER_NS 50000000ull
+#define GF_DELIVER_RENEW_NS 100000000ull /* between two looks at the clock for blocks' sake: they age in minutes */
 
 enum gf_deliver_kind {
 	GF_DELIVER_TOLD,  /* what has become of it; more may come */
@@ -71,6 +72,7 @@ struct gf_deliverer {
 	uint32_t ticket;
 	uint32_t waiting, first_waiting;  /* verdicts that wait for an entry */
 	uint32_t results, first_result;
+	uint64_t renewed_ns;
 	uint64_t full;                    /* how many could not even wait */
 	uint64_t alone;                   /* offers that the host has not answered */
 	struct gf_deliver_entry entry[GF_DELIVER_MAX];
@@ -91,6 +93,10 @@ struct gf_deliver_guest {
 	uint32_t paused;                 /* its CPUs do not run: nothing is stored */
 	const uint64_t *stop;            /* NULL, or a word of the host's: from stop_from on who delivers has been given up, and acts no more */
 	uint64_t stop_from;
+	/* By row, of the sample that this tick was decided on: where its process was seen; NULL: nobody knows. A hint (gpu/victim.h). */
+	const uint64_t *task, *pid_struct;
+	const uint32_t *pass;            /* of which pass that is, */
+	uint32_t of_pass, rows;          /* if it is this one */
 };
 
 GF_INLINE int gf_deliver_given_up(const struct gf_deliver_guest *g)
@@ -247,10 +253,24 @@ GF_INLINE int gf_deliver_host_could(const struct gf_delivery *d)
 	return d->became == GF_BECAME_REFUSED && (d->why == GF_REF_NO_ROAD || d->why == GF_REF_NO_CPU);
 }
 
+GF_INLINE struct gf_pseudo_hint gf_deliver_hint(const struct gf_deliver_guest *g, uint32_t row)
+{
+	const struct gf_pseudo_hint none = { 0, 0 };
+
+	if (!g->task || row >= g->rows)
+		return none;
+	/* Side by side. */
+	uint32_t pass = g->pass[row];
+	const struct gf_pseudo_hint h = { g->task[row], g->pid_struct[row] };
+
+	return pass == g->of_pass ? h : none;
+}
+
 /* Finds, judges and stores. */
 GF_APART void gf_deliver_start(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
 					  struct gf_deliver_entry *e, uint64_t now_ns)
 {
+	const struct gf_pseudo_hint hint = gf_deliver_hint(g, e->v.row);
 	struct gf_pseudo_ctx c;
 	uint8_t r = storable;
 
@@ -263,7 +283,7 @@ GF_APART void gf_deliver_start(struct gf_deliverer *v, const struct gf_deliver_g
 	if (!r && !g->p->writable && !e->d.observe)
 		r = GF_REF_READ_ONLY;
 	if (!r)
-		r = gf_ps_has(g->p, PART_TASK) ? gf_ps_find(g->p, e->v.pid, e->v.start_ns, &e->d.victim) : (uint8_t)GF_REF_NO_ROAD;
+		r = gf_ps_has(g->p, PART_TASK) ? gf_ps_find(g->p, e->v.pid, e->v.start_ns, &hint, &e->d.victim) : (uint8_t)GF_REF_NO_ROAD;
 	if (r)
 		gf_delivery_refuse(&e->d, r);
 	else if (e->v.action == GF_ACT_SIGNAL)
@@ -415,8 +435,10 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 {
 	uint32_t looks = 0, seen = 0, all = v->used, at = v->turn;
 
-	if (g->p && !storable && v->pool.n && !g->p->atomics)
+	if (g->p && !storable && v->pool.n && !g->p->atomics && now_ns - v->renewed_ns >= GF_DELIVER_RENEW_NS) {
 		gf_ps_pool_renew(g->p, &v->pool);
+		v->renewed_ns = now_ns;
+	}
 	for (uint32_t k = 0; v->top && k < GF_DELIVER_MAX && seen < all && looks < GF_DELIVER_LOOKS && gf_deliver_room(v); k++) {
 		struct gf_deliver_entry *e;
 		at = at < v->top ? at : 0;

@@ -191,6 +191,7 @@ GF_APART uint8_t gf_delivery_choose(const struct gf_pseudo_plain *p, const struc
 	int r = -1;
 
 	for (int i = 0; i < 4 && r < 0; i++) {
+		t.task = 0;
 		c->rank = GF_RANK_NONE;
 		c->open = 0;
 		c->best.task = 0;
@@ -203,8 +204,8 @@ GF_APART uint8_t gf_delivery_choose(const struct gf_pseudo_plain *p, const struc
 				c->rank = rank;
 			}
 		}
-		/* The walk may have been long since it passed this one. */
-		if (r >= 0 && c->rank && !gf_ps_thread_there(p, &d->victim, c->best.task, d->sig, &t))
+		/* The walk may have been long since it passed this one; not if it was the last. */
+		if (r >= 0 && c->rank && t.task != c->best.task && !gf_ps_thread_there(p, &d->victim, c->best.task, d->sig, &t))
 			r = -1;
 	}
 	if (r < 0)

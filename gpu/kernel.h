@@ -263,8 +263,11 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g,
 /* What of the verdicts can be carried out from here is begun; who reads them sees which. */
 static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uint64_t host_ns, int paused)
 {
+	const struct gf_sampler *from = g->sampler;
 	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused,
-				       &g->in->stop, g->launches + 2 };
+				       &g->in->stop, g->launches + 2,
+				       from->kept.va[GF_GO_TASK], from->kept.va[GF_GO_PID], from->kept.pass, from->table.pass,
+				       from->by_region ? 0 : g->sample.rows };
 	struct gf_mail *m;
 	uint8_t storable;
 

@@ -44,6 +44,7 @@ enum pseudo_part {
 	X(TASK_SIGHAND, "task_struct", "sighand", 8, PART_TASK) \
 	X(TASK_BLOCKED, "task_struct", "blocked", 8, PART_TASK) \
 	X(TASK_START, "task_struct", "start_boottime|real_start_time", 8, PART_TASK) \
+	X(TASK_THREAD_PID, "task_struct", "thread_pid", 8, 0) \
 	X(TASK_LINK_TGID, "task_struct", "pid_links[1]", 16, PART_TASK) \
 	X(TASK_THREAD_NODE, "task_struct", "thread_node", 16, PART_TASK) \
 	X(TASK_TI_FLAGS, "task_struct", "thread_info.flags", 8, PART_STORE | PART_FREEZE) \
@@ -205,32 +206,50 @@ GF_APART int gf_ps_member(const struct gf_pseudo_plain *p, uint64_t base, int m,
 	return base && p->msize[m] && gf_ps_get(p, base + p->m[m], p->msize[m], ret);
 }
 
-/* Several members of one object, whose loads do not wait for one another: which[0..n) into ret, n at most PSEUDO_TOGETHER. A member that is not there, or
- * not in the target's memory, reads as 0; returns whether all were. */
-#define PSEUDO_TOGETHER 8u
-GF_APART int gf_ps_members(const struct gf_pseudo_plain *p, uint64_t base, const uint8_t *which, uint32_t n, uint64_t *ret)
+/* Several members of one object, whose loads do not wait for one another: which[0..n) into ret, n at most PSEUDO_TOGETHER; of what is larger than a word its
+ * first. A member that is not there, or not in the target's memory, reads as 0; returns whether the first `need` were. Objects lie in one piece, most
+ * often: then where they are is found out once. also: NULL, or a word elsewhere that is read beside them. */
+#define PSEUDO_TOGETHER 10u
+GF_APART int gf_ps_members_and(const struct gf_pseudo_plain *p, uint64_t base, const uint8_t *which, uint32_t n, uint32_t need, const uint8_t *also,
+			       uint64_t *ret, uint64_t *ret_also)
 {
-	const uint8_t *at[PSEUDO_TOGETHER];
-	uint64_t v[PSEUDO_TOGETHER];
-	uint32_t size[PSEUDO_TOGETHER];
+	const struct gf_gva a = { base };
+	const uint8_t *at[PSEUDO_TOGETHER], *whole;
+	uint64_t v[PSEUDO_TOGETHER], w;
+	uint32_t size[PSEUDO_TOGETHER], off[PSEUDO_TOGETHER], end = 0;
 	int all = base != 0;
 
+	GF_UNROLL
+	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++) {
+		uint32_t m = which[i < n ? i : 0];
+		size[i] = i < n ? GF_MIN(p->msize[m], 8u) : 0;
+		off[i] = p->m[m];
+	}
+	GF_UNROLL
+	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++)
+		end = size[i] ? GF_MAX(end, off[i] + size[i]) : end;
+	whole = base && end ? gf_kmem_at(p->mem, a, end) : NULL;
 	GF_ROLLED
 	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++) {
-		at[i] = NULL;
-		size[i] = i < n ? p->msize[which[i]] : 0;
-		if (base && size[i])
-			at[i] = gf_ps_at(p, base + p->m[which[i]], size[i]);
-		all &= i >= n || at[i] != NULL;
+		at[i] = !base || !size[i] ? NULL : whole && !((base + off[i]) & (size[i] - 1)) ? whole + off[i] : gf_ps_at(p, base + off[i], size[i]);
+		all &= i >= need || at[i] != NULL;
 	}
 	GF_UNROLL
 	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++)
 		v[i] = at[i] ? gf_load(at[i], size[i]) : 0;
+	w = also ? gf_load(also, 8) : 0;
 	GF_UNROLL
 	for (uint32_t i = 0; i < PSEUDO_TOGETHER; i++)
 		if (i < n)
 			ret[i] = v[i];
+	if (also)
+		*ret_also = w;
 	return all;
+}
+
+GF_INLINE int gf_ps_members(const struct gf_pseudo_plain *p, uint64_t base, const uint8_t *which, uint32_t n, uint32_t need, uint64_t *ret)
+{
+	return gf_ps_members_and(p, base, which, n, need, NULL, ret, NULL);
 }
 
 GF_INLINE int gf_ps_has(const struct gf_pseudo_plain *p, uint32_t part)
@@ -308,21 +327,55 @@ GF_INLINE uint32_t gf_ps_cas32(uint8_t *at, uint32_t want, uint32_t v)
 #endif
 }
 
+/* Where two addresses are by the page tables, as gf_pt_walk finds it: the two walks go on side by side. 1, or 0: not both are mapped. */
+GF_INLINE int gf_ps_walk_both(const struct gf_kmem *k, uint64_t va, uint64_t other, uint64_t *ret, uint64_t *ret_other)
+{
+	uint64_t at[2] = { va, other }, table[2] = { k->pgd.v & GF_PTE_ADDR, k->pgd.v & GF_PTE_ADDR }, e[2];
+	uint64_t done[2] = { 0, 0 }, found[2] = { 0, 0 };
+
+	for (uint32_t level = k->levels; level >= 1; level--) {
+		uint32_t shift = 12 + 9 * (level - 1);
+		uint64_t size = 1ull << shift;
+		const uint8_t *p[2];
+
+		for (int i = 0; i < 2; i++) {
+			const struct gf_gpa a = { table[i] + (at[i] >> shift & 511) * 8 };
+			p[i] = done[i] ? NULL : gf_ram_at(&k->ram, a, 8);
+			if (!done[i] && !p[i])
+				return 0;
+		}
+		e[0] = p[0] ? gf_load(p[0], 8) : 0;
+		e[1] = p[1] ? gf_load(p[1], 8) : 0;
+		for (int i = 0; i < 2; i++) {
+			if (done[i])
+				continue;
+			if (!(e[i] & GF_PTE_PRESENT))
+				return 0;
+			table[i] = e[i] & GF_PTE_ADDR;
+			done[i] = level == 1 || (level <= 3 && (e[i] & GF_PTE_PSE));
+			found[i] = (e[i] & GF_PTE_ADDR & ~(size - 1)) | (at[i] & (size - 1));
+		}
+		if (done[0] && done[1])
+			break;
+	}
+	*ret = found[0];
+	*ret_other = found[1];
+	return done[0] && done[1];
+}
+
 /* Whether the kernel that this was established of is the one that runs there: a few reads. The walks go through the
  * tables on purpose: a later kernel has others. */
 GF_APART int gf_ps_still_there(const struct gf_pseudo_plain *p)
 {
 	const struct gf_kmem *k = p->mem;
 	const struct gf_gva va = { p->banner_va };
+	uint64_t text, direct, v[8];
 	const uint8_t *at;
-	struct gf_gpa gpa;
-	uint64_t left, v[8];
 	int same = 1;
 
-	if (!p->banner_va || gf_pt_walk(&k->ram, k->pgd, k->levels, p->banner_va, &gpa, &left)
-	    || gpa.v != p->banner_va - GF_KERNEL_MAP + k->phys_base
-	    || gf_pt_walk(&k->ram, k->pgd, k->levels, k->page_offset + k->pgd.v, &gpa, &left) || gpa.v != k->pgd.v)
+	if (!p->banner_va)
 		return 0;
+	/* Words first: the walks do not wait for them. */
 	at = gf_kmem_at(k, va, sizeof v);
 	if (!at && gf_kmem_read(k, p->banner_va, v, sizeof v)) /* over the end of a mapping byte by byte */
 		return 0;
@@ -331,6 +384,9 @@ GF_APART int gf_ps_still_there(const struct gf_pseudo_plain *p)
 		for (uint32_t i = 0; i < 8; i++)
 			v[i] = gf_load(at + 8 * i, 8);
 	}
+	if (!gf_ps_walk_both(k, p->banner_va, k->page_offset + k->pgd.v, &text, &direct)
+	    || text != p->banner_va - GF_KERNEL_MAP + k->phys_base || direct != k->pgd.v)
+		return 0;
 	GF_UNROLL
 	for (uint32_t i = 0; i < 8; i++)
 		same &= v[i] == p->banner[i];

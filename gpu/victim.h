@@ -2,6 +2,20 @@
  *
  * Finding a process in a target's memory by its pid, and judging what its threads are doing. The structures
  * change while they are read: every walk is bounded, and what is found is checked against what led to it.
+ *
+ * Whether a process is (still) there its own structures say, without the tree of numbers (gf_ps_leads): of a task and a struct pid that somebody
+ * names, a sampler or an earlier look, one look sees that
+ *   the task's thread_pid is that struct pid, and the struct pid's first thread group is this very task: each names the other;
+ *   its pid and tgid are the number that is meant; and its start time and its signal_struct, where they are known, are those.
+ * That is no less than what the tree says. The tree has a struct pid from before the task is attached to it (alloc_pid) until after it has been detached
+ * (free_pid, from __change_pid, when nobody is attached any more): who is attached is in the tree, under the number that task->pid is.
+ *   Exit and reaping.   __unhash_process() sets thread_pid to NULL and empties the struct pid's list before either is freed, by RCU: memory that has been
+ *                       freed, and not been used since, says so itself.
+ *   Memory used anew.   Whoever has it now has another start time, or another number; and does not get it sooner than a grace period after the
+ *                       above: the words of one look, a few microseconds, are of one owner.
+ *   Exec by a thread.   de_thread() exchanges struct pids and numbers between it and the old leader, which is then reaped: the old leader's task no
+ *                       longer has the number, nor the struct pid. Then, as whenever anything of this does not hold, the tree is asked, and has the last word.
+ * Who names the two need not be believed: a wrong hint is one look in vain.
  */
 #ifndef GPUFAS_VICTIM_H
 #define GPUFAS_VICTIM_H
@@ -36,12 +50,17 @@ struct gf_pseudo_thread {
 	uint32_t stopping, reserved; /* it has taken a stop signal, and is about to stop itself, or has been stopped so before */
 };
 
+GF_INLINE const uint8_t *gf_ps_slot(const struct gf_pseudo_plain *p, uint64_t node, uint64_t slot)
+{
+	return gf_ps_at(p, node + p->m[M_XN_SLOTS] + (slot & (p->slots - 1)) * 8, 8);
+}
+
 /* Looks an index up in an idr: entry or 0. An xarray: an entry whose low bits are 10 is a node, unless it is small. */
 GF_APART uint64_t gf_ps_idr(const struct gf_pseudo_plain *p, uint64_t head, uint64_t base, uint64_t index)
 {
 	const uint8_t *at = gf_ps_at(p, head, 8), *base_at = gf_ps_at(p, base, 4);
 	uint64_t e, shift, b;
-	uint32_t bits = 0;
+	uint32_t bits = 0, below = 0;
 
 	while (bits < 8 && 1u << bits < p->slots)
 		bits++;
@@ -57,12 +76,25 @@ GF_APART uint64_t gf_ps_idr(const struct gf_pseudo_plain *p, uint64_t head, uint
 		return index ? 0 : e;
 	for (int depth = 0; depth < 12 && (e & 3) == 2 && e > 4096; depth++) {
 		uint64_t node = e - 2;
-		if (!gf_ps_member(p, node, M_XN_SHIFT, &shift) || shift > 60 || (!depth && index >> shift >> bits))
+		const uint8_t *level = p->msize[M_XN_SHIFT] ? gf_ps_at(p, node + p->m[M_XN_SHIFT], 1) : NULL;
+		/* Below the root a node's level is one less, most often: then its slot is known before it has said so. */
+		const uint8_t *slot = depth ? gf_ps_slot(p, node, index >> below) : level;
+
+		if (!level || !slot)
 			return 0;
-		if (!gf_ps_get(p, node + p->m[M_XN_SLOTS] + (index >> shift & (p->slots - 1)) * 8, 8, &e))
+		shift = gf_load(level, 1);
+		e = gf_load(slot, depth ? 8 : 1);
+		if (shift > 60 || (!depth && index >> shift >> bits))
 			return 0;
+		if (!depth || shift != below) {
+			slot = gf_ps_slot(p, node, index >> shift);
+			if (!slot)
+				return 0;
+			e = gf_load(slot, 8);
+		}
 		if (!shift)
 			return e & 3 ? 0 : e;
+		below = shift > bits ? (uint32_t)shift - bits : 0;
 	}
 	return 0;
 }
@@ -84,24 +116,24 @@ GF_APART uint64_t gf_ps_leader(const struct gf_pseudo_plain *p, uint64_t pid_str
 	return link - p->m[M_TASK_LINK_TGID];
 }
 
-/* What is looked at of a thread. TASK_SIGNAL first: whose it is. */
-#define GF_THREAD_MEMBERS { M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE, M_TASK_STATE, M_TASK_ON_RQ, M_TASK_BLOCKED, M_TASK_PTRACE, M_TASK_ON_CPU }
-enum { GF_TM_SIGNAL, GF_TM_FLAGS, GF_TM_EXIT_STATE, GF_TM_STATE, GF_TM_ON_RQ, GF_TM_BLOCKED, GF_TM_PTRACE, GF_TM_ON_CPU, GF_TM_COUNT };
+/* What is looked at of a thread. TASK_SIGNAL first: whose it is. The last are not in every kernel. */
+#define GF_THREAD_MEMBERS { M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE, M_TASK_STATE, M_TASK_ON_RQ, M_TASK_BLOCKED, M_TASK_PTRACE, M_TASK_THREAD_NODE, M_TASK_ON_CPU, M_TASK_JOBCTL }
+enum { GF_TM_SIGNAL, GF_TM_FLAGS, GF_TM_EXIT_STATE, GF_TM_STATE, GF_TM_ON_RQ, GF_TM_BLOCKED, GF_TM_PTRACE, GF_TM_NEXT, GF_TM_ON_CPU, GF_TM_JOBCTL, GF_TM_COUNT };
+GF_STATIC_ASSERT(GF_TM_COUNT <= PSEUDO_TOGETHER, "a thread is looked at in one go");
 
-/* 1; 0: it is not one of that signal_struct's, or not there. */
-GF_APART int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t signal, int sig, struct gf_pseudo_thread *ret)
+/* 1; 0: it is not one of that signal_struct's, or not there. ret_next: what its list goes on with. */
+GF_APART int gf_ps_thread_look(const struct gf_pseudo_plain *p, uint64_t task, uint64_t signal, int sig, struct gf_pseudo_thread *ret, uint64_t *ret_next)
 {
 	static const uint8_t which[GF_TM_COUNT] = GF_THREAD_MEMBERS;
-	uint64_t v[GF_TM_COUNT], jobctl = 0;
+	uint64_t v[GF_TM_COUNT];
 
-	/* There is no on_cpu without SMP. */
-	if (!gf_ps_members(p, task, which, p->msize[M_TASK_ON_CPU] ? GF_TM_COUNT : GF_TM_COUNT - 1, v) || v[GF_TM_SIGNAL] != signal)
+	/* There is no on_cpu without SMP; where it is, it must be readable. */
+	if (!gf_ps_members(p, task, which, gf_ps_has(p, PART_FREEZE) ? GF_TM_COUNT : GF_TM_JOBCTL, p->msize[M_TASK_ON_CPU] ? GF_TM_JOBCTL : GF_TM_ON_CPU, v)
+	    || v[GF_TM_SIGNAL] != signal)
 		return 0;
-	if (!p->msize[M_TASK_ON_CPU])
-		v[GF_TM_ON_CPU] = 0;
-	if (gf_ps_has(p, PART_FREEZE))
-		gf_ps_member(p, task, M_TASK_JOBCTL, &jobctl);
-	ret->stopping = (jobctl & GF_JOBCTL_STOPPING) != 0;
+	if (!gf_ps_has(p, PART_FREEZE))
+		v[GF_TM_JOBCTL] = 0;
+	ret->stopping = (v[GF_TM_JOBCTL] & GF_JOBCTL_STOPPING) != 0;
 	ret->task = task;
 	ret->state = v[GF_TM_STATE];
 	ret->traced = v[GF_TM_PTRACE] != 0;
@@ -110,62 +142,89 @@ GF_APART int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, u
 	ret->on_cpu = (uint32_t)v[GF_TM_ON_CPU] == 1;
 	ret->runnable = !ret->state && (uint32_t)v[GF_TM_ON_RQ] == 1;
 	ret->blocked = sig > 0 && sig <= 64 && v[GF_TM_BLOCKED] >> (sig - 1) & 1;
+	*ret_next = v[GF_TM_NEXT];
 	return 1;
+}
+
+GF_INLINE int gf_ps_thread_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t signal, int sig, struct gf_pseudo_thread *ret)
+{
+	uint64_t next;
+
+	return gf_ps_thread_look(p, task, signal, sig, ret, &next);
 }
 
 /* The live threads of a group, one after the other. */
 struct gf_pseudo_walk {
-	uint64_t head, at, signal;
+	uint64_t head, signal;
+	uint64_t next; /* as it was read beside what was before it; 0: to be read at the head */
 	uint32_t n;
 };
 
 GF_INLINE void gf_ps_threads(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, struct gf_pseudo_walk *w)
 {
-	w->head = w->at = v->signal + p->m[M_SIG_THREADS];
+	w->head = v->signal + p->m[M_SIG_THREADS];
 	w->signal = v->signal;
+	w->next = 0;
 	w->n = 0;
 }
 
 /* 1: t is the next; 0: there are no more; -1: the list is none. */
 GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo_walk *w, int sig, struct gf_pseudo_thread *t)
 {
-	uint64_t next;
-
 	while (w->n++ < PSEUDO_THREADS) {
 		if (!(w->n & 255))
 			gf_pulse(p->pulse);
-		if (!gf_ps_get(p, w->at, 8, &next))
+		if (!w->next && !gf_ps_get(p, w->head, 8, &w->next))
 			return -1;
-		if (next == w->head)
+		if (w->next == w->head)
 			return 0;
-		if (next < p->m[M_TASK_THREAD_NODE])
+		if (w->next < p->m[M_TASK_THREAD_NODE])
 			return -1;
-		uint64_t task = next - p->m[M_TASK_THREAD_NODE];
-		if (!gf_ps_thread_read(p, task, w->signal, sig, t))
+		if (!gf_ps_thread_look(p, w->next - p->m[M_TASK_THREAD_NODE], w->signal, sig, t, &w->next) || !w->next)
 			return -1;
-		w->at = next;
 		if (!t->exit_state && !(t->flags & (GF_TASK_EXITING | GF_TASK_NOT_OURS)))
 			return 1;
 	}
 	return -1;
 }
 
-/* What is looked at of a process. */
-#define GF_LEADER_MEMBERS { M_TASK_PID, M_TASK_TGID, M_TASK_START, M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE }
-enum { GF_LM_PID, GF_LM_TGID, GF_LM_START, GF_LM_SIGNAL, GF_LM_FLAGS, GF_LM_EXIT_STATE, GF_LM_COUNT };
+/* What is looked at of a process. The last is not in every kernel. */
+#define GF_LEADER_MEMBERS { M_TASK_PID, M_TASK_TGID, M_TASK_START, M_TASK_SIGNAL, M_TASK_FLAGS, M_TASK_EXIT_STATE, M_TASK_THREAD_PID }
+enum { GF_LM_PID, GF_LM_TGID, GF_LM_START, GF_LM_SIGNAL, GF_LM_FLAGS, GF_LM_EXIT_STATE, GF_LM_THREAD_PID, GF_LM_COUNT };
 
-GF_APART int gf_ps_leader_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t *ret)
+GF_APART int gf_ps_leader_look(const struct gf_pseudo_plain *p, uint64_t task, const uint8_t *also, uint64_t *ret, uint64_t *ret_also)
 {
 	static const uint8_t which[GF_LM_COUNT] = GF_LEADER_MEMBERS;
 
-	return gf_ps_members(p, task, which, GF_LM_COUNT, ret);
+	return gf_ps_members_and(p, task, which, GF_LM_COUNT, GF_LM_THREAD_PID, also, ret, ret_also);
+}
+
+GF_INLINE int gf_ps_leader_read(const struct gf_pseudo_plain *p, uint64_t task, uint64_t *ret)
+{
+	return gf_ps_leader_look(p, task, NULL, ret, NULL);
+}
+
+/* 1: this task leads the process of this number and this struct pid, by what the two say of each other: see above. Then ret is what was seen of it. */
+GF_APART int gf_ps_leads(const struct gf_pseudo_plain *p, uint64_t task, uint64_t pid_struct, int32_t pid, uint64_t *ret)
+{
+	const uint8_t *at;
+	uint64_t link = 0;
+
+	if (!task || !pid_struct || pid <= 0 || p->msize[M_TASK_THREAD_PID] != 8)
+		return 0;
+	at = gf_ps_at(p, pid_struct + p->m[M_PID_TGID], 8);
+	return at && gf_ps_leader_look(p, task, at, ret, &link) && ret[GF_LM_THREAD_PID] == pid_struct && link == task + p->m[M_TASK_LINK_TGID]
+	       && (int32_t)ret[GF_LM_PID] == pid && (int32_t)ret[GF_LM_TGID] == pid && ret[GF_LM_SIGNAL];
 }
 
 /* Same process, same memory; then ret is what was seen of its leader. */
 GF_APART int gf_ps_is_there(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, uint64_t *ret)
 {
-	return gf_ps_find_pid(p, v->pid) == v->pid_struct && gf_ps_leader(p, v->pid_struct) == v->task && gf_ps_leader_read(p, v->task, ret)
-	       && (int32_t)ret[GF_LM_PID] == v->pid && ret[GF_LM_START] == v->start && ret[GF_LM_SIGNAL] == v->signal;
+	int leads = gf_ps_leads(p, v->task, v->pid_struct, v->pid, ret);
+
+	if (!leads)
+		leads = gf_ps_find_pid(p, v->pid) == v->pid_struct && gf_ps_leader(p, v->pid_struct) == v->task && gf_ps_leader_read(p, v->task, ret);
+	return leads && (int32_t)ret[GF_LM_PID] == v->pid && ret[GF_LM_START] == v->start && ret[GF_LM_SIGNAL] == v->signal;
 }
 
 /* A leader that has exited stays until the last of its threads has. */
@@ -192,11 +251,24 @@ GF_INLINE int gf_ps_same_start(uint64_t a, uint64_t b)
 	return a == b || a / GF_START_TICK_NS == b / GF_START_TICK_NS;
 }
 
-GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *v, uint64_t *leader)
+/* Where a process was a moment ago; task 0: nobody knows. */
+struct gf_pseudo_hint {
+	uint64_t task, pid_struct;
+};
+
+GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, const struct gf_pseudo_hint *hint,
+				 struct gf_pseudo_victim *v, uint64_t *leader)
 {
 	v->task = v->signal = v->start = 0;
 	v->pid = pid;
 	v->reserved = 0;
+	if (hint && hint->task && start_ns && gf_ps_leads(p, hint->task, hint->pid_struct, pid, leader) && gf_ps_same_start(leader[GF_LM_START], start_ns)) {
+		v->task = hint->task;
+		v->pid_struct = hint->pid_struct;
+		v->start = leader[GF_LM_START];
+		v->signal = leader[GF_LM_SIGNAL];
+		return GF_REF_NONE;
+	}
 	v->pid_struct = gf_ps_find_pid(p, pid);
 	if (!v->pid_struct)
 		return GF_REF_GONE;
@@ -215,16 +287,18 @@ GF_APART uint8_t gf_ps_find_once(const struct gf_pseudo_plain *p, int32_t pid, u
 /* What may not be touched, whatever the road: by what gf_ps_find_once has just seen of its leader, and its threads. */
 GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_pseudo_victim *v, const uint64_t *leader)
 {
+	static const uint8_t which[] = { M_SIG_FLAGS, M_SIG_THREADS };
 	struct gf_pseudo_thread t;
 	struct gf_pseudo_walk w;
-	uint64_t sig;
+	uint64_t group[2], sig;
 	uint32_t live = 0, traced = 0;
 	int r;
 
 	if (gf_ps_has_exited(p, v, leader))
 		return GF_REF_GONE;
-	if (!gf_ps_member(p, v->signal, M_SIG_FLAGS, &sig))
+	if (!gf_ps_members(p, v->signal, which, 2, 2, group))
 		return GF_REF_TORN;
+	sig = group[0];
 	if (leader[GF_LM_FLAGS] & GF_TASK_NOT_OURS)
 		return GF_REF_KTHREAD;
 	if (sig & GF_GROUP_UNKILLABLE || v->pid == 1)
@@ -232,6 +306,7 @@ GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_ps
 	if (sig & GF_GROUP_EXIT)
 		return GF_REF_EXITING;
 	gf_ps_threads(p, v, &w);
+	w.next = group[1];
 	while ((r = gf_ps_thread_next(p, &w, 0, &t)) > 0) {
 		live++;
 		traced |= t.traced;
@@ -241,14 +316,14 @@ GF_APART uint8_t gf_ps_judge(const struct gf_pseudo_plain *p, const struct gf_ps
 	return !live ? GF_REF_EXITING : traced ? GF_REF_TRACED : GF_REF_NONE;
 }
 
-/* 0 or enum gf_refused. start_ns 0: whoever has the pid. */
-GF_APART uint8_t gf_ps_find(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *ret)
+/* 0 or enum gf_refused. start_ns 0: whoever has the pid. hint: NULL, or where it may be. */
+GF_APART uint8_t gf_ps_find(const struct gf_pseudo_plain *p, int32_t pid, uint64_t start_ns, const struct gf_pseudo_hint *hint, struct gf_pseudo_victim *ret)
 {
 	uint64_t leader[GF_LM_COUNT];
 	uint8_t r = GF_REF_TORN;
 
 	for (int tries = 0; tries < 4 && r == GF_REF_TORN; tries++) {
-		r = gf_ps_find_once(p, pid, start_ns, ret, leader);
+		r = gf_ps_find_once(p, pid, start_ns, tries ? NULL : hint, ret, leader);
 		if (!r)
 			r = gf_ps_judge(p, ret, leader);
 	}

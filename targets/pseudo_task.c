@@ -11,7 +11,7 @@ uint64_t pseudo_idr(const struct gf_pseudo *p, uint64_t head, uint64_t base, uin
 
 uint8_t pseudo_find(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns, struct gf_pseudo_victim *ret)
 {
-	return gf_ps_find(&p->plain, pid, start_ns, ret);
+	return gf_ps_find(&p->plain, pid, start_ns, NULL, ret);
 }
 
 bool pseudo_is_past(const struct gf_pseudo *p, int32_t pid, uint64_t start_ns)

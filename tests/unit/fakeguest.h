@@ -96,6 +96,7 @@ static void add_thread(struct fake *f, int i, uint64_t next)
 	put_member(f, t, M_TASK_SIGHAND, va(HAND));
 	put_member(f, t, M_TASK_ON_RQ, 1);
 	put_member(f, t, M_TASK_USAGE, 2);
+	put_member(f, t, M_TASK_THREAD_PID, va(i ? PIDS + 0x800u : PIDS));
 	poke(f, t + f->p.m[M_TASK_THREAD_NODE], next, 8);
 }
 
