@@ -204,7 +204,7 @@ static void *emu_lane(void *arg)
 
 	prctl(PR_SET_NAME, "emulated-lane");
 	do {
-		while (r->ticks == GF_GPU_PASSES && !l->number && !gf_gpu_relay_due(r->g))
+		while (r->ticks == GF_GPU_PASSES && !l->number && gf_gpu_relay_next(r->g) != GF_RELAY_PASS)
 			usleep(50);
 		int more = gf_gpu_main(r->g, l->number, r->lanes, r->ticks);
 		if (!l->number)

@@ -27,7 +27,7 @@ struct gf_dev {
 
 /* A relay: graphs that the device itself launches, each when the one before has ended. In device memory. */
 struct relay {
-	cudaGraphExec_t wait, pass;
+	cudaGraphExec_t next[GF_RELAY_COUNT];
 	char from, to; /* what is copied */
 };
 
@@ -54,13 +54,13 @@ static __global__ void __launch_bounds__(1024) gpufas_main(struct gf_gpu *g, uin
 static __global__ void __launch_bounds__(1024) gpufas_pass(struct gf_gpu *g, const struct relay *r)
 {
 	if (gf_gpu_main(g, lane(), gridDim.x * blockDim.x, GF_GPU_PASSES))
-		cudaGraphLaunch(r->wait, cudaStreamGraphTailLaunch);
+		cudaGraphLaunch(r->next[GF_RELAY_WAIT], cudaStreamGraphTailLaunch);
 }
 
 static __global__ void __launch_bounds__(32) gpufas_wait(struct gf_gpu *g, const struct relay *r)
 {
 	if (threadIdx.x == 0)
-		cudaGraphLaunch(gf_gpu_relay_due(g) ? r->pass : r->wait, cudaStreamGraphTailLaunch);
+		cudaGraphLaunch(r->next[gf_gpu_relay_next(g)], cudaStreamGraphTailLaunch);
 }
 
 static int cuda_count(struct gf_err *err)
@@ -301,6 +301,7 @@ static int cuda_copy_out(struct gf_dev *d, void *to, const void *from, size_t si
 	return gf_cuda_copy(d->number, d->copies, to, from, size, cudaMemcpyDeviceToHost, err);
 }
 
+#define RELAY_COPIES 24u     /* of a long wait */
 #define CLUSTER_ANYWHERE 8u /* blocks that a cluster may have on each device that has clusters; more only where the device says so */
 
 /* Blocks that meet: as one cluster where there are such, else all at once. */
@@ -342,84 +343,73 @@ static bool cuda_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
 	return n > 0;
 }
 
-/* A node of a kernel in a graph of its own, after another one or NULL. */
-static cudaError_t add_kernel(cudaGraph_t graph, const cudaGraphNode_t *after, const void *fn, uint32_t blocks, uint32_t threads, bool cluster, void **args)
+/* A graph that the device can launch: copies, one after the other, then the kernel. */
+static cudaError_t relay_graph(struct relay *at, uint32_t copies, const void *fn, uint32_t blocks, uint32_t threads, bool cluster, void **args, cudaStream_t s,
+			       cudaGraphExec_t *ret)
 {
 	cudaKernelNodeAttrValue v = {};
 	cudaKernelNodeParams p = {};
-	cudaGraphNode_t node;
-	cudaError_t rc;
+	cudaGraphNode_t node, last;
+	cudaGraph_t graph;
+	cudaError_t rc = cudaGraphCreate(&graph, 0);
 
+	if (rc != cudaSuccess)
+		return rc;
+	for (uint32_t i = 0; rc == cudaSuccess && i < copies; i++) {
+		rc = cudaGraphAddMemcpyNode1D(&node, graph, &last, i > 0, &at->to, &at->from, 1, cudaMemcpyDeviceToDevice);
+		last = node;
+	}
 	p.func = (void *)fn;
 	p.gridDim = dim3(blocks);
 	p.blockDim = dim3(threads);
 	p.kernelParams = args;
-	rc = cudaGraphAddKernelNode(&node, graph, after, after ? 1 : 0, &p);
+	if (rc == cudaSuccess)
+		rc = cudaGraphAddKernelNode(&node, graph, &last, copies > 0, &p);
 	v.clusterDim.x = blocks;
 	v.clusterDim.y = v.clusterDim.z = 1;
 	if (rc == cudaSuccess && cluster)
 		rc = cudaGraphKernelNodeSetAttribute(node, cudaKernelNodeAttributeClusterDimension, &v);
+	if (rc == cudaSuccess)
+		rc = cudaGraphInstantiate(ret, graph, cudaGraphInstantiateFlagDeviceLaunch);
+	if (rc == cudaSuccess)
+		rc = cudaGraphUpload(*ret, s);
+	cudaGraphDestroy(graph);
 	return rc;
-}
-
-static cudaError_t ready(cudaGraph_t graph, cudaStream_t s, cudaGraphExec_t *ret)
-{
-	cudaError_t rc = cudaGraphInstantiate(ret, graph, cudaGraphInstantiateFlagDeviceLaunch);
-
-	return rc == cudaSuccess ? cudaGraphUpload(*ret, s) : rc;
 }
 
 static void relay_free(struct gf_dev_run *r)
 {
-	if (r->relay.wait)
-		cudaGraphExecDestroy(r->relay.wait);
-	if (r->relay.pass)
-		cudaGraphExecDestroy(r->relay.pass);
+	for (uint32_t i = 0; i < GF_RELAY_COUNT; i++)
+		if (r->relay.next[i])
+			cudaGraphExecDestroy(r->relay.next[i]);
 	if (r->at)
 		cudaFreeAsync(r->at, r->dev->copies);
 	cudaGetLastError();
 }
 
 /*
- * Kernels that launch each other by the device: "pass" is a tick, "wait" looks whether there is one to be run. Before each look the copy engine copies a
- * byte, which takes ten microseconds in which no multiprocessor has anything of ours: one thread that stays on one, asleep, costs
+ * Kernels that launch each other by the device: one that is a tick, and one that looks whether there is a tick to be run. Before each look the copy
+ * engine copies a byte a few times, which takes a while in which no multiprocessor has anything of ours: one thread that stays on one, asleep, costs
  * a neighbour's matrix products six hundredths and more, since their blocks want whole multiprocessors.
  */
 static int relay_launch(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
 {
 	static const char what[] = "its relay of kernels cannot be started";
-	cudaGraph_t wait = NULL, pass = NULL;
-	cudaGraphNode_t copy;
+	static const uint32_t copies[] = { RELAY_COPIES, 1, 0 };
 	void *args[] = { &g, &r->at };
-	cudaError_t rc;
+	cudaError_t rc = cudaSuccess;
 	int bad;
 
 	r->at = (struct relay *)cuda_alloc(r->dev, sizeof *r->at);
 	if (!r->at)
 		return gf_err_set(err, ENOMEM, "%s: out of memory", what);
-	rc = cudaGraphCreate(&wait, 0);
-	if (rc == cudaSuccess)
-		rc = cudaGraphCreate(&pass, 0);
-	if (rc == cudaSuccess)
-		rc = cudaGraphAddMemcpyNode1D(&copy, wait, NULL, 0, &r->at->to, &r->at->from, 1, cudaMemcpyDeviceToDevice);
-	if (rc == cudaSuccess)
-		rc = add_kernel(wait, &copy, (const void *)gpufas_wait, 1, 32, false, args);
-	if (rc == cudaSuccess)
-		rc = add_kernel(pass, NULL, (const void *)gpufas_pass, blocks, threads, cluster, args);
-	if (rc == cudaSuccess)
-		rc = ready(wait, r->stream, &r->relay.wait);
-	if (rc == cudaSuccess)
-		rc = ready(pass, r->stream, &r->relay.pass);
+	for (uint32_t i = 0; rc == cudaSuccess && i < GF_RELAY_COUNT; i++)
+		rc = i == GF_RELAY_PASS ? relay_graph(r->at, copies[i], (const void *)gpufas_pass, blocks, threads, cluster, args, r->stream, &r->relay.next[i])
+					: relay_graph(r->at, copies[i], (const void *)gpufas_wait, 1, 32, false, args, r->stream, &r->relay.next[i]);
 	bad = gf_cuda_said(rc, what, err);
 	if (!bad)
 		bad = cuda_copy_in(r->dev, r->at, &r->relay, sizeof r->relay, err);
-	if (!bad)
-		bad = gf_cuda_said(cudaGraphLaunch(r->relay.wait, r->stream), what, err);
-	if (wait)
-		cudaGraphDestroy(wait);
-	if (pass)
-		cudaGraphDestroy(pass);
-	return bad;
+	return bad ? bad : gf_cuda_said(cudaGraphLaunch(r->relay.next[GF_RELAY_WAIT], r->stream), what, err);
 }
 
 static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,

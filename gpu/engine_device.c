@@ -46,11 +46,11 @@ static int count_devices(struct gf_err *err)
 }
 
 /* Thread blocks for one target. Measured: ten thousand tasks gain by sixteen, where these are one cluster; a thousand by few; blocks that meet through
- * memory by four at the most. All targets' must find room at once, since kernels stay. */
+ * memory by four at the most. All targets' must find room at once, since kernels stay; those of a relay do not, and take few from who is beside them. */
 static uint32_t choose_blocks(const struct gf_engine *e, const struct gf_gpu_host *h, const struct gf_dev_info *d, int devices)
 {
 	const struct gf_gpu_opts *o = &e->opts.gpu;
-	uint32_t usable = 0, n = o->blocks ? o->blocks : e->st->cap >= 4096 ? 16 : e->st->cap >= 512 ? 4 : 1, each;
+	uint32_t usable = 0, n = o->blocks ? o->blocks : e->st->cap >= 4096 && o->mode != GF_GPU_RELAY ? 16 : e->st->cap >= 512 ? 4 : 1, each;
 
 	for (int i = 0; i < devices && i < (int)GF_GPU_DEVICES; i++)
 		usable += !o->devices || o->devices >> i & 1;

@@ -41,6 +41,10 @@
 #define GF_GPU_COMMANDS_ONLY (~0ull) /* does what it is asked for, and ends */
 #define GF_GPU_PASSES (~1ull)        /* mode relay: one kernel for each tick, the next launched by the device itself, until it is told to stop */
 
+/* What a relay's device launches next: it looks again after a long wait, after a short one, or there is a tick to be run. */
+enum gf_relay { GF_RELAY_WAIT, GF_RELAY_SOON, GF_RELAY_PASS, GF_RELAY_COUNT };
+#define GF_RELAY_SOON_NS 120000ull /* about as long as a long wait takes */
+
 enum gf_gpu_job {
 	GF_GPU_JOB_TABLE = 128, /* the host's table into the device's memory */
 	GF_GPU_JOB_OUT,         /* a: events, b: verdicts, staged, into the rings; host fields; which rules' states are to be kept anew */

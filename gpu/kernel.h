@@ -444,19 +444,21 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	return 1;
 }
 
-/* Between two kernels of a relay, by one lane: whether the next is to begin. It shows that the device lives. */
-static GF_HD __attribute__((noinline, unused)) int gf_gpu_relay_due(struct gf_gpu *g)
+/* Between two kernels of a relay, by one lane: what comes next. It shows that the device lives. */
+static GF_HD __attribute__((noinline, unused)) enum gf_relay gf_gpu_relay_next(struct gf_gpu *g)
 {
 	uint64_t now = gf_now_ns();
 	struct gf_gpu_seen in;
 	int hook = GF_GPU_HOOK();
 
 	if (hook)
-		return hook == 2;
+		return hook == 2 ? GF_RELAY_PASS : GF_RELAY_WAIT;
 	gf_gpu_set_word(&g->out->clock_ns, now);
 	gf_gpu_answer(&g->out->heart, ++g->heart);
 	gf_gpu_see(g->in, &in);
-	return in.stop > g->launches || in.adopt != g->adopt_done || (g->sampler && in.guest != g->guest_done) || gf_gpu_wanted(g, &in, now);
+	if (in.stop > g->launches || in.adopt != g->adopt_done || (g->sampler && in.guest != g->guest_done) || gf_gpu_wanted(g, &in, now))
+		return GF_RELAY_PASS;
+	return g->sampler && !g->by_ring && g->wake_ns - now < GF_RELAY_SOON_NS ? GF_RELAY_SOON : GF_RELAY_WAIT;
 }
 
 /* True: it is one of a relay, and another is to come. */

@@ -197,8 +197,7 @@ static void look_around(struct look *l)
 
 void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 {
-	const char *turns = o->stays ? "its kernels and the watchdog's take turns, and each side loses about half of its speed"
-				     : "the watchdog's ticks wait for their turns";
+	static const char turns[] = "its kernels and the watchdog's take turns, and each side loses about half of its speed";
 	struct look l = { .o = o };
 	struct held own;
 	char who[96], more[32] = "";
@@ -227,7 +226,7 @@ void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 			 "for both to one directory, outside /tmp where a unit has a /tmp of its own", who, turns, l.server, o->pipes);
 	else
 		snprintf(buf, n, "shared with %s: %s; run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd "
-			 "an instance of its own (MIG)%s", who, turns, o->stays ? ", or set engine.gpu.mode: relay" : "");
+			 "an instance of its own (MIG), or set engine.gpu.mode: launch", who, turns);
 }
 
 int gf_nvidia_minor(const char *drv, const char *pci)

@@ -46,8 +46,12 @@ n = 8192
 a = torch.randn(n, n, device="cuda", dtype=torch.bfloat16)
 b = torch.randn(n, n, device="cuda", dtype=torch.bfloat16)
 c = torch.empty(n, n, device="cuda", dtype=torch.bfloat16)
+h = torch.zeros(128 << 20, dtype=torch.uint8).pin_memory()
+d, d2 = (torch.zeros(128 << 20, dtype=torch.uint8, device="cuda") for _ in range(2))
 for _ in range(20):
     torch.matmul(a, b, out=c)
+    d.copy_(h, non_blocking=True)
+    d.copy_(d2)
 torch.cuda.synchronize()
 print("ready", flush=True)
 for line in sys.stdin:
@@ -64,7 +68,16 @@ for line in sys.stdin:
         torch.cuda.synchronize()
         rates.append(50 * 2 * n ** 3 / (t0.elapsed_time(t1) / 1e3) / 1e12)
     rates.sort()
-    print("rate %g %g %g" % (sum(rates) / len(rates), rates[0], rates[-1]), flush=True)
+    copied = []
+    for to, source in ((d, h), (d, d2)):
+        t0 = torch.cuda.Event(enable_timing=True); t1 = torch.cuda.Event(enable_timing=True)
+        t0.record()
+        for _ in range(20):
+            to.copy_(source, non_blocking=True)
+        t1.record()
+        torch.cuda.synchronize()
+        copied.append(20 * h.numel() / (t0.elapsed_time(t1) / 1e3) / 1e9)
+    print("rate %g %g %g" % (sum(rates) / len(rates), *copied), flush=True)
 """
 
 
@@ -75,6 +88,7 @@ class Neighbour:
         self.env = dict(os.environ, PYTHONUNBUFFERED="1", **(env or {}))
         self.own = subprocess.run([sys.executable, "-c", "import torch; assert torch.cuda.is_available()"], env=self.env, capture_output=True).returncode != 0
         self.proc = None
+        self.copied = []  # GB/s from the host's memory, on the device, beside the rate asked for last
         if not self.own:
             self.err = open(keep() + "/neighbour.log", "a")
             self.proc = subprocess.Popen([sys.executable, "-c", NEIGHBOUR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.err, text=True, env=self.env)
@@ -90,7 +104,9 @@ class Neighbour:
             return float(m[1])
         self.proc.stdin.write("%g\n" % seconds)
         self.proc.stdin.flush()
-        return float(self.proc.stdout.readline().split()[1])
+        v = [float(x) for x in self.proc.stdout.readline().split()[1:]]
+        self.copied = v[1:]
+        return v[0]
 
     def close(self):
         if self.proc:
@@ -125,6 +141,7 @@ def under(env, seconds, g, what, watches):
     with_what = "a plain FP32 kernel" if n.own else "PyTorch, bf16 8192"
     try:
         alone = n.rate(seconds)
+        copied = n.copied
         emit("neighbour", "matrix products%s, alone (%s)" % (what, with_what), alone, "TFLOP/s")
         got = {}
         for name, engine, period, limit in watches:
@@ -136,7 +153,9 @@ def under(env, seconds, g, what, watches):
                 got[name] = n.rate(seconds)
                 t, e, took = w.target(), w.status()["engine"], time.time() - start
                 emit("neighbour", "  beside gpufasd%s, %s" % (what, name), got[name], "TFLOP/s", missed=t["missed"] - a["missed"], ticks=t["ticks"] - a["ticks"], took=took,
-                     longest_us=t["total_max_us"], engine=e)
+                     longest_us=t["total_max_us"], engine=e, copied=n.copied)
+                for a_, b_, c in zip(copied, n.copied, ("from the host's memory", "on the device")):
+                    emit("neighbour", "    its copies %s, %.0f GB/s alone: lost" % (c, a_), 100 * (1 - b_ / a_), "%")
                 emit("neighbour", "    ticks of gpufasd in that time, of those that were due", 100 * (t["ticks"] - a["ticks"]) * float(period[:-2]) / 1e3 / took, "%")
             finally:
                 w.stop()

@@ -522,7 +522,7 @@ static void blocks_chosen(void **state)
 		{ 4096, 132, 16, 8, 1, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 9, 1, GF_GPU_PERSISTENT, 8 }, { 4096, 132, 16, 17, 1, GF_GPU_PERSISTENT, 4 },
 		{ 4096, 132, 16, 16, 2, GF_GPU_PERSISTENT, 16 }, { 4096, 132, 16, 200, 1, GF_GPU_PERSISTENT, 1 }, { 4096, 8, 16, 1, 1, GF_GPU_PERSISTENT, 8 },
 		/* what the device launches has no other blocks that meet */
-		{ 4096, 132, 0, 1, 1, GF_GPU_RELAY, 1 }, { 4096, 132, 16, 1, 1, GF_GPU_RELAY, 16 },
+		{ 4096, 132, 0, 1, 1, GF_GPU_RELAY, 1 }, { 4096, 132, 16, 1, 1, GF_GPU_RELAY, 4 },
 	};
 	struct gf_image_header *img = make_image(1, SIGSTOP);
 

@@ -18,7 +18,7 @@
 
 #define SELF 100
 #define HALF "its kernels and the watchdog's take turns, and each side loses about half of its speed"
-#define MEND "run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd an instance of its own (MIG), or set engine.gpu.mode: relay"
+#define MEND "run both under MPS (nvidia-cuda-mps-control -d -multiuser-server, then start both anew), give gpufasd an instance of its own (MIG), or set engine.gpu.mode: launch"
 #define CARD "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidia0"
 
 static char root[64], pipes[64];
@@ -142,9 +142,8 @@ static void test_turns(void **state)
 	PROCESS(SELF, "gpufasd", 50, "", CARD);
 	PROCESS(200, "python3", 60, "", CARD);
 	says(0, false, "shared with python3 (pid 200): " HALF "; " MEND);
-	stays = false;
-	says(0, false, "shared with python3 (pid 200): the watchdog's ticks wait for their turns; run both under MPS (nvidia-cuda-mps-control -d "
-		       "-multiuser-server, then start both anew), give gpufasd an instance of its own (MIG)");
+	stays = false; /* which the driver's slices do not know */
+	says(0, false, "shared with python3 (pid 200): " HALF "; " MEND);
 	stays = true;
 	says(1, false, "");
 	PROCESS(201, "python3", 60, "", CARD);
