@@ -262,7 +262,8 @@ int gf_vm_make(const struct gf_vm_opts *opts, const struct gf_target_ops *ops, s
 	if (!vm)
 		return gf_err_set(err, ENOMEM, "no memory for a guest");
 	pthread_mutex_init(&vm->lock, NULL);
-	vm->wake_fd = vm->news_fd = -1;
+	vm->wake_fd = -1;
+	vm->news_fd = -1;
 	vm->t.ops = ops;
 	vm->t.target_kind = GF_TARGET_VM;
 	snprintf(vm->t.name, sizeof vm->t.name, "%s", opts->name ? opts->name : ops->kind);
