@@ -46,36 +46,60 @@ static GF_HD __attribute__((noinline)) void gf_gpu_set_fields(struct gf_gpu *g)
 	g->sampler->want = gf_sampler_want(f);
 }
 
+/* A rule's victims that are still there, behind the first n; returns how many there are then. Who has no room is counted. */
+GF_SELDOM uint32_t gf_gpu_keep_victims(const struct gf_gpu *g, struct gf_gpu_kept *to, uint32_t rule, uint32_t victims, uint32_t n, uint32_t *lost)
+{
+	const struct gf_victim *of = g->st->victim[rule];
+
+	for (uint32_t i = 0; i < victims; i++) {
+		const struct gf_victim v = of[i];
+		uint64_t *w = (uint64_t *)(void *)&to->victim[n], start;
+		uint32_t pid;
+
+		if (v.row >= g->sample.rows || g->sample.gen[v.row] != v.gen)
+			continue;
+		if (n == GF_GPU_VICTIMS) {
+			++*lost;
+			continue;
+		}
+		start = g->sample.start_ns[v.row];
+		pid = (uint32_t)g->sample.pid[v.row];
+		n++;
+		gf_gpu_set_word(w, start);
+		gf_gpu_set_word(w + 1, (uint64_t)rule << 32 | pid);
+	}
+	return n;
+}
+
+#define GF_GPU_TOGETHER 8u /* rules that are looked at side by side */
+
 /* Whose victims they are: few, and seldom. */
 static GF_HD __attribute__((noinline)) void gf_gpu_keep_in(struct gf_gpu *g, struct gf_team *team, uint32_t which)
 {
 	struct gf_state *st = g->st;
-	struct gf_gpu_kept *to;
-	uint32_t rules = st->img->sec[GF_SEC_RULE].count, n = 0, lost = 0;
+	struct gf_gpu_kept *to = g->kept[which];
+	const struct gf_rule_state *rule = st->rule;
+	uint32_t rules = st->img->sec[GF_SEC_RULE].count, n = 0, lost = 0, head = st->budget_head, spent = st->budget_n;
+	uint64_t fp = st->img->fp, now = st->now_ns;
 
-	to = g->kept[which];
-	for (uint32_t k = 0; k < rules; k++) {
-		for (uint32_t i = 0; i < st->rule[k].victims; i++) {
-			const struct gf_victim *v = &st->victim[k][i];
-			uint64_t *w = (uint64_t *)(void *)&to->victim[n];
-			if (v->row >= g->sample.rows || g->sample.gen[v->row] != v->gen)
-				continue;
-			if (n == GF_GPU_VICTIMS) {
-				lost++;
-				continue;
-			}
-			n++;
-			gf_gpu_set_word(w, g->sample.start_ns[v->row]);
-			gf_gpu_set_word(w + 1, (uint64_t)k << 32 | (uint32_t)g->sample.pid[v->row]);
-		}
+	for (uint32_t at = 0; at < rules; at += GF_GPU_TOGETHER) {
+		uint32_t victims[GF_GPU_TOGETHER];
+
+		GF_UNROLL
+		for (uint32_t i = 0; i < GF_GPU_TOGETHER; i++)
+			victims[i] = at + i < rules ? rule[at + i].victims : 0;
+		GF_ROLLED
+		for (uint32_t i = 0; i < GF_GPU_TOGETHER; i++)
+			if (victims[i])
+				n = gf_gpu_keep_victims(g, to, at + i, victims[i], n, &lost);
 	}
 	g->count = 0;
 	gf_team_call(team, GF_GPU_JOB_KEEP, which, 0, 0);
-	gf_gpu_set_word(&to->image_fp, st->img->fp);
-	gf_gpu_set_word(&to->now_ns, st->now_ns);
+	gf_gpu_set_word(&to->image_fp, fp);
+	gf_gpu_set_word(&to->now_ns, now);
 	gf_gpu_set_word((uint64_t *)(void *)&to->rules, (uint64_t)n << 32 | rules);
 	gf_gpu_set_word((uint64_t *)(void *)&to->victims_lost, (uint64_t)GF_MIN(g->count, GF_GPU_KILLED) << 32 | lost);
-	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)st->budget_n << 32 | st->budget_head);
+	gf_gpu_set_word((uint64_t *)(void *)&to->budget_head, (uint64_t)spent << 32 | head);
 }
 
 /* After gf_gpu_flush, which has found out whether there is something. */
@@ -260,6 +284,16 @@ static GF_HD __attribute__((noinline)) void gf_gpu_other_guest(struct gf_gpu *g,
 	gf_gpu_answer(&g->out->guest, number);
 }
 
+/* What a delivery reads of what is known of the guest. */
+GF_INLINE void gf_gpu_touch_guest(const struct gf_pseudo_plain *p, const struct gf_deliverer *v)
+{
+	const struct gf_kmem *k = p->mem;
+
+	gf_touched(gf_touch(p->m, sizeof *p - offsetof(struct gf_pseudo_plain, m)) ^ gf_touch(k, offsetof(struct gf_ram, seg) + sizeof(struct gf_ram_seg)) ^
+		   gf_touch(&k->pgd, sizeof *k - offsetof(struct gf_kmem, pgd)) ^ gf_touch(v, offsetof(struct gf_deliverer, pool)) ^
+		   gf_touch(&v->next_block, offsetof(struct gf_deliverer, entry) - offsetof(struct gf_deliverer, next_block)));
+}
+
 /* What of the verdicts can be carried out from here is begun; who reads them sees which. */
 static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uint64_t host_ns, int paused)
 {
@@ -275,6 +309,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 	if (!g->tick_out.verdicts_n && !g->deliverer->used && !g->deliverer->waiting && host_ns - g->renewed_ns < GF_GPU_RENEW_NS)
 		return;
 	g->renewed_ns = host_ns;
+	if (dg.p)
+		gf_gpu_touch_guest(dg.p, g->deliverer);
 	storable = gf_deliver_storable(&dg);
 	m = gf_gpu_mailbox(g, &dg, storable, host_ns);
 	for (uint32_t i = 0; i < g->tick_out.verdicts_n && dg.p; i++) {
@@ -314,29 +350,36 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tell_tick(struct gf_gpu *g, u
 	const struct gf_sample *s = &g->sample;
 	uint64_t now = gf_now_ns();
 
-	g->total_max_ns = GF_MAX(g->total_max_ns, now - begun);
-	g->overruns += now - begun > g->period_ns;
-	gf_gpu_set_word(&o->actions, g->actions);
-	gf_gpu_set_word(&o->events_lost, g->events_lost);
-	gf_gpu_set_word(&o->verdicts_lost, g->verdicts_lost);
-	gf_gpu_set_word((uint64_t *)(void *)&o->stale,
-			(uint64_t)(GF_MIN(g->tick_in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&g->tick)) << 32 | (uint32_t)stale);
-	gf_gpu_set_word(&o->missed, g->missed);
-	gf_gpu_set_word(&o->late, g->late);
-	gf_gpu_set_word(&o->overruns, g->overruns);
-	gf_gpu_set_word(&o->sample_errors, g->sample_errors);
-	gf_gpu_set_word(&o->alone, g->deliverer->alone);
+	/* Loads first: each would be waited for before the store that follows it. */
+	uint64_t max = GF_MAX(g->total_max_ns, now - begun), overruns = g->overruns + (now - begun > g->period_ns), actions = g->actions;
+	uint64_t events = g->events_lost, verdicts = g->verdicts_lost, missed = g->missed, late = g->late, errors = g->sample_errors;
+	uint64_t alone = g->deliverer->alone, at = s->now_ns, rows = s->rows, live = s->live, dropped = s->dropped;
+	uint64_t why = g->sampler->why, by = gf_gpu_by_module(g), ticks = g->ticks + 1;
+	uint32_t spent = GF_MIN(g->tick_in.budget_n, GF_BUDGET_MAX) - gf_budget_left(&g->tick);
+
+	g->total_max_ns = max;
+	g->overruns = overruns;
+	g->ticks = ticks;
+	gf_gpu_set_word(&o->actions, actions);
+	gf_gpu_set_word(&o->events_lost, events);
+	gf_gpu_set_word(&o->verdicts_lost, verdicts);
+	gf_gpu_set_word((uint64_t *)(void *)&o->stale, (uint64_t)spent << 32 | (uint32_t)stale);
+	gf_gpu_set_word(&o->missed, missed);
+	gf_gpu_set_word(&o->late, late);
+	gf_gpu_set_word(&o->overruns, overruns);
+	gf_gpu_set_word(&o->sample_errors, errors);
+	gf_gpu_set_word(&o->alone, alone);
 	gf_gpu_set_word(&o->sample_ns, sampled - begun);
 	gf_gpu_set_word(&o->total_ns, now - begun);
-	gf_gpu_set_word(&o->total_max_ns, g->total_max_ns);
-	gf_gpu_set_word(&o->now_ns, s->now_ns);
+	gf_gpu_set_word(&o->total_max_ns, max);
+	gf_gpu_set_word(&o->now_ns, at);
 	gf_gpu_set_word(&o->error, (uint64_t)-rc);
-	gf_gpu_set_word(&o->why, g->sampler->why);
-	gf_gpu_set_word(&o->by_module, gf_gpu_by_module(g));
-	gf_gpu_set_word(&o->rows, s->rows);
-	gf_gpu_set_word(&o->live, s->live);
-	gf_gpu_set_word(&o->dropped, s->dropped);
-	gf_gpu_answer(&o->ticks, ++g->ticks);
+	gf_gpu_set_word(&o->why, why);
+	gf_gpu_set_word(&o->by_module, by);
+	gf_gpu_set_word(&o->rows, rows);
+	gf_gpu_set_word(&o->live, live);
+	gf_gpu_set_word(&o->dropped, dropped);
+	gf_gpu_answer(&o->ticks, ticks);
 }
 
 /* One tick over the guest. */

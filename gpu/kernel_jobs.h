@@ -58,21 +58,32 @@ static GF_HD __attribute__((noinline)) void gf_gpu_job_out(struct gf_gpu *g, uin
 /* In what of a rule's state an engine that takes over would go wrong if it had the old one. */
 GF_INLINE int gf_gpu_rule_changed(const struct gf_rule_state *a, const struct gf_rule_state *b)
 {
-	return a->phase != b->phase || a->was_true != b->was_true || a->told != b->told || a->next_step != b->next_step ||
-	       a->victims != b->victims || a->action != b->action || a->due_ns != b->due_ns || a->acted_head != b->acted_head ||
-	       a->acted_n != b->acted_n || a->fired != b->fired || a->last_ns != b->last_ns || a->observed != b->observed;
+	/* Not ||: all of it is loaded at once. */
+	return (a->phase != b->phase) | (a->was_true != b->was_true) | (a->told != b->told) | (a->next_step != b->next_step) |
+	       (a->victims != b->victims) | (a->action != b->action) | (a->due_ns != b->due_ns) | (a->acted_head != b->acted_head) |
+	       (a->acted_n != b->acted_n) | (a->fired != b->fired) | (a->last_ns != b->last_ns) | (a->observed != b->observed);
 }
+
+GF_STATIC_ASSERT(sizeof(struct gf_rule_state) % 8 == 0, "rules' states are copied word by word");
 
 static GF_HD __attribute__((noinline)) void gf_gpu_job_keep(struct gf_gpu *g, uint32_t which, uint32_t lane, uint32_t lanes)
 {
 	struct gf_state *st = g->st;
 	struct gf_gpu_kept *to = g->kept[which];
-	uint32_t rules = st->img->sec[GF_SEC_RULE].count;
+	uint32_t rules = st->img->sec[GF_SEC_RULE].count, spent = st->budget_n, head = st->budget_head;
+	const uint64_t *rule = (const uint64_t *)(const void *)st->rule;
+	uint64_t *put = (uint64_t *)(void *)to->rule, *last = (uint64_t *)(void *)g->kept_last;
 
-	gf_gpu_put(to->rule, st->rule, rules * sizeof *st->rule, lane, lanes);
-	for (uint32_t k = lane; k < rules; k += lanes)
-		g->kept_last[k] = st->rule[k];
-	gf_gpu_put(to->budget_at, st->budget_at, sizeof to->budget_at, lane, lanes);
+	for (size_t i = lane; i < rules * (sizeof *st->rule / 8); i += lanes) {
+		uint64_t x = rule[i];
+		gf_gpu_set_word(put + i, x);
+		last[i] = x;
+	}
+	/* Of the ring only what has been spent: nobody reads the rest. */
+	for (uint32_t k = lane; k < spent; k += lanes) {
+		uint32_t i = (head + GF_BUDGET_MAX - 1 - k) % GF_BUDGET_MAX;
+		gf_gpu_set_word(&to->budget_at[i], st->budget_at[i]);
+	}
 	for (uint32_t row = lane; row < g->sample.rows; row += lanes) {
 		uint64_t at = st->killed_ns[row];
 		uint32_t i;

@@ -370,6 +370,15 @@ GF_INLINE uint32_t gf_rules_want(const struct gf_work *w, uint32_t at, uint32_t 
 	return rules - at < 32 ? (1u << (rules - at)) - 1 : ~0u;
 }
 
+/* What gf_rule_go() looks at first. */
+GF_INLINE void gf_rule_touch(const struct gf_tick *t, uint32_t rule)
+{
+	const struct gf_rule_state *rs = &t->c.st->rule[rule];
+
+	gf_touched(gf_touch(&t->c.rule[rule], sizeof(struct gf_rule)) ^ gf_touch(rs, offsetof(struct gf_rule_state, acted)) ^
+		   gf_touch(&rs->acted_head, sizeof *rs - offsetof(struct gf_rule_state, acted_head)) ^ gf_touch(&t->c.st->budget_at, 16) ^ gf_touch(t->in, sizeof *t->in));
+}
+
 /* All truths together, and then, in order, those rules of which there may be something to say. For the others
  * gf_rule_go() would do nothing. */
 static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick *t)
@@ -390,6 +399,7 @@ static GF_HD __attribute__((noinline, unused)) void gf_rules_run(struct gf_tick 
 	for (uint32_t at = 0; at < rules; at += 32) {
 		for (uint32_t bits = gf_rules_want(w, at, rules); bits; bits &= bits - 1) {
 			uint32_t k = at + gf_ctz64(bits);
+			gf_rule_touch(t, k);
 			if (w->serial)
 				gf_rule_truth(t, k);
 			else

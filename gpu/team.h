@@ -21,6 +21,7 @@
 #define GPUFAS_TEAM_H
 
 #include "gpu/profile.h"
+#include "gpu/touch.h"
 #include "gpufas/hd.h"
 
 #ifndef GF_TEAM
@@ -192,14 +193,6 @@ GF_INLINE int gf_team_last(uint32_t *p, uint32_t n)
 	return !*p;
 #endif
 }
-
-#if defined(__CUDA_ARCH__)
-/* What was loaded so that it is in the cache: a compiler would leave it out. */
-GF_INLINE void gf_team_touch(uint32_t x)
-{
-	asm volatile("" ::"r"(x));
-}
-#endif
 
 /* A mark that any lane may set, or look at, within a job: it is a hint, or all set it alike. */
 GF_INLINE uint8_t gf_team_flag(const uint8_t *p)

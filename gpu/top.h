@@ -264,7 +264,7 @@ GF_JOB_BODY gf_job_best(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, u
 #if defined(__CUDA_ARCH__)
 	/* All lanes look at the first of every list: side by side once, and then they are in the cache. */
 	for (uint32_t i = threadIdx.x; i < 2 * b; i += blockDim.x)
-		gf_team_touch((i < b ? w->list[GF_TOP_RANK] : w->list[GF_TOP_PICK])[i % b * GF_TOP_MAX].n);
+		gf_touched((i < b ? w->list[GF_TOP_RANK] : w->list[GF_TOP_PICK])[i % b * GF_TOP_MAX].n);
 #endif
 	for (uint32_t k = lane; k < (picks + ranks) * b; k += lanes) {
 		uint32_t at = k / b;
