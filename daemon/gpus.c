@@ -198,27 +198,27 @@ static void *gpus_thread(void *arg)
 	return NULL;
 }
 
+static void release(struct gf_gpus *g)
+{
+	pthread_mutex_destroy(&g->lock);
+	pthread_cond_destroy(&g->cond);
+	free(g);
+}
+
 int gf_gpus_create(const struct gf_daemon *d, struct gf_gpus **ret, struct gf_err *err)
 {
 	struct gf_gpus *g = calloc(1, sizeof *g);
-	pthread_condattr_t a;
 
 	if (!g)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	g->d = d;
 	pthread_mutex_init(&g->lock, NULL);
-	pthread_condattr_init(&a);
-	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
-	pthread_cond_init(&g->cond, &a);
-	pthread_condattr_destroy(&a);
+	gf_cond_init(&g->cond);
 	int r = gf_thread_start(&g->thread, "gpufasd-gpus", gpus_thread, g, err);
-	if (r) {
-		pthread_mutex_destroy(&g->lock);
-		pthread_cond_destroy(&g->cond);
-		free(g);
-	} else {
+	if (r)
+		release(g);
+	else
 		*ret = g;
-	}
 	return r;
 }
 
@@ -226,14 +226,8 @@ void gf_gpus_destroy(struct gf_gpus *g)
 {
 	if (!g)
 		return;
-	pthread_mutex_lock(&g->lock);
-	g->stop = true;
-	pthread_cond_signal(&g->cond);
-	pthread_mutex_unlock(&g->lock);
-	pthread_join(g->thread, NULL);
-	pthread_mutex_destroy(&g->lock);
-	pthread_cond_destroy(&g->cond);
-	free(g);
+	gf_thread_end(g->thread, &g->lock, &g->cond, &g->stop);
+	release(g);
 }
 
 const char *gf_gpus_neighbours(struct gf_gpus *g, uint32_t device, char *buf, size_t n)

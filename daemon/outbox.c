@@ -50,6 +50,25 @@ int gf_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void 
 	return 0;
 }
 
+void gf_thread_end(pthread_t thread, pthread_mutex_t *lock, pthread_cond_t *cond, bool *stop)
+{
+	pthread_mutex_lock(lock);
+	*stop = true;
+	pthread_cond_broadcast(cond);
+	pthread_mutex_unlock(lock);
+	pthread_join(thread, NULL);
+}
+
+void gf_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 static void *run(void *p)
 {
 	struct gf_outbox *o = p;

@@ -37,5 +37,8 @@ int gf_outbox_destroy(struct gf_outbox *o);
 
 /* A thread with all signals blocked and a stack that fits into a locked memory budget. */
 int gf_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg, struct gf_err *err);
+/* Ends one that looks at *stop whenever it is woken. */
+void gf_thread_end(pthread_t thread, pthread_mutex_t *lock, pthread_cond_t *cond, bool *stop);
+void gf_cond_init(pthread_cond_t *cond); /* its times are CLOCK_MONOTONIC's */
 
 #endif

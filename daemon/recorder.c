@@ -417,7 +417,6 @@ static int make_tape(struct gf_recorder *r, struct rec *c, struct gf_err *err)
 int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_err *err)
 {
 	struct gf_recorder *r;
-	pthread_condattr_t attr;
 	size_t n = 0;
 	int rc = 0;
 
@@ -446,10 +445,7 @@ int gf_recorder_create(struct gf_daemon *d, struct gf_recorder **ret, struct gf_
 			n++;
 		}
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	gf_cond_init(&r->cond);
 	if (!rc)
 		rc = gf_thread_start(&r->thread, "gpufasd-record", recorder_thread, r, err);
 	if (rc)

@@ -251,26 +251,18 @@ void gf_view_free(struct gf_view *v)
 {
 	if (!v)
 		return;
-	pthread_mutex_lock(&v->lock);
-	v->stop = true;
-	pthread_cond_signal(&v->cond);
-	pthread_mutex_unlock(&v->lock);
-	pthread_join(v->thread, NULL);
+	gf_thread_end(v->thread, &v->lock, &v->cond, &v->stop);
 	release(v);
 }
 
 static int start(struct gf_watch *w, struct gf_err *err)
 {
 	struct gf_view *v = calloc(1, sizeof *v);
-	pthread_condattr_t attr;
 
 	if (!v)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&v->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	gf_cond_init(&v->cond);
 	v->watch = w;
 	v->max_tasks = w->config->max_tasks;
 	v->done_fd = w->daemon->ps_fd;

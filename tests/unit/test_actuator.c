@@ -25,43 +25,7 @@
 #include "targets/act.h"
 #include "targets/actuator.h"
 #include "targets/proc.h"
-
-#define MAX 64
-
-static int stat_of(pid_t pid, struct gf_proc_stat *ret)
-{
-	char name[64], buf[2048];
-
-	snprintf(name, sizeof name, "/proc/%d/stat", pid);
-	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = read(fd, buf, sizeof buf);
-	close(fd);
-	return n < 0 ? -errno : gf_proc_stat_parse(buf, (size_t)n, ret);
-}
-
-static struct gf_verdict verdict(pid_t pid, int sig)
-{
-	struct gf_proc_stat st = { 0 };
-
-	stat_of(pid, &st);
-	return (struct gf_verdict){ .event = 7, .pid = pid, .start_ns = st.start_ticks * GF_TICK_NS + 1234567,
-				    .action = GF_ACT_SIGNAL, .arg = sig };
-}
-
-static pid_t sleeper(void)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	assert_true(pid > 0);
-	return pid;
-}
+#include "tests/unit/rig.h"
 
 static bool alive(pid_t pid)
 {
@@ -263,71 +227,16 @@ static void test_recycled_pid(void **state)
 
 /* ---- the thread ------------------------------------------------------------- */
 
-struct rig {
-	struct gf_actuator *a;
-	int fd;
-	pthread_mutex_t lock;
-	struct gf_verdict queue[MAX];
-	size_t queued;
-	struct gf_event event[2 * MAX];
-	size_t events;
-};
-
-static size_t source(void *arg, struct gf_verdict *buf, size_t n)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	n = GF_MIN(n, r->queued);
-	memcpy(buf, r->queue, n * sizeof *buf);
-	memmove(r->queue, r->queue + n, (r->queued - n) * sizeof *buf);
-	r->queued -= n;
-	pthread_mutex_unlock(&r->lock);
-	return n;
-}
-
-static void sink(void *arg, const struct gf_event *ev)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	if (r->events < 2 * MAX)
-		r->event[r->events++] = *ev;
-	pthread_mutex_unlock(&r->lock);
-}
-
 static void rig_up_telling(struct rig *r, uint32_t follow, uint64_t follow_ns, uint64_t tell_ns)
 {
 	struct gf_actuator_opts o = { .follow = follow, .follow_ns = follow_ns, .tell_ns = tell_ns, .target_index = 3 };
 
-	memset(r, 0, sizeof *r);
-	pthread_mutex_init(&r->lock, NULL);
-	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_int_equal(gf_actuator_create(&o, r->fd, source, r, sink, r, &r->a, NULL), 0);
+	rig_begin(r, &o);
 }
 
 static void rig_up(struct rig *r, uint32_t follow, uint64_t follow_ns)
 {
 	rig_up_telling(r, follow, follow_ns, 0);
-}
-
-static void rig_down(struct rig *r)
-{
-	gf_actuator_destroy(r->a);
-	close(r->fd);
-}
-
-static void send_all(struct rig *r, struct gf_verdict *v, size_t n)
-{
-	uint64_t one = 1;
-
-	v[0].flags |= GF_VERDICT_LEAD;
-	v[n - 1].flags |= GF_VERDICT_LAST;
-	pthread_mutex_lock(&r->lock);
-	memcpy(r->queue, v, n * sizeof *v);
-	r->queued = n;
-	pthread_mutex_unlock(&r->lock);
-	assert_int_equal(write(r->fd, &one, sizeof one), sizeof one);
 }
 
 /* Waits until n members have been reported; how many of them have exited. */
@@ -372,12 +281,12 @@ static void test_kill_many(void **state)
 		v[i] = verdict(sleeper(), SIGKILL);
 	v[40] = v[0];
 	v[40].start_ns += 3 * GF_TICK_NS; /* somebody else */
-	send_all(&r, v, 41);
+	rig_put(&r, v, 41);
 	assert_int_equal(members(&r, 41, &failed), 40);
 	assert_int_equal(failed, 1);
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(died_of(v[i].pid), SIGKILL);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 static void test_more_than_followed(void **state)
@@ -389,11 +298,11 @@ static void test_more_than_followed(void **state)
 	rig_up_telling(&r, 4, 60000000000u, 60000000000u);
 	for (int i = 0; i < 30; i++)
 		v[i] = verdict(sleeper(), SIGKILL);
-	send_all(&r, v, 30);
+	rig_put(&r, v, 30);
 	assert_in_range(members(&r, 30, NULL), 4, 30);
 	for (int i = 0; i < 30; i++)
 		assert_int_equal(died_of(v[i].pid), SIGKILL);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 static pid_t stubborn(void)
@@ -424,11 +333,11 @@ static void test_not_gone(void **state)
 	rig_up(&r, 0, 100000000);
 	pid_t pid = stubborn();
 	struct gf_verdict v = verdict(pid, SIGTERM);
-	send_all(&r, &v, 1);
+	rig_put(&r, &v, 1);
 	assert_int_equal(members(&r, 1, NULL), 0);
 	assert_true(alive(pid));
 	end(pid);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 /* Said soon that it is still there, and later that it has gone. */
@@ -440,12 +349,12 @@ static void test_told(void **state)
 	rig_up_telling(&r, 0, 60000000000u, 20000000);
 	pid_t pid = stubborn();
 	struct gf_verdict v = verdict(pid, SIGTERM);
-	send_all(&r, &v, 1);
+	rig_put(&r, &v, 1);
 	assert_int_equal(members(&r, 1, NULL), 0);
 	assert_true(alive(pid));
 	end(pid);
 	assert_int_equal(members(&r, 2, NULL), 1);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 /* The next step ends the waiting for what the one before it does. */
@@ -457,17 +366,17 @@ static void test_superseded(void **state)
 	rig_up_telling(&r, 0, 60000000000u, 60000000000u);
 	pid_t pid = stubborn();
 	struct gf_verdict v = verdict(pid, SIGTERM);
-	send_all(&r, &v, 1);
+	rig_put(&r, &v, 1);
 	for (int i = 0; i < 5000 && __atomic_load_n(&r.queued, __ATOMIC_SEQ_CST); i++)
 		usleep(1000);
 	v.arg = SIGKILL;
 	v.step = 1;
-	send_all(&r, &v, 1);
+	rig_put(&r, &v, 1);
 	assert_int_equal(members(&r, 2, NULL), 1);
 	for (size_t i = 0; i < r.events; i++)
 		assert_int_equal(r.event[i].u.member[0].exit_us == GF_NONE, r.event[i].step == 0);
 	assert_int_equal(died_of(pid), SIGKILL);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 static pid_t fat(size_t bytes)
@@ -503,18 +412,18 @@ static void test_places_are_not_mixed_up(void **state)
 	rig_up_telling(&r, 64, 60000000000u, 60000000000u);
 	for (int i = 0; i < 30; i++)
 		v[i] = verdict(fat(2 << 20), SIGKILL);
-	send_all(&r, v, 30);
+	rig_put(&r, v, 30);
 	pid_t other = stubborn();
 	assert_int_equal(members(&r, 30, NULL), 30);
 	struct gf_verdict w = verdict(other, SIGTERM);
-	send_all(&r, &w, 1);
+	rig_put(&r, &w, 1);
 	usleep(100000);
 	assert_int_equal(members(&r, 30, NULL), 30);
 	for (int i = 0; i < 30; i++)
 		assert_int_equal(died_of(v[i].pid), SIGKILL);
 	assert_true(alive(other));
 	end(other);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 static void test_stop_and_observe(void **state)
@@ -531,7 +440,7 @@ static void test_stop_and_observe(void **state)
 	v[1].flags = GF_VERDICT_OBSERVE;
 	v[2] = v[0];
 	v[2].pid = 0; /* a log, say: not the actuator's */
-	send_all(&r, v, 3);
+	rig_put(&r, v, 3);
 	assert_int_equal(members(&r, 2, NULL), 0);
 	assert_true(alive(b));
 	for (int i = 0; i < 1000 && st.state != 'T'; i++) {
@@ -543,7 +452,7 @@ static void test_stop_and_observe(void **state)
 		assert_int_equal(r.event[i].observed, r.event[i].u.member[0].pid == b);
 	end(a);
 	end(b);
-	rig_down(&r);
+	rig_end(&r);
 }
 
 /* ---- cgroups ---------------------------------------------------------------- */
@@ -607,11 +516,11 @@ static void test_cgroup(void **state)
 		v[i] = verdict(pids[i], SIGKILL);
 		v[i].group = GF_GROUP_CGROUP;
 	}
-	send_all(&r, v, 3);
+	rig_put(&r, v, 3);
 	assert_int_equal(members(&r, 3, NULL), 3);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(died_of(pids[i]), SIGKILL);
-	rig_down(&r);
+	rig_end(&r);
 	/* All of them listed, but one that was checked has gone: its number may be another's. */
 	pids[0] = sleeper();
 	pid_t past = sleeper();
@@ -648,7 +557,7 @@ static struct gf_event_member last(struct rig *r, uint8_t action, uint8_t flags,
 	pthread_mutex_lock(&r->lock);
 	r->events = 0;
 	pthread_mutex_unlock(&r->lock);
-	send_all(r, &v, 1);
+	rig_put(r, &v, 1);
 	for (size_t n = 0; !n; usleep(1000)) {
 		pthread_mutex_lock(&r->lock);
 		n = r->events;
@@ -668,23 +577,21 @@ static void test_last_resorts(void **state)
 {
 	char path[] = "/tmp/gf-sysrq-XXXXXX", got[16];
 	struct gf_event_member m;
-	struct rig r = { 0 };
+	struct rig r;
 	int fd = mkstemp(path);
 	struct gf_actuator_opts o = { .sysrq = path };
 
 	(void)state;
 	close(fd);
-	pthread_mutex_init(&r.lock, NULL);
-	r.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	/* nobody to ask: none is done */
-	assert_int_equal(gf_actuator_create(&o, r.fd, source, &r, sink, &r, &r.a, NULL), 0);
+	rig_begin(&r, &o);
 	m = last(&r, GF_ACT_PANIC, 0, path, got);
 	assert_int_equal(m.why, GF_REF_NOT_ALLOWED);
 	assert_string_equal(got, "");
-	gf_actuator_destroy(r.a);
+	rig_end(&r);
 
 	o.last_resort = gate;
-	assert_int_equal(gf_actuator_create(&o, r.fd, source, &r, sink, &r, &r.a, NULL), 0);
+	rig_begin(&r, &o);
 	gate_says = GF_REF_NOT_ALLOWED;
 	m = last(&r, GF_ACT_PANIC, 0, path, got);
 	assert_int_equal(m.error, -EACCES);
@@ -707,7 +614,7 @@ static void test_last_resorts(void **state)
 	m = last(&r, GF_ACT_NMI, 0, path, got);
 	assert_int_equal(m.why, GF_REF_NO_ROAD);
 	assert_string_equal(got, "cb");
-	rig_down(&r);
+	rig_end(&r);
 	unlink(path);
 }
 

@@ -22,6 +22,7 @@
 #include "tests/helpers/fakekernel.h"
 #include "tests/helpers/fakemodule.h"
 #include "tests/helpers/waits.h"
+#include "tests/unit/imagetext.h"
 
 #define MS 1000000ull
 #define RAM (16u << 20)
@@ -151,14 +152,7 @@ static void make_guest(struct rig *r)
 
 static struct gf_image_header *compile(struct rig *r, int i, const char *policy)
 {
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = MS };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
-	struct gf_diags diags = { .limit = 20 };
-	size_t size;
-
-	if (gf_compile(&src, 1, &co, &diags, &r->img[i], &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
+	r->img[i] = image_of_text(policy, GF_TARGET_VM, MS, NULL);
 	return r->img[i];
 }
 

@@ -21,6 +21,7 @@
 #include "targets/vm_int.h"
 #include "tests/helpers/fakekernel.h"
 #include "tests/helpers/waits.h"
+#include "tests/unit/imagetext.h"
 
 #define MS 1000000ull
 #define RAM (16u << 20)
@@ -54,14 +55,7 @@ int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err)
 
 static const struct gf_image_header *compile(struct guest *g, const char *policy)
 {
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = MS };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
-	struct gf_diags diags = { .limit = 20 };
-	size_t size;
-
-	if (gf_compile(&src, 1, &co, &diags, &g->img[g->images], &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
+	g->img[g->images] = image_of_text(policy, GF_TARGET_VM, MS, NULL);
 	return g->img[g->images++];
 }
 

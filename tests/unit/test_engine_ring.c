@@ -22,6 +22,7 @@
 #include "targets/target.h"
 #include "tests/helpers/fakemodule.h"
 #include "tests/helpers/waits.h"
+#include "tests/unit/imagetext.h"
 
 #define MS 1000000ull
 #define HOG "rule hog if comm == \"hog\" for 20ms then SIGKILL it\n"
@@ -116,23 +117,17 @@ static bool decided(void *arg, const struct gf_sample *s, int rc, uint64_t fp, c
 static void begin(struct rig *r, const char *policy)
 {
 	static struct gf_kmod_dev dev;
-	const struct gf_compile_opts co = { .target = GF_TARGET_HOST, .period_ns = MS };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
 	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = GF_ENGINE_GPU,
 					  .decided = decided, .decided_arg = r };
 	const struct gf_actuator_opts ao = { .tell_ns = 10000 * MS };
-	struct gf_diags diags = { .limit = 20 };
 	struct gf_err err = { "" };
-	size_t size;
 
 	gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
 	fake_make(&r->m.f, 77);
 	dev = (struct gf_kmod_dev){ m_open, m_arm, m_kick, m_close, r };
 	struct gf_host_opts h = { .sampler = GF_SAMPLER_KMOD, .max_tasks = 256, .module = true, .kmod = &dev, .period_ns = 2 * MS };
 	fake_module_begin(&r->m);
-	if (gf_compile(&src, 1, &co, &diags, &r->img, &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
+	r->img = image_of_text(policy, GF_TARGET_HOST, MS, NULL);
 	if (gf_host_create(&h, &r->t, &err) || gf_engine_create(r->t, r->img, &o, &r->e, &err))
 		fail_msg("%s", err.text);
 	gf_kmod_arm(gf_host_kmod(r->t), GPUFAS_ARM_ACT | GPUFAS_ARM_PANIC);

@@ -17,6 +17,7 @@
 #include "targets/vm_int.h"
 #include "tests/helpers/fakekernel.h"
 #include "tests/helpers/waits.h"
+#include "tests/unit/imagetext.h"
 
 #define MS 1000000ull
 #define PAGE 4096
@@ -128,14 +129,7 @@ static bool decided(void *arg, const struct gf_sample *s, int rc, uint64_t fp, c
 
 static const struct gf_image_header *compile(struct guest *g, const char *policy)
 {
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = MS, .warnings_off = true };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
-	struct gf_diags diags = { .limit = 20 };
-	size_t size;
-
-	if (gf_compile(&src, 1, &co, &diags, &g->img[g->images], &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
+	g->img[g->images] = image_of_text(policy, GF_TARGET_VM, MS, NULL);
 	return g->img[g->images++];
 }
 

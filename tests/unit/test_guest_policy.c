@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "targets/btf.h"
+#include "tests/unit/imagetext.h"
 #include "tests/unit/world.h"
 
 static void begin_vm(struct world *w, const char *policy)
@@ -31,16 +32,7 @@ static double *at_path(struct world *w, const char *text, uint32_t row)
 
 static struct gf_image_header *compiled(const char *policy)
 {
-	const struct gf_compile_opts co = { .target = GF_TARGET_VM, .period_ns = S };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
-	struct gf_image_header *img = NULL;
-	struct gf_diags diags = { .limit = 20 };
-	size_t size;
-
-	if (gf_compile(&src, 1, &co, &diags, &img, &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
-	return img;
+	return image_of_text(policy, GF_TARGET_VM, S, NULL);
 }
 
 static void a_path_is_a_field(void **state)

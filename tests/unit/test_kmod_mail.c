@@ -20,6 +20,7 @@
 #include "targets/assist.h"
 #include "targets/proc.h"
 #include "tests/unit/kmodplay.h"
+#include "tests/unit/rig.h"
 
 static void test_mail(void **state)
 {
@@ -63,74 +64,17 @@ static void test_mail(void **state)
 	free(f.p);
 }
 
-struct rig {
-	struct gf_actuator *a;
-	int fd;
-	pthread_mutex_t lock;
-	struct gf_verdict queue[16];
-	size_t queued, events;
-	struct gf_event event[16];
-};
-
-static size_t source(void *arg, struct gf_verdict *buf, size_t n)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	n = GF_MIN(n, r->queued);
-	memcpy(buf, r->queue, n * sizeof *buf);
-	r->queued -= n;
-	pthread_mutex_unlock(&r->lock);
-	return n;
-}
-
-static void sink(void *arg, const struct gf_event *ev)
-{
-	struct rig *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	if (r->events < 16)
-		r->event[r->events++] = *ev;
-	pthread_mutex_unlock(&r->lock);
-}
-
-static pid_t sleeper(void)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
 /* One verdict on a process, and the first that is said of it. */
 static struct gf_event_member act(struct rig *r, pid_t pid, int sig, uint8_t flags)
 {
-	struct gf_proc_stat st = { 0 };
-	char name[64], buf[2048];
-	uint64_t one = 1;
+	struct gf_verdict v = verdict(pid, sig);
 
-	snprintf(name, sizeof name, "/proc/%d/stat", pid);
-	FILE *f = fopen(name, "r");
-	assert_non_null(f);
-	size_t n = fread(buf, 1, sizeof buf, f);
-	fclose(f);
-	assert_int_equal(gf_proc_stat_parse(buf, n, &st), 0);
+	v.flags = flags;
 	pthread_mutex_lock(&r->lock);
 	r->events = 0;
-	r->queue[0] = (struct gf_verdict){ .event = 7, .pid = pid, .start_ns = st.start_ticks * GF_TICK_NS + 1, .action = GF_ACT_SIGNAL, .arg = sig,
-					   .flags = (uint8_t)(flags | GF_VERDICT_LEAD | GF_VERDICT_LAST) };
-	r->queued = 1;
 	pthread_mutex_unlock(&r->lock);
-	assert_int_equal(write(r->fd, &one, sizeof one), sizeof one);
-	for (size_t k = 0; !k; usleep(1000)) {
-		pthread_mutex_lock(&r->lock);
-		k = r->events;
-		pthread_mutex_unlock(&r->lock);
-	}
+	rig_put(r, &v, 1);
+	assert_true(rig_said(r, 1));
 	return r->event[0].u.member[0];
 }
 
@@ -138,16 +82,7 @@ static void rig_up(struct rig *r, struct gf_target *t, bool only)
 {
 	struct gf_actuator_opts o = { .kmod = gf_host_kmod(t), .only_kmod = only };
 
-	memset(r, 0, sizeof *r);
-	pthread_mutex_init(&r->lock, NULL);
-	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_int_equal(gf_actuator_create(&o, r->fd, source, r, sink, r, &r->a, NULL), 0);
-}
-
-static void rig_down(struct rig *r)
-{
-	gf_actuator_destroy(r->a);
-	close(r->fd);
+	rig_begin(r, &o);
 }
 
 static void test_delivery(void **state)
@@ -204,7 +139,7 @@ static void test_delivery(void **state)
 	got = act(&r, other, SIGKILL, 0);
 	assert_int_equal(got.how, GF_HOW_CALL);
 	assert_int_equal(waitpid(other, &status, 0), other);
-	rig_down(&r);
+	rig_end(&r);
 	gf_target_destroy(t);
 
 	/* by no other road */
@@ -220,7 +155,7 @@ static void test_delivery(void **state)
 	assert_int_equal(waitpid(other, &status, WNOHANG), 0);
 	kill(other, SIGKILL);
 	waitpid(other, NULL, 0);
-	rig_down(&r);
+	rig_end(&r);
 	gf_target_destroy(t);
 	assert_int_equal(m.garbled, 0);
 	free(m.f.p);

@@ -16,70 +16,27 @@
 
 #include "gpu/deliver.h"
 #include "targets/vm.h"
+#include "tests/unit/rig.h"
 
 struct world {
-	pthread_mutex_t lock;
+	struct rig r; /* without an actuator of its own */
 	struct gf_target *vm;
 	struct gf_vm_actuator *a;
-	int verdict_fd, result_fd;
-	struct gf_verdict verdict[8];
+	int result_fd;
 	struct gf_deliver_result result[8];
-	size_t verdicts, results, events;
-	struct gf_event event[16];
+	size_t results;
 };
-
-static size_t verdicts(void *arg, struct gf_verdict *buf, size_t n)
-{
-	struct world *w = arg;
-
-	pthread_mutex_lock(&w->lock);
-	n = GF_MIN(n, w->verdicts);
-	memcpy(buf, w->verdict, n * sizeof *buf);
-	w->verdicts = 0;
-	pthread_mutex_unlock(&w->lock);
-	return n;
-}
 
 static size_t results(void *arg, struct gf_deliver_result *buf, size_t n)
 {
 	struct world *w = arg;
 
-	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&w->r.lock);
 	n = GF_MIN(n, w->results);
 	memcpy(buf, w->result, n * sizeof *buf);
 	w->results = 0;
-	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_unlock(&w->r.lock);
 	return n;
-}
-
-static void sink(void *arg, const struct gf_event *ev)
-{
-	struct world *w = arg;
-
-	pthread_mutex_lock(&w->lock);
-	if (w->events < 16)
-		w->event[w->events++] = *ev;
-	pthread_mutex_unlock(&w->lock);
-}
-
-static bool wait_events(struct world *w, size_t n)
-{
-	for (int i = 0; i < 5000; i++) {
-		pthread_mutex_lock(&w->lock);
-		bool there = w->events >= n;
-		pthread_mutex_unlock(&w->lock);
-		if (there)
-			return true;
-		usleep(1000);
-	}
-	return false;
-}
-
-static void ring(int fd)
-{
-	uint64_t one = 1;
-
-	assert_int_equal(write(fd, &one, sizeof one), sizeof one);
 }
 
 static int setup(void **state)
@@ -89,11 +46,10 @@ static int setup(void **state)
 	struct world *w = calloc(1, sizeof *w);
 	struct gf_err err;
 
-	pthread_mutex_init(&w->lock, NULL);
-	w->verdict_fd = eventfd(0, EFD_NONBLOCK);
+	rig_init(&w->r);
 	w->result_fd = eventfd(0, EFD_NONBLOCK);
 	assert_int_equal(gf_vm_create(&o, &w->vm, &err), 0);
-	assert_int_equal(gf_vm_actuator_create(&ao, w->vm, w->verdict_fd, verdicts, w, sink, w, &w->a, &err), 0);
+	assert_int_equal(gf_vm_actuator_create(&ao, w->vm, w->r.fd, rig_source, &w->r, rig_sink, &w->r, &w->a, &err), 0);
 	*state = w;
 	return 0;
 }
@@ -104,7 +60,7 @@ static int teardown(void **state)
 
 	gf_vm_actuator_destroy(w->a);
 	w->vm->ops->destroy(w->vm);
-	close(w->verdict_fd);
+	rig_end(&w->r);
 	close(w->result_fd);
 	free(w);
 	return 0;
@@ -130,22 +86,22 @@ static void test_results(void **state)
 	const struct gf_vm_engine e = { w->result_fd, results, w, NULL };
 
 	gf_vm_actuator_engine(w->a, &e);
-	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&w->r.lock);
 	for (int i = 0; i < 2; i++) {
-		w->verdict[w->verdicts++] = of(70 + i, 9);
+		w->r.queue[w->r.queued++] = of(70 + i, 9);
 		w->result[w->results++] = said(70 + i, 9, GF_DELIVER_LAST);
 	}
-	pthread_mutex_unlock(&w->lock);
-	ring(w->verdict_fd);
-	ring(w->result_fd);
-	assert_true(wait_events(w, 1));
-	assert_int_equal(w->event[0].kind, GF_EV_RESULT);
-	assert_int_equal(w->event[0].about, 9);
-	assert_int_equal(w->event[0].count, 2);
-	assert_int_equal(w->event[0].u.member[0].how, GF_HOW_GPU_STORE);
-	assert_int_equal(w->event[0].u.member[0].exit_us, 700);
+	pthread_mutex_unlock(&w->r.lock);
+	rig_ring(w->r.fd);
+	rig_ring(w->result_fd);
+	assert_true(rig_said(&w->r, 1));
+	assert_int_equal(w->r.event[0].kind, GF_EV_RESULT);
+	assert_int_equal(w->r.event[0].about, 9);
+	assert_int_equal(w->r.event[0].count, 2);
+	assert_int_equal(w->r.event[0].u.member[0].how, GF_HOW_GPU_STORE);
+	assert_int_equal(w->r.event[0].u.member[0].exit_us, 700);
 	usleep(20000);
-	assert_int_equal(w->events, 1);
+	assert_int_equal(w->r.events, 1);
 }
 
 /* Of an offer that the device has taken back nothing is done; one that stands is carried out here, where there is no guest. */
@@ -157,21 +113,21 @@ static void test_offers(void **state)
 
 	gf_vm_actuator_engine(w->a, &e);
 	hand->offer[3] = 4 * 8 + GF_HAND_DEVICE;
-	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&w->r.lock);
 	w->result[w->results++] = said(70, 9, GF_DELIVER_OFFER);
-	pthread_mutex_unlock(&w->lock);
-	ring(w->result_fd);
+	pthread_mutex_unlock(&w->r.lock);
+	rig_ring(w->result_fd);
 	usleep(50000);
-	assert_int_equal(w->events, 0);
+	assert_int_equal(w->r.events, 0);
 	hand->offer[3] = 4 * 8 + GF_HAND_OFFERED;
-	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&w->r.lock);
 	w->result[w->results++] = said(70, 9, GF_DELIVER_OFFER);
-	pthread_mutex_unlock(&w->lock);
-	ring(w->result_fd);
-	assert_true(wait_events(w, 1));
+	pthread_mutex_unlock(&w->r.lock);
+	rig_ring(w->result_fd);
+	assert_true(rig_said(&w->r, 1));
 	assert_int_equal(hand->took[3], 4);
-	assert_int_equal(w->event[0].u.member[0].became, GF_BECAME_REFUSED);
-	assert_int_equal(w->event[0].u.member[0].why, GF_REF_NO_GUEST);
+	assert_int_equal(w->r.event[0].u.member[0].became, GF_BECAME_REFUSED);
+	assert_int_equal(w->r.event[0].u.member[0].why, GF_REF_NO_GUEST);
 	gf_vm_actuator_engine(w->a, NULL);
 	free(hand);
 }
@@ -187,21 +143,21 @@ static void test_undecided(void **state)
 	for (int i = 0; i < 2; i++) {
 		hand->took[3] = 0;
 		__atomic_store_n(&hand->offer[3], 4 * 8 + GF_HAND_REVOKING, __ATOMIC_SEQ_CST);
-		pthread_mutex_lock(&w->lock);
+		pthread_mutex_lock(&w->r.lock);
 		w->result[w->results++] = said(70, 9 + (uint64_t)i, GF_DELIVER_OFFER);
-		pthread_mutex_unlock(&w->lock);
-		ring(w->result_fd);
+		pthread_mutex_unlock(&w->r.lock);
+		rig_ring(w->result_fd);
 		for (int k = 0; k < 5000 && __atomic_load_n(&hand->took[3], __ATOMIC_SEQ_CST) != 4; k++)
 			usleep(1000);
 		usleep(150000);
-		assert_int_equal(w->events, 0);
+		assert_int_equal(w->r.events, 0);
 		__atomic_store_n(&hand->offer[3], 4 * 8 + (i ? GF_HAND_HOST : GF_HAND_DEVICE), __ATOMIC_SEQ_CST);
 		if (i)
-			assert_true(wait_events(w, 1));
+			assert_true(rig_said(&w->r, 1));
 		usleep(20000);
-		assert_int_equal(w->events, i);
+		assert_int_equal(w->r.events, i);
 	}
-	assert_int_equal(w->event[0].about, 10);
+	assert_int_equal(w->r.event[0].about, 10);
 	gf_vm_actuator_engine(w->a, NULL);
 	free(hand);
 }
@@ -211,13 +167,13 @@ static void test_lost(void **state)
 {
 	struct world *w = *state;
 
-	pthread_mutex_lock(&w->lock);
-	w->verdict[w->verdicts++] = of(70, 9);
-	pthread_mutex_unlock(&w->lock);
-	ring(w->verdict_fd);
-	assert_true(wait_events(w, 1));
-	assert_int_equal(w->event[0].about, 9);
-	assert_int_equal(w->event[0].u.member[0].became, GF_BECAME_LOST);
+	pthread_mutex_lock(&w->r.lock);
+	w->r.queue[w->r.queued++] = of(70, 9);
+	pthread_mutex_unlock(&w->r.lock);
+	rig_ring(w->r.fd);
+	assert_true(rig_said(&w->r, 1));
+	assert_int_equal(w->r.event[0].about, 9);
+	assert_int_equal(w->r.event[0].u.member[0].became, GF_BECAME_LOST);
 }
 
 int main(void)

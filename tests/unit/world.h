@@ -10,6 +10,7 @@
 #define TESTS_UNIT_WORLD_H
 
 #include "gpu/engine.h"
+#include "tests/unit/imagetext.h"
 #include "tests/unit/kit.h"
 
 #define MiB 1048576.0
@@ -98,13 +99,9 @@ KIT void gone(struct world *w, uint32_t row)
 /* The policy in a world without tasks. Warnings are nobody's business here, errors are. */
 KIT void begin_for(struct world *w, const char *policy, uint32_t budget, enum gf_target_kind target)
 {
-	const struct gf_compile_opts co = { .target = target, .period_ns = S };
 	const struct gf_engine_opts eo = { .period_ns = S, .budget_n = budget, .budget_window_ns = 60 * S };
-	const struct gf_source src = { .name = "p", .text = policy, .len = strlen(policy) };
 	struct gf_fieldset all = { .task = ~0ull, .str = ~0u };
-	struct gf_diags diags = { .limit = 20 };
 	struct gf_err err = { "" };
-	size_t size;
 
 	memset(w, 0, sizeof *w);
 	w->f = fake_new(256);
@@ -112,9 +109,7 @@ KIT void begin_for(struct world *w, const char *policy, uint32_t budget, enum gf
 	gf_target_set_fields(&w->f->t, &all, NULL);
 	host(w, "mem.total", 1000 * MiB);
 	host(w, "mem.available", 900 * MiB);
-	if (gf_compile(&src, 1, &co, &diags, &w->img, &size))
-		fail_msg("%s: %s", policy, diags.n ? diags.v[0].message : "?");
-	gf_diags_deinit(&diags);
+	w->img = image_of_text(policy, target, S, NULL);
 	if (gf_engine_create(&w->f->t, w->img, &eo, &w->e, &err))
 		fail_msg("%s: %s", policy, err.text);
 }
