@@ -54,9 +54,9 @@ enum gf_sampler_jobs {
 	GF_SJ_CPUS,       /* each CPU's offset; whether it idles */
 	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c (and enum gf_walk_also); words of more rows */
 	GF_SJ_COLLECT,    /* what was found, into the next level, or the leaders */
-	GF_SJ_READ,       /* records of leaders [a, b); c: beside it host fields */
+	GF_SJ_READ,       /* records of leaders [a, b); columns of those that are as they were; c: beside it host fields */
 	GF_SJ_SLOW,       /* of those that must wait for memory */
-	GF_SJ_FILL,       /* columns, parents */
+	GF_SJ_FILL,       /* columns of the others; parents */
 	GF_SJ_STRINGS,
 	GF_SJ_AGAIN,      /* those whose share of the budget was too small */
 	GF_SJ_UNSEEN,     /* rows */
@@ -105,7 +105,7 @@ struct gf_lead {
 	uint32_t row;
 	uint32_t state;
 	uint32_t kept;      /* row at the last pass; GF_NONE: none that is still of use */
-	uint32_t reserved;
+	uint32_t nr;        /* its place in the tree, which is its pid */
 };
 
 /* Why there is no sample. */

@@ -22,7 +22,8 @@ GF_OUTLINE enum gf_task_got gf_lead_read(const struct gf_sampler_guest *g, struc
 			break;
 		l->task = now;
 	}
-	return got;
+	/* At another's place in the tree, to which no tree leads: so none of a pass' leaders are of one row. */
+	return got == GF_TASK_OK && r->pid != (int32_t)l->nr ? GF_TASK_GONE : got;
 }
 
 /* A lane has its own, but for the one that is alone, whose is kept from one batch to the next. */
@@ -45,12 +46,19 @@ GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const
 	GF_UNROLL
 	for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
 		parts[i] = v->parts[i * g->stride + row];
-	/* Many have one parent: its words have been fetched once, if it has a row. */
+	/* Many have one parent: its words have been fetched once, if it has a row. Of whom nothing has been there are zeros. */
 	up = v->s->parent[row];
-	if (up >= v->cap || k->pass[up] != v->fetching || k->va[GF_GO_TASK][up] != k->va[GF_GO_PARENT][row])
+	if (up >= v->ready || k->va[GF_GO_TASK][up] != k->va[GF_GO_PARENT][row] ||
+	    !gf_src_load(gf_src_fetched(v->words + up, g->stride), g->l.task.thread_pid, 8))
 		up = GF_NONE;
 	return !gf_gather_read(g, k, c, v->words + row, up == GF_NONE ? NULL : v->words + up, parts, row, l->pid, l->task, many, r) &&
 	       r->pid == v->s->pid[row] && r->start_ns == v->s->start_ns[row];
+}
+
+GF_INLINE void gf_lead_init(struct gf_sampler *v, const struct gf_task_rec *r)
+{
+	if (r->pid == 1)
+		gf_team_add(&v->init_seen, 1);
 }
 
 /* What becomes of a leader that has been read. */
@@ -64,8 +72,7 @@ GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum
 		gf_team_add(&v->bad, 1);
 	if (got != GF_TASK_OK)
 		return;
-	if (r->pid == 1)
-		gf_team_add(&v->init_seen, 1);
+	gf_lead_init(v, r);
 	if (starved) {
 		l->state |= GF_LEAD_AGAIN;
 		gf_team_add(&v->starved, 1);
@@ -79,29 +86,6 @@ GF_INLINE void gf_lead_got(struct gf_sampler *v, uint32_t from, uint32_t i, enum
 		l->row = GF_NONE; /* a second time in one pass: no tree has that */
 	} else {
 		gf_team_max(&v->claim[l->row], ~i);
-	}
-}
-
-/* Teams: who can be read out of what was fetched, and is still as he was then. The others are put on a list. */
-GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
-{
-	struct gf_task_ctx c;
-
-	gf_sampler_ctx(v, &c, NULL);
-	for (uint32_t i = from + lane; i < to; i += lanes) {
-		struct gf_lead *l = &v->lead[i];
-
-		l->row = GF_NONE;
-		l->state = 0;
-		if (l->kept != GF_NONE && !gf_gather_same(&v->gather, &v->kept, v->words + l->kept, l->kept))
-			l->kept = GF_NONE;
-		if (gf_lead_fetched(v, &c, l, 0, &v->rec[i - from])) {
-			l->state = GF_LEAD_SAME;
-			gf_team_one(&v->fetched);
-			gf_lead_got(v, from, i, GF_TASK_OK, 0);
-		} else {
-			v->slow[gf_team_add(&v->slow_n, 1)] = i;
-		}
 	}
 }
 
@@ -216,52 +200,87 @@ GF_INLINE void gf_sampler_columns(struct gf_sampler *v, uint32_t row, const stru
 	gf_record_io(s, row, r->have & GF_REC_IO ? 1 : 0, r->read_bytes, r->write_bytes);
 }
 
-GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+/* Columns of the row of a leader, whose record is r. */
+GF_OUTLINE void gf_lead_fill(struct gf_sampler *v, struct gf_lead *l, const struct gf_task_rec *r)
 {
 	const struct gf_sampler_guest *g = v->g;
+	const uint8_t *task = gf_obj(&g->mem, l->task, g->layout.task.span);
+	uint32_t need;
 
-	for (uint32_t i = from + lane; i < to; i += lanes) {
+	v->table.seen[l->row] = v->table.pass;
+	if (l->state & GF_LEAD_FRESH) {
+		const struct gf_row_note none = { { 0, 0 }, r->exec_tag, 0, 0, 0, 0, 0 };
+		gf_row_clear(v->s, l->row);
+		v->note[l->row] = none;
+	}
+	gf_sampler_columns(v, l->row, r);
+	/* Good where nobody has come or gone; else it is done again. */
+	if (v->parents) {
+		gf_table_parent(&v->table, l->row);
+		gf_team_one(&v->seen_n);
+	}
+	v->who.pass[l->row] = v->table.pass;
+	if (l->state & GF_LEAD_SAME) {
+		v->kept.pass[l->row] = v->table.pass; /* and its addresses, which other lanes may be looking at, are what they were */
+	} else {
+		v->who.pid[l->row] = l->pid;
+		v->who.task[l->row] = l->task;
+		if (v->team)
+			gf_kept_set(&v->gather, &v->kept, &g->mem, &g->layout, l->row, l->pid, l->task, v->table.pass);
+	}
+	if (!task)
+		return;
+	gf_sampler_paths(v, l, task);
+	if (!(v->fields.str & GF_STR_READ))
+		return;
+	need = gf_strings_need(v, task, l->row, r, l->state & GF_LEAD_FRESH);
+	if (need) {
+		l->state |= need * GF_LEAD_NEED;
+		gf_team_add(&v->need, 1);
+	}
+}
+
+/* Those that have not been filled yet: with a team, the slow. */
+GF_OUTLINE void gf_sampler_fill(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	uint32_t n = v->team ? v->slow_n : to - from;
+
+	for (uint32_t k = lane; k < n; k += lanes) {
+		uint32_t i = v->team ? v->slow[k] : from + k;
 		struct gf_lead *l = &v->lead[i];
-		const struct gf_task_rec *r = &v->rec[i - from];
-		const uint8_t *task;
-		uint32_t need;
 
 		if (l->row == GF_NONE)
 			continue;
-		if (v->claim[l->row] != ~i) { /* twice: the first has it */
+		if (v->claim[l->row] != ~i) /* twice: the first has it */
 			l->row = GF_NONE;
+		else
+			gf_lead_fill(v, l, &v->rec[i - from]);
+	}
+}
+
+/* Teams: who can be read out of what was fetched, and is still as he was then, has the row that he had. The others are put on a list. */
+GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+
+	gf_sampler_ctx(v, &c, NULL);
+	for (uint32_t i = from + lane; i < to; i += lanes) {
+		struct gf_lead *l = &v->lead[i];
+		struct gf_task_rec *r = &v->rec[i - from];
+
+		l->row = GF_NONE;
+		l->state = 0;
+		if (l->kept != GF_NONE && !gf_gather_same(&v->gather, &v->kept, v->words + l->kept, l->kept))
+			l->kept = GF_NONE;
+		if (!gf_lead_fetched(v, &c, l, 0, r)) {
+			v->slow[gf_team_add(&v->slow_n, 1)] = i;
 			continue;
 		}
-		task = gf_obj(&g->mem, l->task, g->layout.task.span);
-		v->table.seen[l->row] = v->table.pass;
-		if (l->state & GF_LEAD_FRESH) {
-			const struct gf_row_note none = { { 0, 0 }, r->exec_tag, 0, 0, 0, 0, 0 };
-			gf_row_clear(v->s, l->row);
-			v->note[l->row] = none;
-		}
-		gf_sampler_columns(v, l->row, r);
-		/* Good where nobody has come or gone; else it is done again. */
-		if (v->parents) {
-			gf_table_parent(&v->table, l->row);
-			gf_team_one(&v->seen_n);
-		}
-		v->who.pass[l->row] = v->table.pass;
-		v->who.pid[l->row] = l->pid;
-		v->who.task[l->row] = l->task;
-		if (v->team && l->state & GF_LEAD_SAME && l->row == l->kept)
-			v->kept.pass[l->row] = v->table.pass;
-		else if (v->team)
-			gf_kept_set(&v->gather, &v->kept, &g->mem, &g->layout, l->row, l->pid, l->task, v->table.pass);
-		if (!task)
-			continue;
-		gf_sampler_paths(v, l, task);
-		if (!(v->fields.str & GF_STR_READ))
-			continue;
-		need = gf_strings_need(v, task, l->row, r, l->state & GF_LEAD_FRESH);
-		if (need) {
-			l->state |= need * GF_LEAD_NEED;
-			gf_team_add(&v->need, 1);
-		}
+		l->row = l->kept;
+		l->state = GF_LEAD_SAME;
+		gf_team_one(&v->fetched);
+		gf_lead_init(v, r);
+		gf_lead_fill(v, l, r);
 	}
 }
 
@@ -326,7 +345,9 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
 
-		v->slow_n = v->fresh_n = 0;
+		v->slow_n = v->fresh_n = v->need = 0;
+		/* For as long as it looks like a pass that is not given up, and is one batch. */
+		v->parents = v->team && v->whole && from == 0 && to == v->n;
 		gf_sampler_call(v, GF_SJ_READ, from, to, v->team && v->host_due);
 		if (v->team)
 			v->host_due = 0;
@@ -335,9 +356,9 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		v->fresh_all += v->fresh_n;
 		if (v->fresh_n)
 			gf_sampler_place(v, from, to);
-		v->parents = v->team && v->whole && from == 0 && to == v->n && v->init_seen && v->bad <= v->n / 4;
-		v->need = 0;
-		gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
+		v->parents &= v->init_seen && v->bad <= v->n / 4;
+		if (v->slow_n || !v->team)
+			gf_sampler_call(v, GF_SJ_FILL, from, to, 0);
 		if (v->need)
 			gf_sampler_call(v, GF_SJ_STRINGS, from, to, 0);
 		gf_text_settle(&v->pool);

@@ -81,6 +81,7 @@ GF_INLINE void gf_walk_put(struct gf_sampler *v, uint32_t shift, uint32_t at, ui
 	} else if (at < v->cap) {
 		v->lead[at].pid = found;
 		v->lead[at].task = task;
+		v->lead[at].nr = nr;
 		v->lead[at].kept = v->team ? gf_kept_row(v, (int32_t)nr, found, task) : GF_NONE;
 	}
 }

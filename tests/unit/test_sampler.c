@@ -529,7 +529,7 @@ static void test_twice(void **state)
 {
 	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
 	struct fake *f = fake_new(8u << 20, seed, 0);
-	struct fake_task g, h;
+	struct fake_task g, h, c;
 	struct bench b;
 
 	fake_process(f, 1, "init", some);
@@ -547,6 +547,17 @@ static void test_twice(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(tick(&b, true), 0);
 	assert_int_equal(b.sim[3].s.live, 3);
+	/* Nor does one take another's row that comes before it in the tree. */
+	c = fake_process(f, 5, "claims", some);
+	w32(f, c.task + f->l.task.pid, 9);
+	w32(f, c.task + f->l.task.tgid, 9);
+	w64(f, c.task + f->l.task.start_boottime, r64(f, g.task + f->l.task.start_boottime));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(tick(&b, true), 0);
+		assert_int_equal(b.sim[3].s.live, 3);
+		for (uint32_t row = 0; row < b.sim[3].s.rows; row++)
+			assert_true(b.sim[3].s.pid[row] != 9 || !strcmp(b.sim[3].s.comm[row], "one"));
+	}
 	bench_done(&b);
 	fake_free(f);
 	(void)state;
