@@ -25,23 +25,23 @@ GF_INLINE void gf_clock_read(const struct gf_kmem *k, const struct gf_layout *l,
 	const struct gf_layout_clock *o = &l->clock;
 	struct gf_clock_now c = { 0 };
 	struct gf_gva tk = { o->timekeeper };
-	const uint8_t *p = o->timekeeper ? gf_kmem_at(k, tk, o->span) : NULL;
+	const uint8_t *p = o->timekeeper ? gf_kmem_at(k, tk, o->span) : NULL, *seq = gf_kmem_num(k, o->seq, 4);
+	const uint8_t *jiffies = o->jiffies ? gf_kmem_num(k, o->jiffies, 8) : NULL;
 
-	if (o->jiffies && gf_kmem_load(k, o->jiffies, 8, &c.jiffies))
-		c.jiffies = 0;
-	for (uint32_t look = 0; p && look < 64; look++) {
-		uint64_t before = 0, after = 0, base, nsec, boot;
+	if (jiffies)
+		c.jiffies = gf_load(jiffies, 8); /* beside the count */
+	for (uint32_t look = 0; p && seq && look < 64; look++) {
+		uint64_t before = gf_load(seq, 4), after, base, nsec, boot;
 		uint32_t shift;
 
-		if (gf_kmem_load(k, o->seq, 4, &before))
-			break;
 		GF_LOAD_FENCE();
 		base = gf_load(p + o->base, 8);
 		nsec = gf_load(p + o->xtime_nsec, 8);
 		shift = (uint32_t)gf_load(p + o->shift, 4);
 		boot = gf_load(p + o->offs_boot, 8);
 		GF_LOAD_FENCE();
-		if (gf_kmem_load(k, o->seq, 4, &after) || shift > 63)
+		after = gf_load(seq, 4);
+		if (shift > 63)
 			break;
 		c.mono_ns = base + (nsec >> shift);
 		c.boot_ns = c.mono_ns + boot;

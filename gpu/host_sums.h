@@ -87,12 +87,24 @@ GF_OUTLINE struct gf_host_word gf_hs_word(const struct gf_layout_host *o, uint32
  * I/O to wait for, since when. 0 or -1. */
 GF_OUTLINE int gf_hs_iowait(const struct gf_kmem *k, const struct gf_layout_host *o, uint64_t cpu_off, uint64_t mono_ns, uint64_t *ret)
 {
-	uint64_t ts = o->tick_sched + cpu_off, rq = o->runqueues + cpu_off, noted, since, v, curr, idle;
+	const uint64_t ts = o->tick_sched + cpu_off, rq = o->runqueues + cpu_off;
+	const uint64_t va[] = { ts + o->ts_iowait, ts + o->ts_entry, rq + o->rq_curr, rq + o->rq_idle };
+	const uint8_t *waits = gf_kmem_num(k, rq + o->rq_iowait, 4), *at[4];
+	uint64_t v, w[4], noted, since, curr, idle;
 
-	if (gf_kmem_load(k, ts + o->ts_iowait, 8, &noted) || gf_kmem_load(k, ts + o->ts_entry, 8, &since) ||
-	    gf_kmem_load(k, rq + o->rq_iowait, 4, &v) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
-	    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+	GF_UNROLL
+	for (uint32_t i = 0; i < 4; i++)
+		at[i] = gf_kmem_num(k, va[i], 8);
+	if (!waits || !at[0] || !at[1] || !at[2] || !at[3])
 		return -1;
+	v = gf_load(waits, 4);
+	GF_UNROLL
+	for (uint32_t i = 0; i < 4; i++)
+		w[i] = gf_load(at[i], 8);
+	noted = w[0];
+	since = w[1];
+	curr = w[2];
+	idle = w[3];
 	if (curr == idle && (int32_t)v > 0 && since && mono_ns > since)
 		noted += mono_ns - since;
 	*ret = noted;

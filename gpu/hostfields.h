@@ -262,14 +262,20 @@ GF_OUTLINE int gf_cpu_idle(const struct gf_kmem *k, const struct gf_layout *l, c
 {
 	const struct gf_layout_host *o = &l->host;
 	uint64_t rq = o->runqueues + c->off[i], n, curr, idle;
+	const uint8_t *at[3];
 
 	if (!o->runqueues || o->rq_running == GF_ABSENT || o->rq_curr == GF_ABSENT || o->rq_idle == GF_ABSENT)
 		return -1;
 	if (!gf_cpu_online(c, i))
 		return 1;
-	if (gf_kmem_load(k, rq + o->rq_running, 4, &n) || gf_kmem_load(k, rq + o->rq_curr, 8, &curr) ||
-	    gf_kmem_load(k, rq + o->rq_idle, 8, &idle))
+	at[0] = gf_kmem_num(k, rq + o->rq_running, 4);
+	at[1] = gf_kmem_num(k, rq + o->rq_curr, 8);
+	at[2] = gf_kmem_num(k, rq + o->rq_idle, 8);
+	if (!at[0] || !at[1] || !at[2])
 		return -1;
+	n = gf_load(at[0], 4);
+	curr = gf_load(at[1], 8);
+	idle = gf_load(at[2], 8);
 	return !n && curr == idle;
 }
 

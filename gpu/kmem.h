@@ -90,11 +90,19 @@ GF_CALLED uint8_t *gf_kmem_at(const struct gf_kmem *k, struct gf_gva va, uint64_
 	return gf_ram_at(&k->ram, gpa, len);
 }
 
-/* One number of 1, 2, 4 or 8 bytes: 0 or -1. An unaligned one is refused: no kernel variable that is read is. */
-GF_CALLED int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
+/* Where a number of 1, 2, 4 or 8 bytes is, or NULL. An unaligned one is refused: no kernel variable that is read is. For who loads several side by side,
+ * where gf_kmem_load waits for each. */
+GF_INLINE const uint8_t *gf_kmem_num(const struct gf_kmem *k, uint64_t va, uint32_t size)
 {
 	struct gf_gva a = { va };
-	const uint8_t *p = va & (size - 1) ? NULL : gf_kmem_at(k, a, size);
+
+	return va & (size - 1) ? NULL : gf_kmem_at(k, a, size);
+}
+
+/* One number: 0 or -1. */
+GF_CALLED int gf_kmem_load(const struct gf_kmem *k, uint64_t va, uint32_t size, uint64_t *ret)
+{
+	const uint8_t *p = gf_kmem_num(k, va, size);
 
 	if (!p)
 		return -1;

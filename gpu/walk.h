@@ -163,7 +163,9 @@ GF_INLINE int gf_cpu_in(const struct gf_kmem *k, uint64_t mask, uint32_t cpu)
  * read or say that no CPU runs. */
 GF_INLINE int gf_cpus_masks(const struct gf_kmem *k, const struct gf_layout *l, struct gf_cpus *c)
 {
-	uint64_t ids = l->max_cpus, w = 0, on = 0;
+	uint64_t ids = l->max_cpus, w, on, bits = 0;
+	const uint8_t *number, *possible, *online;
+	uint32_t n = 0, running = 0;
 
 	c->n = c->online = c->over = 0;
 	for (uint32_t i = 0; i < GF_CPUS_MAX / 64; i++)
@@ -174,26 +176,38 @@ GF_INLINE int gf_cpus_masks(const struct gf_kmem *k, const struct gf_layout *l, 
 		c->n = c->online = 1;
 		return 0;
 	}
-	if (l->nr_cpu_ids && (gf_kmem_load(k, l->nr_cpu_ids, 4, &ids) || !ids))
+	number = l->nr_cpu_ids ? gf_kmem_num(k, l->nr_cpu_ids, 4) : NULL;
+	possible = gf_kmem_num(k, l->cpu_possible, 8);
+	online = gf_kmem_num(k, l->cpu_online, 8);
+	if (!possible || !online || (l->nr_cpu_ids && !number))
+		return -1;
+	/* Side by side. */
+	if (number)
+		ids = gf_load(number, 4);
+	w = gf_load(possible, 8);
+	on = gf_load(online, 8);
+	if (!ids)
 		return -1;
 	for (uint32_t cpu = 0; cpu < GF_MIN(ids, (uint64_t)l->max_cpus); cpu++) {
-		if (cpu % 64 == 0 && (gf_kmem_load(k, l->cpu_possible + cpu / 8, 8, &w) ||
-				      gf_kmem_load(k, l->cpu_online + cpu / 8, 8, &on)))
+		if (cpu && cpu % 64 == 0 && (gf_kmem_load(k, l->cpu_possible + cpu / 8, 8, &w) ||
+					    gf_kmem_load(k, l->cpu_online + cpu / 8, 8, &on)))
 			return -1;
 		if (!(w >> cpu % 64 & 1))
 			continue;
-		if (c->n == GF_CPUS_MAX) {
+		if (n == GF_CPUS_MAX) {
 			c->over = 1;
 			break;
 		}
-		c->off[c->n] = cpu;
-		if (on >> cpu % 64 & 1) {
-			c->is_online[c->n / 64] |= 1ull << c->n % 64;
-			c->online++;
-		}
-		c->n++;
+		c->off[n] = cpu;
+		bits |= (on >> cpu % 64 & 1) << n % 64;
+		running += (uint32_t)(on >> cpu % 64 & 1);
+		c->is_online[n / 64] = bits;
+		if (++n % 64 == 0)
+			bits = 0;
 	}
-	return c->online ? 0 : -1;
+	c->n = n;
+	c->online = running;
+	return running ? 0 : -1;
 }
 
 /* CPU i's offset: 0 or -1. */
@@ -264,9 +278,9 @@ GF_INLINE const uint8_t *gf_xa_node(const struct gf_kmem *k, const struct gf_lay
 /* The tree's root: NODE with its address and shift, or NONE (no process at all), TORN. */
 GF_INLINE enum gf_xa gf_xa_root(const struct gf_kmem *k, const struct gf_layout *l, uint64_t *ret, uint32_t *ret_shift)
 {
-	uint64_t e;
+	uint64_t e, array = 0;
 	const uint8_t *p;
-	uint32_t shift;
+	uint32_t shift = 1;
 
 	if (gf_kmem_load(k, l->init_pid_ns + l->xa.head, 8, &e))
 		return GF_XA_TORN;
@@ -274,9 +288,12 @@ GF_INLINE enum gf_xa gf_xa_root(const struct gf_kmem *k, const struct gf_layout 
 		return GF_XA_NONE;
 	if ((e & 3) != 2 || e < 4096)
 		return GF_XA_TORN;
-	p = gf_xa_node(k, l, e - 2);
-	shift = p ? (uint32_t)gf_load(p + l->xa.shift, 1) : 1;
-	if (shift % GF_XA_STEP || shift > GF_XA_STEP * (GF_XA_LEVELS - 1))
+	p = gf_obj(k, e - 2, l->xa.span);
+	if (p) {
+		array = gf_load(p + l->xa.array, 8);
+		shift = (uint32_t)gf_load(p + l->xa.shift, 1);
+	}
+	if (!p || array != l->xa.array_at || shift % GF_XA_STEP || shift > GF_XA_STEP * (GF_XA_LEVELS - 1))
 		return GF_XA_TORN;
 	*ret = e - 2;
 	*ret_shift = shift;
