@@ -71,7 +71,7 @@ static struct gf_engine *make_engine(struct fake *f, const struct gf_image_heade
 				     enum gf_gpu_mode mode)
 {
 	struct gf_engine_opts o = {
-		.period_ns = period, .budget_n = 1000, .budget_window_ns = S, .kind = kind, .gpu = { .mode = mode, .blocks = blocks, .threads = threads },
+		.period_ns = period, .budget_n = 1000, .budget_window_ns = 60 * S, .kind = kind, .gpu = { .mode = mode, .blocks = blocks, .threads = threads },
 	};
 	struct gf_engine *e = NULL;
 	struct gf_err err = { "" };
@@ -343,6 +343,7 @@ static void taken_over(volatile bool *what, enum gf_gpu_mode mode, const char *w
 	struct gf_verdict v[64];
 	uint64_t before;
 	size_t n, stops = 0, conts = 0;
+	uint32_t spent;
 
 	for (int i = 0; i < 1000 && !stops; i++) {
 		usleep(2000);
@@ -350,6 +351,10 @@ static void taken_over(volatile bool *what, enum gf_gpu_mode mode, const char *w
 			stops += v[n].arg == SIGSTOP;
 	}
 	assert_true(stops);
+	wait_ticks(l.e, 1);
+	gf_engine_stats(l.e, &st);
+	spent = st.budget_used;
+	assert_true(spent);
 	before = ticks(l.e);
 	*what = true;
 	for (int i = 0; i < 3000 && on_gpu(l.e); i++)
@@ -359,6 +364,7 @@ static void taken_over(volatile bool *what, enum gf_gpu_mode mode, const char *w
 	gf_engine_stats(l.e, &st);
 	assert_true(st.ticks > before);
 	assert_int_equal(st.takeovers, 1);
+	assert_true(st.budget_used >= spent); /* nothing is given back within a minute */
 	assert_non_null(strstr(st.why, why));
 	assert_true(heard(l.e, "was given up"));
 	for (int i = 0; i < 3000 && conts < stops; i++) {
