@@ -13,7 +13,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(DAEMON_LIB_OBJ) $(CTL_LIB_O
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lncursesw -ltinfo -lcmocka
 
 # The tick as the device has it, with threads for lanes, beside the tick as the CPU has it.
-$(BUILD)/tests/unit/test_team: $(BUILD)/obj/tests/unit/lanes.o
+$(BUILD)/tests/unit/test_team $(BUILD)/tests/unit/test_tell: $(BUILD)/obj/tests/unit/lanes.o
 
 # The same under ThreadSanitizer, which finds what lanes do to each other within a job; tests/unit/team_race.t runs it.
 $(BUILD)/tests/helpers/team_race: tests/unit/test_team.c tests/unit/lanes.c $(LIB)
