@@ -155,7 +155,7 @@ struct gf_sampler {
 	uint64_t *node[2];     /* this level, the next */
 	uint32_t *nr[2];       /* the first pid that is below each */
 	uint64_t *found[2];    /* a slot of a batch: address of the node or struct pid; of the leader's task */
-	uint32_t *mask[2];     /* a slot of a batch: a bit: there is something; of this batch, the next (which is zero by then) */
+	uint32_t *mask[2];     /* a slot of a batch: a bit, 64 to a node: there is something; of this batch, the next (which is zero by then) */
 	uint32_t count[2][GF_WALK_BATCH / GF_WALK_GROUP];
 	uint32_t turn;         /* which of them is this batch's */
 	uint32_t root_state, root_shift; /* enum gf_xa; of the first try */

@@ -163,22 +163,40 @@ GF_OUTLINE void gf_walk_slots(struct gf_sampler *v, uint32_t from, uint32_t n, u
 	}
 }
 
+/* How many bits are set in words [from, to). Eight loads are under way at a time. */
+GF_INLINE uint32_t gf_walk_bits(const uint64_t *words, uint32_t from, uint32_t to)
+{
+	uint32_t n = 0;
+
+	GF_ROLLED
+	for (uint32_t j = from; j < to; j += 8) {
+		uint64_t w[8];
+
+		GF_UNROLL
+		for (uint32_t k = 0; k < 8; k++)
+			w[k] = j + k < to ? words[j + k] : 0;
+		GF_UNROLL
+		for (uint32_t k = 0; k < 8; k++)
+			n += gf_popcount(w[k]);
+	}
+	return n;
+}
+
 GF_OUTLINE void gf_walk_collect(struct gf_sampler *v, uint32_t from, uint32_t n, uint32_t shift, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_sampler_guest *g = v->g;
-	const uint32_t *mask = v->mask[v->turn], *count = v->count[v->turn];
+	const uint32_t *count = v->count[v->turn];
+	const uint64_t *mask = (const uint64_t *)(const void *)v->mask[v->turn]; /* a word a node */
 
 	for (uint32_t i = lane; i < n * GF_XA_SLOTS; i += lanes) {
-		uint32_t group = i / GF_XA_SLOTS / GF_WALK_GROUP, at = v->begin;
+		uint32_t node = i / GF_XA_SLOTS, slot = i % GF_XA_SLOTS, group = node / GF_WALK_GROUP, at = v->begin;
 
-		if (!(mask[i / 32] >> i % 32 & 1))
+		if (!(mask[node] >> slot & 1))
 			continue;
 		for (uint32_t j = 0; j < group; j++)
 			at += count[j];
-		for (uint32_t j = group * GF_WALK_GROUP * 2; j < i / 32; j++)
-			at += gf_popcount(mask[j]);
-		at += gf_popcount(mask[i / 32] & ((1u << i % 32) - 1));
-		gf_walk_put(v, shift, at, v->nr[v->level][from + i / GF_XA_SLOTS] + (i % GF_XA_SLOTS << shift), v->found[0][i], v->found[1][i]);
+		at += gf_walk_bits(mask, group * GF_WALK_GROUP, node) + gf_popcount(mask[node] & ((1ull << slot) - 1));
+		gf_walk_put(v, shift, at, v->nr[v->level][from + node] + (slot << shift), v->found[0][i], v->found[1][i]);
 	}
 	for (uint32_t i = lane; i < n; i += lanes) {
 		uint64_t node = v->node[v->level][from + i];
