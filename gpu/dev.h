@@ -57,9 +57,9 @@ struct gf_dev_ops {
 	int (*copy_in)(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err);
 	int (*copy_out)(struct gf_dev *d, void *to, const void *from, size_t size, struct gf_err *err);
 
-	/* Whether so many blocks of so many lanes can be one cluster, which meets in hardware. The same answer each time. NULL: there are none. */
-	bool (*cluster)(struct gf_dev *d, uint32_t blocks, uint32_t threads);
-	/* Runs gf_gpu_main() over g (a device address): blocks of threads lanes, one cluster where `cluster` said so, until it is told to stop or,
+	/* How many clusters, which meet in hardware, of so many blocks of so many lanes there is room for while nothing else runs. NULL: there are none. */
+	uint32_t (*clusters)(struct gf_dev *d, uint32_t blocks, uint32_t threads);
+	/* Runs gf_gpu_main() over g (a device address): blocks of threads lanes, one cluster if `cluster`, until it is told to stop or,
 	 * ticks not 0, so many ticks were run (or what gpu/gpu.h says of some numbers). Of GF_GPU_PASSES the device launches all kernels but the first. */
 	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		      struct gf_dev_run **ret, struct gf_err *err);

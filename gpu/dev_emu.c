@@ -215,11 +215,11 @@ static void *emu_lane(void *arg)
 	return NULL;
 }
 
-static bool emu_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
+static uint32_t emu_clusters(struct gf_dev *d, uint32_t blocks, uint32_t threads)
 {
 	(void)d;
 	(void)threads;
-	return blocks <= gf_emu.cluster;
+	return blocks <= gf_emu.cluster ? gf_emu.multiprocessors / blocks : 0;
 }
 
 static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
@@ -274,5 +274,5 @@ static void emu_forget(struct gf_dev_run *r)
 const struct gf_dev_ops gf_dev_emu = {
 	.name = "emulator", .count = emu_count, .info = emu_info, .open = emu_open, .close = emu_close, .alloc = emu_alloc,
 	.free = emu_free, .pin = emu_pin, .unpin = emu_unpin, .enroll = emu_enroll, .release = emu_release, .copy_in = emu_copy,
-	.copy_out = emu_copy, .cluster = emu_cluster, .launch = emu_launch, .poll = emu_poll, .forget = emu_forget,
+	.copy_out = emu_copy, .clusters = emu_clusters, .launch = emu_launch, .poll = emu_poll, .forget = emu_forget,
 };

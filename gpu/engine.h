@@ -31,7 +31,7 @@ enum gf_gpu_mode { GF_GPU_PERSISTENT, GF_GPU_LAUNCH, GF_GPU_RELAY };
 struct gf_gpu_opts {
 	enum gf_gpu_mode mode;
 	uint64_t devices;  /* bit i: device i may be used; 0: all. A new target goes to the one with the fewest */
-	uint32_t blocks;   /* 0: chosen by the device and the table's size */
+	uint32_t blocks;   /* 0: as the device and the number of processes ask for */
 	uint32_t threads;  /* a block; 0: chosen; else a multiple of 32 up to 1024 */
 	uint32_t targets;  /* that this process is going to have on its devices in all, for who chooses blocks; 0: one */
 };

@@ -302,7 +302,6 @@ static int cuda_copy_out(struct gf_dev *d, void *to, const void *from, size_t si
 }
 
 #define RELAY_COPIES 24u     /* of a long wait */
-#define CLUSTER_ANYWHERE 8u /* blocks that a cluster may have on each device that has clusters; more only where the device says so */
 
 /* Blocks that meet: as one cluster where there are such, else all at once. */
 static void shape(cudaLaunchConfig_t *c, cudaLaunchAttribute *a, uint32_t blocks, uint32_t threads, bool cluster)
@@ -322,25 +321,23 @@ static void shape(cudaLaunchConfig_t *c, cudaLaunchAttribute *a, uint32_t blocks
 }
 
 /* All of a cluster's blocks are on multiprocessors of one group, of which some cards' have too few for as many as 16, and parts of cards fewer. */
-static bool cuda_cluster(struct gf_dev *d, uint32_t blocks, uint32_t threads)
+static uint32_t cuda_clusters(struct gf_dev *d, uint32_t blocks, uint32_t threads)
 {
 	cudaLaunchConfig_t c = {};
 	cudaLaunchAttribute a[1] = {};
 	int n = 0;
 
 	if (!d->clusters || blocks < 2)
-		return false;
-	if (blocks <= CLUSTER_ANYWHERE)
-		return true;
+		return 0;
 	shape(&c, a, blocks, threads, true);
 	cudaSetDevice(d->number);
 	if (cudaFuncSetAttribute((const void *)gpufas_main, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
 	    cudaFuncSetAttribute((const void *)gpufas_pass, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
 	    cudaOccupancyMaxActiveClusters(&n, (const void *)gpufas_main, &c) != cudaSuccess) {
 		cudaGetLastError();
-		return false;
+		return 0;
 	}
-	return n > 0;
+	return n > 0 ? (uint32_t)n : 0;
 }
 
 /* A graph that the device can launch: copies, one after the other, then the kernel. */
@@ -467,5 +464,5 @@ static void cuda_forget(struct gf_dev_run *r)
 
 extern const struct gf_dev_ops gf_dev_cuda = {
 	"cuda", cuda_count, cuda_info, cuda_open, cuda_close, cuda_alloc, cuda_free, cuda_pin, cuda_unpin, cuda_enroll, cuda_release,
-	cuda_copy_in, cuda_copy_out, cuda_cluster, cuda_launch, cuda_poll, cuda_forget,
+	cuda_copy_in, cuda_copy_out, cuda_clusters, cuda_launch, cuda_poll, cuda_forget,
 };

@@ -45,23 +45,6 @@ static int count_devices(struct gf_err *err)
 	return 0;
 }
 
-/* Thread blocks for one target. Measured: ten thousand tasks gain by sixteen, where these are one cluster; a thousand by few; blocks that meet through
- * memory by four at the most. All targets' must find room at once, since kernels stay; those of a relay do not, and take few from who is beside them. */
-static uint32_t choose_blocks(const struct gf_engine *e, const struct gf_gpu_host *h, const struct gf_dev_info *d, int devices)
-{
-	const struct gf_gpu_opts *o = &e->opts.gpu;
-	uint32_t usable = 0, n = o->blocks ? o->blocks : e->st->cap >= 4096 && o->mode != GF_GPU_RELAY ? 16 : e->st->cap >= 512 ? 4 : 1, each;
-
-	for (int i = 0; i < devices && i < (int)GF_GPU_DEVICES; i++)
-		usable += !o->devices || o->devices >> i & 1;
-	each = (GF_MAX(o->targets, 1u) + usable - 1) / usable;
-	while (!o->blocks && n > 1 && n * each > d->multiprocessors)
-		n /= 2;
-	while (!o->blocks && n > 4 && !(h->ops->cluster && h->ops->cluster(h->dev, n, e->now.gpu_threads)))
-		n /= 2;
-	return n > d->multiprocessors || !d->cooperative ? 1 : n;
-}
-
 int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
 {
 	struct gf_engine_stats *f = &e->now;
@@ -85,15 +68,9 @@ int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err
 	f->gpu_device = (uint32_t)h->device;
 	snprintf(f->gpu_name, sizeof f->gpu_name, "%.63s", d.name);
 	f->gpu_mode = o->mode;
-	f->gpu_threads = o->threads ? o->threads : 512;
 	rc = h->ops->open(h->device, &h->dev, err);
 	if (!rc)
-		f->gpu_blocks = choose_blocks(e, h, &d, n);
-	if (!rc)
-		h->cluster = f->gpu_blocks > 1 && h->ops->cluster && h->ops->cluster(h->dev, f->gpu_blocks, f->gpu_threads);
-	/* What the device launches under MPS has blocks that meet only where they are a cluster. */
-	if (!rc && o->mode == GF_GPU_RELAY && !h->cluster)
-		f->gpu_blocks = 1;
+		gf_gpu_shape_limits(e, h, &d, n);
 	return rc;
 }
 

@@ -47,6 +47,8 @@ struct gf_gpu_host {
 	int device;
 	bool counted;              /* in spread */
 	bool cluster;              /* its kernels' blocks are one */
+	uint32_t share, multiprocessors; /* engines on a device, this one among them; that blocks can be on at once */
+	uint64_t shaped_ns, many_ns, calm_ns; /* when the number of blocks was changed; when there was last enough for all; how long that is waited for */
 	uint64_t life_ns;          /* it is given up after so long without a sign of life */
 	uint64_t slice;            /* bytes of a guest that are registered at a time */
 	struct gf_dev_run *run;
@@ -133,6 +135,12 @@ void gf_gpu_host_free(struct gf_gpu_host *h);
 /* engine_device.c */
 int gf_gpu_open_device(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
 void gf_gpu_spread(int device, int n); /* so many engines more are on it */
+
+/* engine_shape.c */
+void gf_gpu_shape_limits(struct gf_engine *e, struct gf_gpu_host *h, const struct gf_dev_info *d, int devices); /* and the shape to begin with */
+uint32_t gf_gpu_clusters(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks); /* how many of so many blocks the device has room for */
+uint32_t gf_gpu_shape(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t tasks); /* blocks for so many processes */
+int gf_gpu_reshape(struct gf_engine *e, struct gf_gpu_host *h, uint32_t tasks, uint64_t now, struct gf_err *err);
 
 /* engine_wait.c */
 uint64_t gf_gpu_patience(const struct gf_engine *e);

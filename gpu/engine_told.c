@@ -263,6 +263,8 @@ int gf_gpu_gather(struct gf_engine *e)
 		gf_gpu_ring_side(e, h, now);
 	if (!rc)
 		rc = alive(e, h, now, &err);
+	if (!rc && !e->now.stale)
+		rc = gf_gpu_reshape(e, h, e->now.live, now, &err);
 	if (!rc && (now - h->looked_ns > LOOK_NS || e->look || (h->seat && !h->seat->ready)) && (h->in->clock_offset || !h->persistent)) {
 		h->looked_ns = now;
 		e->look = false;
