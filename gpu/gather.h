@@ -21,13 +21,14 @@
  * or not as he was at K, is read by one lane.
  *   The task     A found the struct pid in the tree; at G and at S the task has that struct pid. A task_struct is freed by RCU after it has lost its
  *                struct pid (__unhash_process): all of G read one living task. Its start time in G is the row's: it is the process that has the row, and
- *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again. Between G and S, which are a walk apart,
- *                it cannot have gone and come again: another process with the same number, start time apart, at the same addresses of four objects
- *                would need a grace period and all numbers to be given out.
+ *                how deep in pid namespaces it is, which its struct pid says for life, need not be read again. What S cannot see
+ *                is that between G and it, a walk apart, the process has gone and another one has come that has the same number, struct pid, task, mm, count
+ *                of execs and sequence, all at the same addresses: that takes a grace period, and all other numbers to be given out. Then what is
+ *                said is what was so at G, and the next pass sees the start time.
  *   leads        That the struct pid leads to this task, which is where a walk gets it from, was so at K. It ends in two ways: the process ends, and
  *                the task loses its struct pid; or another thread execs and leads from then on (de_thread), for which the old leader must be dead, so
  *                without address space, and then exchanges struct pids with it (before 5.7 it keeps its own until it is unhashed, which is at once; but
- *                its mm is not the kept one). So whoever has the kept struct pid, number, start time and mm leads as he did at K, and
+ *                its mm is not the kept one; and who has no mm and other threads is read by one lane). So whoever has the kept struct pid, number, start time and mm leads as he did at K, and
  *                no struct pid need be read that was there at the last pass (gf_walk_who). Who fails is looked for by his struct pid, as ever. The CPU's
  *                sampler, to which that is one load of many, reads it, but goes by the same rule: both say the same where it lies.
  *   signal       A task keeps its signal_struct for life: G's word is the kept one.
