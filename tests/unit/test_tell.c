@@ -147,6 +147,31 @@ static void few_calls_when_rules_act(void **state)
 	end(&p);
 }
 
+/* Who is only watched is not out of other rules' reach. */
+static void observed(void **state)
+{
+	uint32_t key, host;
+	struct pair p;
+
+	(void)state;
+	begin(&p);
+	ldf(&p.k, 0, GF_TF_RSS);
+	key = prog(&p.k, GF_SCOPE_TASK, 2, 0, 0, 0);
+	for (uint32_t n = 0; n < 2; n++) {
+		struct gf_rule *r = always(&p.k, &host);
+		r->flags |= n ? 0 : GF_RULE_OBSERVE;
+		step(&p.k, r, GF_ACT_SIGNAL, 15, GF_PICK_LARGEST, 0)->key = key;
+	}
+	made(&p);
+	both(&p);
+	assert_int_equal(team.out.verdicts_n, 2);
+	assert_int_equal(team.v[0].row, 0);
+	assert_true(team.v[0].flags & GF_VERDICT_OBSERVE);
+	assert_int_equal(team.v[1].row, 0);
+	assert_false(team.v[1].flags & GF_VERDICT_OBSERVE);
+	end(&p);
+}
+
 /* What the message says; what has been sent SIGKILL is condemned, by a rule only while that has it in this tick. */
 static void messages(void **state)
 {
@@ -239,7 +264,8 @@ static void as_it_was(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_order), cmocka_unit_test(few_calls_when_rules_act), cmocka_unit_test(messages), cmocka_unit_test(as_it_was),
+		cmocka_unit_test(same_order), cmocka_unit_test(few_calls_when_rules_act), cmocka_unit_test(observed), cmocka_unit_test(messages),
+		cmocka_unit_test(as_it_was),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
