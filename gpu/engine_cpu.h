@@ -95,6 +95,7 @@ bool gf_gpu_paces(const struct gf_engine *e);
 uint64_t gf_gpu_pace(const struct gf_engine *e); /* ns to the next look */
 #define GF_GPU_WATCHED 2
 nfds_t gf_gpu_watch(const struct gf_engine *e, struct pollfd ret[GF_GPU_WATCHED]); /* what can be read when there is something to look at at once; how many */
+void gf_gpu_wake(struct gf_engine *e);       /* something is to be told the device at once. Any thread */
 int gf_gpu_gather(struct gf_engine *e);
 bool gf_gpu_tape_pass(struct gf_engine *e, struct gf_gpu_host *h); /* engine_tape.c: false: not all of the device's samples found room */
 void gf_gpu_drop(struct gf_engine *e, struct gf_gpu_next *next);

@@ -131,7 +131,8 @@ void gf_engine_destroy(struct gf_engine *e)
 
 void gf_engine_set_observe(struct gf_engine *e, bool observe)
 {
-	__atomic_store_n(&e->observe, observe, __ATOMIC_RELAXED);
+	if (__atomic_exchange_n(&e->observe, observe, __ATOMIC_SEQ_CST) != observe)
+		gf_gpu_wake(e);
 }
 
 size_t gf_engine_events(struct gf_engine *e, struct gf_event *buf, size_t n)

@@ -220,6 +220,14 @@ nfds_t gf_gpu_watch(const struct gf_engine *e, struct pollfd ret[GF_GPU_WATCHED]
 	return n;
 }
 
+void gf_gpu_wake(struct gf_engine *e)
+{
+	const struct gf_gpu_host *h = __atomic_load_n(&e->gpu, __ATOMIC_ACQUIRE);
+
+	if (h && h->own)
+		gf_vm_tell_news((struct gf_vm *)(void *)e->target);
+}
+
 int gf_gpu_gather(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
@@ -227,11 +235,11 @@ int gf_gpu_gather(struct gf_engine *e)
 	struct gf_err err = { "" };
 	int rc = 0;
 
-	h->in->observe = e->in.observe;
-	/* Stopped, or another one: nothing is stored until look() has sorted it out. What comes after this wakes us again. */
 	struct gf_vm *vm = h->own ? (struct gf_vm *)(void *)e->target : NULL;
 	if (vm && e->look)
-		gf_vm_news_seen(vm);
+		gf_vm_news_seen(vm); /* what comes after this wakes us again */
+	h->in->observe = __atomic_load_n(&e->observe, __ATOMIC_SEQ_CST) != 0;
+	/* Stopped, or another one: nothing is stored until look() has sorted it out. */
 	h->in->paused = vm && (atomic_load(&vm->paused) || (h->seat && atomic_load(&vm->guest) != h->seat->guest));
 	if (e->in.gap)
 		gf_gpu_tell(&h->in->gap, ++h->gap);

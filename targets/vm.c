@@ -41,8 +41,7 @@ void gf_vm_news_seen(struct gf_vm *vm)
 		return; /* there were none */
 }
 
-/* What is new is there to be seen already. */
-static void tell_news(struct gf_vm *vm)
+void gf_vm_tell_news(struct gf_vm *vm)
 {
 	int fd = atomic_load(&vm->news_fd);
 	const uint64_t one = 1;
@@ -57,7 +56,7 @@ bool gf_vm_set_paused(struct gf_vm *vm, bool paused)
 	bool was = atomic_exchange(&vm->paused, paused);
 
 	if (was != paused)
-		tell_news(vm);
+		gf_vm_tell_news(vm);
 	return was;
 }
 
@@ -73,7 +72,7 @@ static void make_current(struct gf_vm *vm, struct gf_guest *g)
 		vm->retired = old;
 	}
 	if (old != g)
-		tell_news(vm);
+		gf_vm_tell_news(vm);
 }
 
 void gf_vm_publish(struct gf_vm *vm, struct gf_guest *g)

@@ -53,6 +53,8 @@ struct gf_vm {
  * call, -errno. Who has emptied it by gf_vm_news_seen, and looks at guest and paused only then, misses nothing. */
 int gf_vm_news(struct gf_vm *vm);
 void gf_vm_news_seen(struct gf_vm *vm);
+/* What is new is there to be seen already. Any thread. */
+void gf_vm_tell_news(struct gf_vm *vm);
 
 /* ---- for the keeper (vm.c) -------------------------------------------------- */
 

@@ -85,7 +85,7 @@ static inline void fake_serve(struct fakeqmp *f, int fd)
 		char *nl;
 		ssize_t k;
 
-		if (poll(p, 2, 10000) <= 0 || p[1].revents)
+		if (poll(p, 2, -1) <= 0 || p[1].revents)
 			return;
 		k = recv(fd, buf + n, sizeof buf - 1 - n, 0);
 		if (k <= 0)

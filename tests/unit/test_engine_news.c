@@ -263,6 +263,23 @@ static void gone(void **state)
 	}
 }
 
+static bool observes(void *of, uint64_t a) { return gf_gpu_read(&((struct rig *)of)->e->gpu->in->observe) == a; }
+
+/* Not the guest, but what may be done to it. */
+static void observe(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	for (int i = 1; i < 5; i++) {
+		assert_true(wait_until(r.e, asleep, &r, 0));
+		gf_engine_set_observe(r.e, i % 2 == 1);
+		assert_true(wait_until(r.e, observes, &r, i % 2 == 1));
+	}
+	end(&r);
+}
+
 /* What has been told wakes nobody again. */
 static void idle(void **state)
 {
@@ -317,7 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paused), cmocka_unit_test(between_look_and_sleep), cmocka_unit_test(reset),
-		cmocka_unit_test(gone),	  cmocka_unit_test(idle),		    cmocka_unit_test(no_leaks),
+		cmocka_unit_test(gone), cmocka_unit_test(observe), cmocka_unit_test(idle), cmocka_unit_test(no_leaks),
 	};
 
 	gf_dev_backend = &gf_dev_emu;
