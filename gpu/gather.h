@@ -32,8 +32,9 @@
  *                no struct pid need be read that was there at the last pass (gf_walk_who). Who fails is looked for by his struct pid, as ever. The CPU's
  *                sampler, to which that is one load of many, reads it, but goes by the same rule: both say the same where it lies.
  *   signal       A task keeps its signal_struct for life: G's word is the kept one.
- *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K, G and S it is the same, and so is the exec count: there
- *                was no exec between, so the address space was the task's all the while, and so were command and descriptors.
+ *   mm           Changes at exec, which counts self_exec_id up, and to 0 at exit. At K and S it is the same, and so is the exec count: there
+ *                was no exec between, so the address space was the task's all the while, at G too, and so were command and descriptors. Neither is fetched
+ *                (G): each is a line of its own in task_struct, and a line is what a request costs.
  *   exit         Takes the address space away first, and signal_struct after the struct pid: both were there all the while. Whether it has begun is
  *                as of G, like all else.
  *   cred, parent Replaced, never changed in place, and freed by RCU. G's word is the kept one: what was read there was the task's, or had been within
@@ -58,6 +59,9 @@ struct gf_who {
 	uint32_t *pass;
 };
 
+/* What is looked at in the second look alone, since what was kept says what it must be. */
+enum gf_gather_kept { GF_GK_MM = GF_GATHER_WORDS, GF_GK_EXEC };
+
 enum gf_gather_of { GF_GO_TASK, GF_GO_PID, GF_GO_SIGNAL, GF_GO_MM, GF_GO_CRED, GF_GO_PARENT, GF_GO_PGRP, GF_GO_SESSION, GF_GO_COUNT };
 
 struct gf_gather {
@@ -68,8 +72,10 @@ struct gf_gather {
 	uint32_t n, again;
 	uint32_t off[GF_GATHER_WORDS]; /* of a word in its object */
 	uint8_t of[GF_GATHER_WORDS];
-	uint32_t twice[GF_GATHER_AGAIN]; /* words that are looked at again */
-	uint64_t mask[GF_GATHER_AGAIN];  /* what of them must be the same */
+	/* The second look: words of objects, what of them must be as it was, and where that is: a word of W, or enum gf_gather_kept. */
+	uint32_t twice_off[GF_GATHER_AGAIN], twice_was[GF_GATHER_AGAIN];
+	uint64_t mask[GF_GATHER_AGAIN];
+	uint8_t twice_of[GF_GATHER_AGAIN];
 	uint32_t span[GF_GO_COUNT];
 	uint32_t pgrp, session, euid, egid;
 	struct gf_layout l;
@@ -138,24 +144,29 @@ GF_OUTLINE void gf_gather_word(struct gf_gather *g, uint32_t of, uint32_t off, u
 		gf_gather_add(g, of, at);
 }
 
-/* Must be the same at the second look. */
-GF_OUTLINE void gf_gather_twice(struct gf_gather *g, uint32_t of, uint32_t off, uint64_t mask)
+/* Must be the same at the second look as where `was` says; 0: in W. */
+GF_OUTLINE void gf_gather_twice(struct gf_gather *g, uint32_t of, uint32_t off, uint64_t mask, uint32_t was)
 {
-	uint32_t i = gf_gather_find(g, of, off & ~7u), k = 0;
+	uint32_t at = off & ~7u, k = 0;
 
 	if (off == GF_ABSENT || g->bad)
 		return;
+	/* (words of a record are there already, so none is its object's first that is not) */
+	was = was ? was : gf_gather_find(g, of, at);
 	mask <<= (off & 7) * 8;
-	while (k < g->again && g->twice[k] != i)
+	while (k < g->again && (g->twice_of[k] != of || g->twice_off[k] != at || g->twice_was[k] != was))
 		k++;
-	if (k == GF_GATHER_AGAIN) {
+	if (k == GF_GATHER_AGAIN || off > 65536 || (was >= GF_GATHER_WORDS && off & 7)) {
 		g->bad = 1;
 		return;
 	}
 	if (k == g->again) {
 		g->again++;
-		g->twice[k] = i;
+		g->twice_of[k] = (uint8_t)of;
+		g->twice_off[k] = at;
+		g->twice_was[k] = was;
 		g->mask[k] = 0;
+		g->span[of] = GF_MAX(g->span[of], at + 8);
 	}
 	g->mask[k] |= mask;
 }
@@ -174,7 +185,7 @@ GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, u
 #define MM(x, size)     gf_gather_word(g, GF_GO_MM, m->x, size, put ? &g->l.mm.x : NULL)
 	TASK(flags, 4); TASK(state, 4); TASK(exit_state, 4); TASK(prio, 4); TASK(static_prio, 4); TASK(policy, 4);
 	TASK(pid, 4); TASK(tgid, 4); TASK(real_parent, 8); TASK(group_leader, 8); TASK(thread_pid, 8);
-	TASK(mm, 8); TASK(signal, 8); TASK(real_cred, 8); TASK(start_boottime, 8); TASK(comm, 16); TASK(self_exec_id, 4);
+	TASK(signal, 8); TASK(real_cred, 8); TASK(start_boottime, 8); TASK(comm, 16);
 	SIGNAL(live, 4); SIGNAL(nr_threads, 4); SIGNAL(flags, 4); SIGNAL(oom_score_adj, 2); SIGNAL(stats_seq, 4);
 	if (want & GF_REC_PGTABLES)
 		TASK(vfork_done, 8);
@@ -198,11 +209,13 @@ GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, u
 	if (want & GF_REC_IO) {
 		TASK(read_bytes, 8); TASK(write_bytes, 8); SIGNAL(read_bytes, 8); SIGNAL(write_bytes, 8);
 	}
-	if (counts || want & GF_REC_VSZ)
+	if (want & GF_REC_VSZ)
 		MM(total_vm, 8);
-	if (counts) {
+	if (want & GF_REC_PGTABLES) {
 		MM(pgtables, 8);
 		MM(flags, 8);
+	}
+	if (counts) {
 		for (uint32_t i = 0; i < GF_RSS_PARTS && m->rss_kind != GF_RSS_NONE; i++) {
 			MM(rss[i], 8);
 			if (m->rss_kind == GF_RSS_PERCPU)
@@ -241,13 +254,13 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 		w[i] = gf_gather_at(g, GF_GATHER_WORDS);
 	g->l.mm.total_vm = g->l.mm.pgtables = g->l.mm.flags = gf_gather_at(g, GF_GATHER_WORDS);
 	gf_gather_list(g, o, want, 1);
-	gf_gather_twice(g, GF_GO_TASK, o->task.thread_pid, ~0ull);
-	gf_gather_twice(g, GF_GO_TASK, o->task.mm, ~0ull);
-	gf_gather_twice(g, GF_GO_TASK, o->task.self_exec_id, 0xffffffffu);
+	gf_gather_twice(g, GF_GO_TASK, o->task.thread_pid, ~0ull, 0);
+	gf_gather_twice(g, GF_GO_TASK, o->task.mm, ~0ull, GF_GK_MM);
+	gf_gather_twice(g, GF_GO_TASK, o->task.self_exec_id, 0xffffffffu, GF_GK_EXEC);
 	if (sums)
-		gf_gather_twice(g, GF_GO_SIGNAL, o->signal.stats_seq, 0xffffffffu);
+		gf_gather_twice(g, GF_GO_SIGNAL, o->signal.stats_seq, 0xffffffffu, 0);
 	for (uint32_t i = 0; i < GF_RSS_PARTS && counts && o->mm.rss_kind == GF_RSS_PERCPU; i++)
-		gf_gather_twice(g, GF_GO_MM, o->mm.rss[i], ~0ull);
+		gf_gather_twice(g, GF_GO_MM, o->mm.rss[i], ~0ull, 0);
 }
 
 /* ---- addresses -------------------------------------------------------------- */
@@ -316,11 +329,11 @@ GF_OUTLINE int gf_gather_same(const struct gf_gather *g, const struct gf_kept *k
 
 		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_SAME; j++) {
-			uint32_t i = k + j < g->again ? g->twice[k + j] : 0;
+			uint32_t i = k + j < g->again ? k + j : 0, from = g->twice_was[i];
 
-			w[j] = k + j < g->again ? kept->at[g->of[i]][row] : 0;
-			was[j] = w[j] ? words[(size_t)i * g->stride] : 0;
-			w[j] += w[j] ? g->off[i] : 0;
+			w[j] = k + j < g->again ? kept->at[g->twice_of[i]][row] : 0;
+			was[j] = !w[j] ? 0 : from == GF_GK_MM ? kept->va[GF_GO_MM][row] : from == GF_GK_EXEC ? kept->exec[row] : words[(size_t)from * g->stride];
+			w[j] += w[j] ? g->twice_off[i] : 0;
 		}
 		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_SAME; j++)
@@ -352,14 +365,14 @@ GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *k
 	const struct gf_src w = gf_src_fetched(words, g->stride);
 	const struct gf_layout_task *o = &g->l.task;
 	const uint8_t *mem = (const uint8_t *)(uintptr_t)kept->at[GF_GO_TASK][row];
-	uint64_t sig = gf_src_load(w, o->signal, 8), mm = gf_src_load(w, o->mm, 8);
-	uint32_t exec = gf_s32(w, o->self_exec_id), threads = gf_s32(w, g->l.signal.nr_threads), level = kept->level[row];
+	uint64_t sig = gf_src_load(w, o->signal, 8), mm = kept->va[GF_GO_MM][row]; /* (the second look has seen it) */
+	uint32_t exec = kept->exec[row], threads = gf_s32(w, g->l.signal.nr_threads), level = kept->level[row];
 	struct gf_threads t = { 0 };
 	struct gf_task_rec z = { 0 };
 	struct gf_around a = { 0 };
 
 	/* Not ||: all of it is loaded at once. */
-	if ((sig != kept->va[GF_GO_SIGNAL][row]) | (mm != kept->va[GF_GO_MM][row]) | (exec != kept->exec[row]) |
+	if ((sig != kept->va[GF_GO_SIGNAL][row]) |
 	    (gf_src_load(w, o->real_cred, 8) != kept->va[GF_GO_CRED][row]) | (gf_src_load(w, o->real_parent, 8) != kept->va[GF_GO_PARENT][row]) |
 	    !gf_task_is_of(o, w, pid, task))
 		return -1;
@@ -383,6 +396,7 @@ GF_OUTLINE int gf_gather_read(const struct gf_gather *g, const struct gf_kept *k
 	a.egid = gf_s32(w, g->egid);
 	a.first = level ? gf_pid_is_first(c, pid) : 0;
 	gf_read_identity(c, &g->l, &a, w, w, &z);
+	z.exec_tag = exec;
 	if (c->want & sums) {
 		if (threads <= 1) {
 			if (gf_s32(w, g->l.signal.stats_seq) != kept->seq[row] || !gf_threads_sum_of(c, &g->l, w, sig, w, &t, &z))

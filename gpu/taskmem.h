@@ -175,8 +175,11 @@ GF_INLINE void gf_read_mm_of(const struct gf_task_ctx *c, const struct gf_layout
 {
 	int64_t v[GF_RSS_PARTS];
 
-	r->vsz = gf_s64(p, o->total_vm);
-	r->have |= GF_REC_VSZ;
+	/* No more than is wanted: each is a line of its own, which is what a request of a device costs. */
+	if (c->want & GF_REC_VSZ) {
+		r->vsz = gf_s64(p, o->total_vm);
+		r->have |= GF_REC_VSZ;
+	}
 	if (!(c->want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES)))
 		return;
 	if (!gf_read_rss(c, o, p, parts, v)) {
@@ -186,6 +189,8 @@ GF_INLINE void gf_read_mm_of(const struct gf_task_ctx *c, const struct gf_layout
 		r->shmem = v[GF_RSS_SHMEM];
 		r->have |= GF_REC_RSS | GF_REC_SWAP;
 	}
+	if (!(c->want & GF_REC_PGTABLES))
+		return;
 	if (c->l->mm.pgtables != GF_ABSENT) {
 		r->pgtables = gf_s64(p, o->pgtables);
 		if (!(r->pgtables >> 52))
