@@ -225,11 +225,11 @@ static void limits(uint64_t mib)
 		}
 
 	/* Pages that the GPU still knows where to find: what a guest's few ten thousand pages of tasks are, read in each tick. */
-	const uint64_t near = (size < 256ull << 20 ? size : 256ull << 20) / 128;
-	gather<<<132, 256>>>(dev, (uint32_t)near, 16, 16, 100, ret);
+	const uint64_t near = (size < 256ull << 20 ? size : 256ull << 20) / 32;
+	gather<<<132, 256>>>(dev, (uint32_t)near, 4, 4, 100, ret);
 	OK(cudaEventRecord(from));
-	gather<<<132, 256>>>(dev, (uint32_t)near, 16, 16, 400, ret);
-	say("near", "128 B, 132 x 256 threads, of 256 MiB", 132.0 * 256 / 16 * 400 * 8 / ended() / 1e6, "M/s");
+	gather<<<132, 256>>>(dev, (uint32_t)near, 4, 4, 400, ret);
+	say("near", "32 B, 132 x 256 threads, of 256 MiB", 132.0 * 256 / 4 * 400 * 8 / ended() / 1e6, "M/s");
 
 	stream<<<132, 1024>>>((const uint4 *)dev, size / 16, ret);
 	OK(cudaEventRecord(from));

@@ -38,8 +38,8 @@ static void write_table(FILE *f, const struct gf_profile *p, const struct gf_eng
 	double ticks = (double)GF_MAX(p->n[GF_MARK_TICK], (uint64_t)1), us = p->clocks ? (double)p->ns / (double)p->clocks / 1000 / ticks : 0;
 	double lead = 0, all = 0, calls = 0;
 
-	fprintf(f, "# %s: %llu ticks of %u tasks, %u blocks of %u lanes; microseconds a tick\n", e->target->name, (unsigned long long)p->n[GF_MARK_TICK],
-		e->now.live, e->now.gpu_blocks, e->now.gpu_threads);
+	fprintf(f, "# %s: %llu ticks of %u tasks, %u blocks of %u lanes; %llu lines of memory a task; microseconds a tick\n", e->target->name,
+		(unsigned long long)p->n[GF_MARK_TICK], e->now.live, e->now.gpu_blocks, e->now.gpu_threads, (unsigned long long)p->lines);
 	fprintf(f, "%-28s %8s %10s %10s %10s\n", "what", "calls", "leader", "own share", "all ended");
 	for (uint32_t i = 0; i < GF_PROFILE_MARKS; i++) {
 		if (!p->n[i])

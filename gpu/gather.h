@@ -70,6 +70,7 @@ struct gf_gather {
 	uint32_t stride;       /* words in W from a process's word to its next */
 	uint32_t bad;          /* cannot be: everyone is read by one lane */
 	uint32_t n, again;
+	uint32_t lines;        /* of 128 bytes that they are in, where objects begin with one: requests that a process takes */
 	uint32_t off[GF_GATHER_WORDS]; /* of a word in its object */
 	uint8_t of[GF_GATHER_WORDS];
 	/* The second look: words of objects, what of them must be as it was, and where that is: a word of W, or enum gf_gather_kept. */
@@ -229,6 +230,21 @@ GF_OUTLINE void gf_gather_list(struct gf_gather *g, const struct gf_layout *o, u
 #undef MM
 }
 
+/* Lines of the first look, and of the second. */
+GF_INLINE uint32_t gf_gather_lines(const struct gf_gather *g)
+{
+	uint32_t n = 0, k;
+
+	for (uint32_t i = 0; i < g->n; i++)
+		n += !i || g->of[i] != g->of[i - 1] || g->off[i] / 128 != g->off[i - 1] / 128; /* in order */
+	for (uint32_t i = 0; i < g->again; i++) {
+		for (k = 0; k < i && (g->twice_of[k] != g->twice_of[i] || g->twice_off[k] / 128 != g->twice_off[i] / 128); k++)
+			;
+		n += k == i;
+	}
+	return n;
+}
+
 /* Leader: for what is wanted of a guest of this layout. room: rows that W has room for. What was kept before is none of this list's. */
 GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, uint64_t boot, uint32_t want, uint32_t room)
 {
@@ -261,6 +277,7 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 		gf_gather_twice(g, GF_GO_SIGNAL, o->signal.stats_seq, 0xffffffffu, 0);
 	for (uint32_t i = 0; i < GF_RSS_PARTS && counts && o->mm.rss_kind == GF_RSS_PERCPU; i++)
 		gf_gather_twice(g, GF_GO_MM, o->mm.rss[i], ~0ull, 0);
+	g->lines = gf_gather_lines(g);
 }
 
 /* ---- addresses -------------------------------------------------------------- */

@@ -453,6 +453,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	if (team->profile) {
 		team->profile->ns = gf_now_ns() - team->profile->ns_first;
 		team->profile->clocks = team->last - team->profile->clocks_first;
+		team->profile->lines = v->gather.lines;
 	}
 }
 

@@ -26,6 +26,7 @@ enum gf_profile_mark {
 struct gf_profile {
 	uint64_t ns, clocks;     /* both from its first mark on */
 	uint64_t ns_first, clocks_first;
+	uint64_t lines;          /* requests to the target's memory that a process takes in a quiet tick */
 	uint64_t n[GF_PROFILE_MARKS], lead[GF_PROFILE_MARKS], own[GF_PROFILE_MARKS], all[GF_PROFILE_MARKS];
 };
 

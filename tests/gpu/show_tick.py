@@ -45,14 +45,13 @@ def ticks(w, seconds):
     return total, sample, w.target()
 
 
-def floor(m, n):
+def floor(m, n, lines):
     """What a tick over n processes cannot be faster than, from what was measured in this run. A tick depends on: the tree's
-    head, its levels, struct pid, task_struct, mm or signal, a look whether it is still the same. A process is six requests of up to 128
-    bytes: struct pid, three lines of task_struct, signal_struct, mm_struct."""
+    head, its levels, a process's words, a look whether it is still the same, the doorbell. A process takes so many requests of up to 128 bytes as the
+    engine says (its profile); their pages are few enough for the GPU to know them all."""
     levels = 1 if n < 60 else 2 if n < 4000 else 3
-    hops = 1 + levels + 4
-    best = max(v for k, v in m["gather"].items() if k.startswith("128 B"))
-    return hops, hops * m["hop"], n * 6 / best, n * 6 * 128 / m["bandwidth"] / 1e3
+    hops = 1 + levels + 3
+    return hops, hops * m["hop"], n * lines / m["near"], n * lines * 32 / m["bandwidth"] / 1e3
 
 
 def crowd_guest(n):
@@ -95,21 +94,16 @@ def tick(sizes=(100, 1000, 10000), engines=None, counts=(10, 100)):
             have, took = fill(g, n)
             print("# %d processes in the guest after %.0f s" % (have, took), flush=True)
             time.sleep(2)
-            if m:
-                hops, by_hop, by_request, by_byte = floor(m, n)
-                emit("tick", "%d tasks: limit, %d dependent hops" % (n, hops), by_hop, "us", tasks=n)
-                emit("tick", "%d tasks: limit, 6 requests each at the rate measured" % n, by_request, "us", tasks=n)
-                emit("tick", "%d tasks: limit, 768 bytes each at the bandwidth measured" % n, by_byte, "us", tasks=n)
             for count in counts:
                 for engine in engines:
                     for quiet in (False, True):
                         try:
-                            one_tick(g, n, count, engine, seconds, quiet)
+                            one_tick(g, n, count, engine, seconds, quiet, m)
                         except GuestError as e:
                             skipped("tick", "%d tasks, %d rules, %s: %s" % (n, count, engine, str(e)[-300:]))
 
 
-def one_tick(g, n, count, engine, seconds, quiet):
+def one_tick(g, n, count, engine, seconds, quiet, m):
     # where its time goes, for who makes it faster: gpufasd appends a table when it ends (docs/gpu.md)
     profile = os.environ.setdefault("GPUFAS_GPU_PROFILE", os.path.join(os.environ["OUT"], "profile.txt"))
     with open(profile, "a") as f:
@@ -124,6 +118,16 @@ def one_tick(g, n, count, engine, seconds, quiet):
              p99=at(total, 0.99), sample_p50=at(sample, 0.5), n=len(total), max=t["total_max_us"], missed=t["missed"], rows=t["rows"])
     finally:
         w.stop()
+    lines = re.findall(r"; (\d+) lines of memory a task", open(profile).read().rpartition("\n== ")[2]) if os.path.exists(profile) else []
+    if m and w.real and lines and (n, count) not in shown:
+        shown.add((n, count))
+        hops, by_hop, by_request, by_byte = floor(m, n, int(lines[-1]))
+        emit("tick", "%d tasks, %d rules: limit, %d dependent hops" % (n, count, hops), by_hop, "us", tasks=n)
+        emit("tick", "%d tasks, %d rules: limit, %s requests each at the rate measured" % (n, count, lines[-1]), by_request, "us", tasks=n)
+        emit("tick", "%d tasks, %d rules: limit, 32 bytes of each at the bandwidth measured" % (n, count), by_byte, "us", tasks=n)
+
+
+shown = set()
 
 
 def cpu():

@@ -344,7 +344,7 @@ static void profile(void **state)
 {
 	char path[] = "/tmp/gpufas-profile-XXXXXX", line[256];
 	double calls = 0;
-	int fd = mkstemp(path), sampled_at = 0, clean = 0;
+	int fd = mkstemp(path), sampled_at = 0, clean = 0, lines = 0;
 	struct guest g;
 	FILE *f;
 
@@ -361,12 +361,16 @@ static void profile(void **state)
 	while (fgets(line, sizeof line, f)) {
 		sampled_at += strstr(line, "sample: read") != NULL;
 		clean += strstr(line, "ticks of 22 tasks") != NULL;
+		sscanf(line, "# %*[^;]; %d lines of memory a task", &lines);
 		sscanf(line, "together %lf", &calls);
 	}
 	fclose(f);
 	unlink(path);
 	assert_int_equal(sampled_at, 1);
 	assert_int_equal(clean, 1);
+	/* task_struct of the made-up kernel, signal_struct, mm, cred; task, signal once more */
+	if (lines < 6 || lines > 30)
+		fail_msg("%d lines a task", lines);
 	/* a tree of four levels: 9, then 4 for rules, 1 for what is told */
 	if (calls < 5 || calls > 14.5)
 		fail_msg("%g calls a tick", calls);
