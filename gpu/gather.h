@@ -9,8 +9,9 @@
  * process in memory: the same code reads both (struct gf_src, gpu/tasks.h). All its objects begin at the same place, the first word.
  *
  * Who is fetched so. A process that had a row at the last pass, whose objects were all found in the direct map then: their addresses
- * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Everyone else, and everyone of whom
- * something below does not hold, is read by one lane as before (gf_lead_read).
+ * are kept (struct gf_kept), so that nobody waits for one load to know where the next goes. Newcomers, and those whose second look shows that they
+ * have changed, are looked at later in the pass, in the same way (gpu/sampler_late.h). Everyone else, and everyone of whom something below does not
+ * hold, is read by one lane as before (gf_lead_read).
  *
  * When. What is fetched depends on addresses that are kept, and on nothing that this pass finds: so it is fetched beside the walk, a share of the rows in
  * each call that otherwise waits for a hop (gpu/sampler_fetch.h). The second look is the record's own lane's, right before it makes it.
@@ -296,27 +297,40 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 			    uint64_t pid, uint64_t task, uint32_t pass)
 {
 	const uint8_t *p = (const uint8_t *)(uintptr_t)gf_kept_at(k, task, GF_MAX(l->task.span, g->span[GF_GO_TASK])), *sp;
-	uint64_t va[GF_GO_COUNT] = { 0 };
+	const uint8_t *pp = (const uint8_t *)(uintptr_t)gf_kept_at(k, pid, l->pid.span);
+	uint64_t va[GF_GO_COUNT] = { 0 }, signal, mm, cred, parent, pgrp = 0, session = 0;
 	int ids = (g->want & GF_REC_IDS) != 0, whole = 1;
+	uint32_t exec, level, seq;
 
 	kept->pass[row] = 0;
-	if (!p || g->bad)
+	if (!p || !pp || g->bad)
 		return;
-	va[GF_GO_TASK] = task;
-	va[GF_GO_PID] = pid;
-	va[GF_GO_SIGNAL] = gf_load(p + l->task.signal, 8);
-	va[GF_GO_MM] = gf_load(p + l->task.mm, 8);
-	va[GF_GO_CRED] = gf_load(p + l->task.real_cred, 8);
-	va[GF_GO_PARENT] = gf_load(p + l->task.real_parent, 8);
-	kept->exec[row] = gf_u32(p, l->task.self_exec_id);
-	sp = (const uint8_t *)(uintptr_t)gf_kept_at(k, va[GF_GO_SIGNAL], GF_MAX(l->signal.span, g->span[GF_GO_SIGNAL]));
+	/* Side by side; then what waits for the first. */
+	signal = gf_load(p + l->task.signal, 8);
+	mm = gf_load(p + l->task.mm, 8);
+	cred = gf_load(p + l->task.real_cred, 8);
+	parent = gf_load(p + l->task.real_parent, 8);
+	exec = gf_u32(p, l->task.self_exec_id);
+	level = gf_u32(pp, l->pid.level);
+	sp = (const uint8_t *)(uintptr_t)gf_kept_at(k, signal, GF_MAX(l->signal.span, g->span[GF_GO_SIGNAL]));
 	if (!sp)
 		return;
-	kept->seq[row] = gf_u32(sp, l->signal.stats_seq);
+	seq = gf_u32(sp, l->signal.stats_seq);
 	if (ids) {
-		va[GF_GO_PGRP] = gf_load(sp + l->signal.pgid, 8);
-		va[GF_GO_SESSION] = gf_load(sp + l->signal.sid, 8);
+		pgrp = gf_load(sp + l->signal.pgid, 8);
+		session = gf_load(sp + l->signal.sid, 8);
 	}
+	va[GF_GO_TASK] = task;
+	va[GF_GO_PID] = pid;
+	va[GF_GO_SIGNAL] = signal;
+	va[GF_GO_MM] = mm;
+	va[GF_GO_CRED] = cred;
+	va[GF_GO_PARENT] = parent;
+	va[GF_GO_PGRP] = pgrp;
+	va[GF_GO_SESSION] = session;
+	kept->exec[row] = exec;
+	kept->level[row] = level;
+	kept->seq[row] = seq;
 	GF_ROLLED
 	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
 		uint32_t span = GF_MAX(g->span[i], i == GF_GO_TASK || i == GF_GO_PARENT ? l->task.span : i == GF_GO_SIGNAL ? l->signal.span :
@@ -328,10 +342,30 @@ GF_OUTLINE void gf_kept_set(const struct gf_gather *g, const struct gf_kept *kep
 		kept->va[i][row] = va[i];
 		kept->at[i][row] = at;
 	}
-	if (!whole)
-		return;
-	kept->level[row] = gf_u32((const uint8_t *)(uintptr_t)kept->at[GF_GO_PID][row], l->pid.level);
-	kept->pass[row] = pass;
+	if (whole)
+		kept->pass[row] = pass;
+}
+
+/* What is kept of one row becomes another's. */
+GF_OUTLINE void gf_kept_copy(const struct gf_kept *kept, uint32_t to, uint32_t from)
+{
+	uint64_t va[GF_GO_COUNT], at[GF_GO_COUNT];
+	uint32_t exec = kept->exec[from], seq = kept->seq[from], level = kept->level[from], pass = kept->pass[from];
+
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
+		va[i] = kept->va[i][from];
+		at[i] = kept->at[i][from];
+	}
+	GF_UNROLL
+	for (uint32_t i = 0; i < GF_GO_COUNT; i++) {
+		kept->va[i][to] = va[i];
+		kept->at[i][to] = at[i];
+	}
+	kept->exec[to] = exec;
+	kept->seq[to] = seq;
+	kept->level[to] = level;
+	kept->pass[to] = pass;
 }
 
 /* ---- a process out of W ----------------------------------------------------- */

@@ -4,7 +4,7 @@
  * each slot of the tree of pids, each task, row or CPU is a job (gf_sampler_job), a lane each.
  *
  *   who       the tree of pids, level by level: its leaders, in the order of pids; beside it, with a team, words of those of the last pass
- *   read      a record a process; its row, where it has one already
+ *   read      a record a process; its row, where it has one already; with a team, newcomers in three steps
  *   place     rows for newcomers, in the order of pids (one lane)
  *   fill      the record into the row's columns; then strings, where some are missing
  *   commit    rows not seen are freed, in their order (one lane); parents, children
@@ -55,7 +55,9 @@ enum gf_sampler_jobs {
 	GF_SJ_SLOTS,      /* slots of nodes [a, a + b), of shift c (and enum gf_walk_also); words of more rows */
 	GF_SJ_COLLECT,    /* what was found, into the next level, or the leaders */
 	GF_SJ_READ,       /* records of leaders [a, b); columns of those that are as they were; c: beside it host fields */
-	GF_SJ_SLOW,       /* of those that must wait for memory */
+	GF_SJ_SLOW,       /* of those that must wait for memory, or where their objects are */
+	GF_SJ_WORDS,      /* words of those of whom that is known now */
+	GF_SJ_LATE,       /* their records */
 	GF_SJ_FILL,       /* columns of the others; parents */
 	GF_SJ_STRINGS,
 	GF_SJ_AGAIN,      /* those whose share of the budget was too small */
@@ -96,7 +98,8 @@ enum gf_lead_state {
 	GF_LEAD_FRESH = 1,   /* its row is new */
 	GF_LEAD_AGAIN = 2,   /* to be read once more */
 	GF_LEAD_SAME = 4,    /* its objects are where they were kept to be */
-	GF_LEAD_NEED = 8,    /* << enum gf_str_field: strings to be read */
+	GF_LEAD_LATE = 8,    /* read in this pass' second round: kept is its spare row */
+	GF_LEAD_NEED = 16,   /* << enum gf_str_field: strings to be read */
 };
 
 /* A process of this pass. */
@@ -104,7 +107,7 @@ struct gf_lead {
 	uint64_t pid, task; /* addresses */
 	uint32_t row;
 	uint32_t state;
-	uint32_t kept;      /* row at the last pass; GF_NONE: none that is still of use */
+	uint32_t kept;      /* row at the last pass; GF_NONE: none that is still of use. GF_LEAD_LATE: the spare row that was its */
 	uint32_t nr;        /* its place in the tree, which is its pid */
 };
 
@@ -146,6 +149,9 @@ struct gf_sampler {
 	struct gf_host_words *host_words;
 	uint32_t *slow;        /* leaders of the batch that must wait for memory */
 	uint32_t slow_n, host_due;
+	uint32_t *late;        /* of them, those that are fetched after all (gpu/sampler_late.h); GF_NONE: nobody */
+	uint32_t late_n, late_max;
+	uint32_t met;          /* that were read so, in the last run */
 	uint32_t fresh_n, gone_n;
 	struct gf_textpool pool;
 	char *slot[GF_SF_COUNT]; /* rows' own room for strings */
@@ -202,6 +208,7 @@ struct gf_sampler {
 #include "gpu/sampler_strings.h"
 #include "gpu/sampler_fetch.h"
 #include "gpu/sampler_walk.h"
+#include "gpu/sampler_late.h"
 #include "gpu/sampler_procs.h"
 #include "gpu/sampler_rows.h"
 
@@ -305,6 +312,8 @@ GF_OUTLINE void gf_sampler_job(struct gf_sampler *v, const struct gf_call *call,
 			gf_sampler_read(v, call->a, call->b);
 		break;
 	case GF_SJ_SLOW: gf_sampler_slow(v, call->a, lane, lanes); break;
+	case GF_SJ_WORDS: gf_late_words(v, lane, lanes); break;
+	case GF_SJ_LATE: gf_sampler_late(v, call->a, lane, lanes); break;
 	case GF_SJ_FILL: gf_sampler_fill(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_STRINGS: gf_sampler_strings(v, call->a, call->b, lane, lanes); break;
 	case GF_SJ_AGAIN: gf_sampler_again(v, lane, lanes); break;

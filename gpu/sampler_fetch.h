@@ -31,12 +31,12 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->pulse = v->pulse;
 }
 
-/* Words of rows [ready, fetch) by each lane: neighbours load neighbouring words. Rows go by GF_GATHER_DEEP: so many loads of a lane are under way at a
- * time, and lie side by side in W. */
-GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+/* Words of rows [from, to) that were kept at that pass, by each lane: neighbours load neighbouring words. Rows go by GF_GATHER_DEEP: so many loads of a
+ * lane are under way at a time, and lie side by side in W. */
+GF_OUTLINE void gf_sampler_words(struct gf_sampler *v, uint32_t from, uint32_t to, uint32_t pass, uint32_t lane, uint32_t lanes)
 {
 	const struct gf_gather *g = &v->gather;
-	uint32_t from = v->ready, to = v->fetch, n = g->n, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
+	uint32_t n = g->n, items = (to - from + GF_GATHER_DEEP - 1) / GF_GATHER_DEEP * n;
 
 	for (uint32_t i = lane; i < items; i += lanes) {
 		uint32_t first = from + i / n * GF_GATHER_DEEP, k = i % n;
@@ -46,7 +46,7 @@ GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t 
 
 		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
-			w[j] = (first + j < to) & (v->kept.pass[first + j] == v->fetching) ? at[first + j] : 0;
+			w[j] = (first + j < to) & (v->kept.pass[first + j] == pass) ? at[first + j] : 0;
 		GF_UNROLL
 		for (uint32_t j = 0; j < GF_GATHER_DEEP; j++)
 			if (w[j])
@@ -57,27 +57,40 @@ GF_OUTLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t 
 	}
 }
 
-/* The CPUs' parts of page counters: neighbours' often lie side by side. After all words are there. */
-GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+/* Those of rows [ready, fetch). */
+GF_INLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	gf_sampler_words(v, v->ready, v->fetch, v->fetching, lane, lanes);
+}
+
+/* The CPUs' parts of a row's page counters, whose words are there: 0 or -1. c: with pages. */
+GF_INLINE int gf_row_parts(const struct gf_sampler *v, const struct gf_task_ctx *c, uint32_t row, int64_t *sum)
 {
 	const struct gf_gather *g = &v->gather;
-	uint32_t stride = g->stride;
+	uint64_t base[GF_RSS_PARTS];
+	uint32_t bad = 0;
+
+	for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
+		base[k] = gf_src_load(gf_src_fetched(v->words + row, g->stride), g->l.mm.rss_cpu[k], 8);
+		bad |= base[k] & 3 || !base[k];
+	}
+	return bad || gf_percpu_sum(c, base, sum) ? -1 : 0;
+}
+
+/* Of all rows: neighbours' often lie side by side. After all words are there. */
+GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t lane, uint32_t lanes)
+{
+	uint32_t stride = v->gather.stride;
 	struct gf_task_ctx c;
 
 	gf_sampler_ctx(v, &c, NULL);
 	c.pages = v->pages;
 	for (uint32_t i = lane; i < v->ready; i += lanes) {
-		uint64_t base[GF_RSS_PARTS];
 		int64_t sum[GF_RSS_PARTS] = { 0 };
-		uint32_t bad = 0;
 
 		if (v->kept.pass[i] != v->fetching || !v->kept.va[GF_GO_MM][i])
 			continue;
-		for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
-			base[k] = gf_src_load(gf_src_fetched(v->words + i, stride), g->l.mm.rss_cpu[k], 8);
-			bad |= base[k] & 3 || !base[k];
-		}
-		v->changed[i] = bad || gf_percpu_sum(&c, base, sum);
+		v->changed[i] = gf_row_parts(v, &c, i, sum) != 0;
 		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
 			v->parts[k * stride + i] = sum[k];
 	}
@@ -96,6 +109,12 @@ GF_INLINE void gf_fetch_done(struct gf_sampler *v)
 	v->ready = v->fetch;
 }
 
+/* Whether there are CPUs' parts that are wanted. */
+GF_INLINE int gf_fetch_parts(const struct gf_sampler *v)
+{
+	return v->g->layout.mm.rss_kind == GF_RSS_PERCPU && v->gather.want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
+}
+
 /* Leader: a pass begins. Whose words are fetched in it: what the last one has kept, if that is what is wanted now. How they are dealt out to calls: the
  * first takes longest, and the more the fewer levels the tree had; what is left then, the look at leaves takes. */
 GF_INLINE void gf_fetch_begin(struct gf_sampler *v)
@@ -104,7 +123,7 @@ GF_INLINE void gf_fetch_begin(struct gf_sampler *v)
 	int good = !v->plain && !v->region && !g->bad && g->boot == v->g->boot && g->want == gf_sampler_wanted(v);
 
 	v->fetching = good ? v->table.pass : 0;
-	v->with_parts = v->fetching && v->g->layout.mm.rss_kind == GF_RSS_PERCPU && g->want & (GF_REC_RSS | GF_REC_SWAP | GF_REC_PGTABLES);
+	v->with_parts = v->fetching && gf_fetch_parts(v);
 	v->parts_due = v->with_parts;
 	v->ready = 0;
 	gf_fetch_share(v, 2, 2 + v->calls);

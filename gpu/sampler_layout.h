@@ -95,6 +95,7 @@ GF_INLINE void gf_sampler_bump_words(struct gf_bump *b, struct gf_sampler *v)
 	v->parts = (int64_t *)gf_bump(b, (size_t)v->cap * GF_RSS_PARTS, sizeof *v->parts);
 	v->changed = (uint8_t *)gf_bump(b, v->cap, sizeof *v->changed);
 	v->slow = (uint32_t *)gf_bump(b, v->recs, sizeof *v->slow);
+	v->late = (uint32_t *)gf_bump(b, v->recs, sizeof *v->late);
 	v->pages = (struct gf_pages *)gf_bump(b, 1, sizeof *v->pages);
 	v->host_words = (struct gf_host_words *)gf_bump(b, 1, sizeof *v->host_words);
 }

@@ -107,10 +107,41 @@ GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t la
 		if (gf_lead_fetched(v, &c, l, 1, &v->rec[i - from])) {
 			l->state = GF_LEAD_SAME;
 			gf_team_one(&v->fetched);
+		} else if (gf_late_begin(v, i)) {
+			continue;
 		} else {
 			c.budget = v->share;
 			c.starved = 0;
 			got = gf_lead_read(v->g, &c, l, &v->rec[i - from]);
+		}
+		gf_lead_got(v, from, i, got, c.starved);
+	}
+}
+
+/* Of those whose words have come since, or else by one lane. */
+GF_OUTLINE void gf_sampler_late(struct gf_sampler *v, uint32_t from, uint32_t lane, uint32_t lanes)
+{
+	struct gf_task_ctx c;
+	struct gf_tlb own;
+	uint32_t by, k = gf_team_spread(lane, lanes, v->late_n, &by);
+
+	gf_tlb_clear(&own);
+	gf_sampler_ctx(v, &c, &own);
+	for (; k < v->late_n; k += by) {
+		uint32_t i = v->late[k];
+		enum gf_task_got got = GF_TASK_OK;
+
+		if (i == GF_NONE)
+			continue;
+		c.budget = v->share;
+		c.starved = 0;
+		if (gf_late_read(v, &c, &v->lead[i], &v->rec[i - from])) {
+			v->lead[i].state = GF_LEAD_LATE;
+			gf_team_add(&v->met, 1);
+		} else {
+			c.budget = v->share;
+			c.starved = 0;
+			got = gf_lead_read(v->g, &c, &v->lead[i], &v->rec[i - from]);
 		}
 		gf_lead_got(v, from, i, got, c.starved);
 	}
@@ -225,7 +256,9 @@ GF_OUTLINE void gf_lead_fill(struct gf_sampler *v, struct gf_lead *l, const stru
 	} else {
 		v->who.pid[l->row] = l->pid;
 		v->who.task[l->row] = l->task;
-		if (v->team)
+		if (l->state & GF_LEAD_LATE && gf_late_kept(v))
+			gf_kept_copy(&v->kept, l->row, l->kept);
+		else if (v->team)
 			gf_kept_set(&v->gather, &v->kept, &g->mem, &g->layout, l->row, l->pid, l->task, v->table.pass);
 	}
 	if (!task)
@@ -339,13 +372,14 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 		double pages = gf_hf_count(&m, g->layout.host.totalram, 1) + gf_hf_count(&m, g->layout.host.total_swap, 1);
 		v->env.total_pages = pages < 1099511627776.0 ? (uint64_t)pages : 0; /* unknown is not less */
 	}
-	v->init_seen = v->bad = v->starved = v->fetched = 0;
+	v->init_seen = v->bad = v->starved = v->fetched = v->met = 0;
 	v->seen_n = v->fresh_all = v->parents = 0;
 	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
 
 		v->slow_n = v->fresh_n = v->need = 0;
+		gf_late_turn(v);
 		/* For as long as it looks like a pass that is not given up, and is one batch. */
 		v->parents = v->team && v->whole && from == 0 && to == v->n;
 		gf_sampler_call(v, GF_SJ_READ, from, to, v->team && v->host_due);
@@ -353,6 +387,11 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 			v->host_due = 0;
 		if (v->slow_n)
 			gf_sampler_call(v, GF_SJ_SLOW, from, to, 0);
+		if (v->late_n) {
+			v->late_n = GF_MIN(v->late_n, v->late_max);
+			gf_sampler_call(v, GF_SJ_WORDS, 0, 0, 0);
+			gf_sampler_call(v, GF_SJ_LATE, from, to, 0);
+		}
 		v->fresh_all += v->fresh_n;
 		if (v->fresh_n)
 			gf_sampler_place(v, from, to);

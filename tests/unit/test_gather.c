@@ -440,6 +440,8 @@ static int happening(enum move move, uint32_t lanes, int last, uint32_t at_pass,
 	check_others(&w, last);
 	if (!fire)
 		assert_int_equal(w.v.n, 2 + OTHERS + !w.gone); /* who has gone is none of those among whom the budget is dealt out */
+	if (lanes && !at_pass) /* all are newcomers, and fetched, too */
+		assert_true(w.v.met >= OTHERS);
 	if (lanes && at_pass > 1) /* as many as ever */
 		assert_true(w.v.fetched >= OTHERS);
 	row = row_of(&w, SUBJECT);
@@ -508,6 +510,54 @@ static void test_unread(void **state)
 	(void)state;
 }
 
+/* Newcomers are fetched while there are spare rows; those for whom there is none are read by a lane. What is kept of either is good for the next pass. */
+static void newcomers(uint32_t lanes)
+{
+	uint32_t n = 3 + OTHERS, of_all = 0, met = 0;
+	struct scene w;
+
+	scene_init(&w, lanes, 1, 0, 0);
+	assert_int_equal(pass(&w), 0);
+	for (uint32_t round = 0; round < 5; round++) {
+		uint32_t room = (256 - w.s.rows) / 2 / 4 * 4;
+
+		for (uint32_t i = 0; i < 36 + 2 * round; i++) {
+			uint32_t pid = 10000 + of_all++;
+			struct fake_task g = fake_process(w.f, pid, "other", NULL);
+
+			w64(w.f, g.task + w.f->l.task.mm, memory(w.f, 300 + pid));
+			w32(w.f, g.task + w.f->l.task.flags, 0);
+		}
+		assert_int_equal(pass(&w), 0);
+		if (lanes)
+			assert_int_equal(w.v.met, GF_MIN(36 + 2 * round, room));
+		met += w.v.met < 36 + 2 * round;
+		for (uint32_t again = 0; again < 2; again++) {
+			check_others(&w, 1);
+			for (uint32_t i = 0; i < GF_MIN(of_all, 256 - n); i++) {
+				struct seen x;
+				uint32_t pid = 10000 + i;
+
+				look(&x, "other", 1000000000ull + pid, 1000, 0, 300 + pid, 1000500);
+				assert_true(shows(&w, row_of(&w, pid), &x));
+			}
+			assert_int_equal(pass(&w), 0);
+			if (lanes)
+				assert_int_equal(w.v.fetched, w.v.n);
+		}
+	}
+	assert_true(met > 0); /* there was no room for all */
+	scene_done(&w);
+}
+
+static void test_newcomers(void **state)
+{
+	(void)state;
+	newcomers(0);
+	newcomers(1);
+	newcomers(3);
+}
+
 /* Between any two calls any words are anything; then they are what they were. */
 static void test_wild(void **state)
 {
@@ -542,7 +592,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit), cmocka_unit_test(test_exec), cmocka_unit_test(test_thread), cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_pages), cmocka_unit_test(test_unread), cmocka_unit_test(test_wild),
+		cmocka_unit_test(test_pages), cmocka_unit_test(test_unread), cmocka_unit_test(test_newcomers), cmocka_unit_test(test_wild),
 	};
 	const char *s = getenv("SEED");
 
