@@ -30,6 +30,7 @@ struct gf_dev_info {
 	bool host_atomics;  /* atomics to host memory are honoured by CPUs */
 	bool cooperative;   /* kernels of several blocks that meet */
 	bool mig;           /* a part of a GPU */
+	bool mps;           /* this process is a client of MPS there */
 	bool exclusive;     /* one process only */
 	uint64_t life_ns;   /* without a sign of life for so long it is given up; 0: a second */
 	uint64_t slice;     /* bytes of a guest that are registered at a time; 0: 256 MiB */
@@ -63,6 +64,8 @@ struct gf_dev_ops {
 	 * ticks not 0, so many ticks were run (or what gpu/gpu.h says of some numbers). Of GF_GPU_PASSES the device launches all kernels but the first. */
 	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		      struct gf_dev_run **ret, struct gf_err *err);
+	/* The same in another shape, behind the kernels that r runs: it begins when they have ended, and needs nobody for that. On an error all is as before. */
+	int (*follow)(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err);
 	/* 0: it runs. 1: it has ended. -EIO: it, or the device, has failed, for good. Never waits. */
 	int (*poll)(struct gf_dev_run *r, struct gf_err *err);
 	void (*forget)(struct gf_dev_run *r); /* a run that has ended or failed */

@@ -37,7 +37,8 @@ struct gf_dev_run {
 	uint32_t lanes;
 	uint64_t ticks;
 	int left; /* atomic: lanes that have not ended */
-	int more; /* a relay's kernel has ended, and the next is to come; lane 0 writes it */
+	int more; /* a kernel has ended, and the next is to come; lane 0 writes it */
+	int follow; /* atomic: what the next is to be has been said */
 	struct lane {
 		struct gf_dev_run *run;
 		uint32_t number;
@@ -207,6 +208,8 @@ static void *emu_lane(void *arg)
 		while (r->ticks == GF_GPU_PASSES && !l->number && gf_gpu_relay_next(r->g) != GF_RELAY_PASS)
 			usleep(50);
 		int more = gf_gpu_main(r->g, l->number, r->lanes, r->ticks);
+		if (!more && !l->number && __atomic_exchange_n(&r->follow, 0, __ATOMIC_ACQUIRE))
+			more = (int)(r->g->passing = 1);
 		if (!l->number)
 			r->more = more;
 		pthread_barrier_wait(&r->barrier);
@@ -256,6 +259,20 @@ static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint3
 	return 0;
 }
 
+/* Its lanes are as many in any shape. */
+static int emu_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
+{
+	(void)g;
+	(void)blocks;
+	(void)threads;
+	(void)cluster;
+	(void)ticks;
+	if (gf_emu.no_follow)
+		return gf_err_set(err, ENOMEM, "its kernel cannot be started");
+	__atomic_store_n(&r->follow, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static int emu_poll(struct gf_dev_run *r, struct gf_err *err)
 {
 	if (gf_emu.failed)
@@ -274,5 +291,5 @@ static void emu_forget(struct gf_dev_run *r)
 const struct gf_dev_ops gf_dev_emu = {
 	.name = "emulator", .count = emu_count, .info = emu_info, .open = emu_open, .close = emu_close, .alloc = emu_alloc,
 	.free = emu_free, .pin = emu_pin, .unpin = emu_unpin, .enroll = emu_enroll, .release = emu_release, .copy_in = emu_copy,
-	.copy_out = emu_copy, .clusters = emu_clusters, .launch = emu_launch, .poll = emu_poll, .forget = emu_forget,
+	.copy_out = emu_copy, .clusters = emu_clusters, .launch = emu_launch, .follow = emu_follow, .poll = emu_poll, .forget = emu_forget,
 };

@@ -34,7 +34,8 @@ struct relay {
 struct gf_dev_run {
 	struct gf_dev *dev;
 	cudaStream_t stream;
-	struct relay relay, *at; /* at: the device's; NULL: it is none */
+	struct relay relay[2], *at[2]; /* of the one that runs, turn, and of what has ended or is to follow. at: the device's; NULL: it is none */
+	int turn;
 };
 
 /* Warps are dealt to blocks in turn: few rows are the work of all multiprocessors then, not of the first. */
@@ -151,6 +152,9 @@ static int cuda_info(int device, struct gf_dev_info *ret, struct gf_err *err)
 	ret->cooperative = p.cooperativeLaunch != 0;
 	ret->exclusive = attribute(cudaDevAttrComputeMode, device) == cudaComputeModeExclusiveProcess;
 	ret->host_atomics = host_atomics(device);
+#if CUDART_VERSION >= 12040
+	ret->mps = attribute(cudaDevAttrMpsEnabled, device) != 0;
+#endif
 	return 0;
 }
 
@@ -374,14 +378,16 @@ static cudaError_t relay_graph(struct relay *at, uint32_t copies, const void *fn
 	return rc;
 }
 
-static void relay_free(struct gf_dev_run *r)
+static void relay_free(struct gf_dev_run *r, int turn)
 {
 	for (uint32_t i = 0; i < GF_RELAY_COUNT; i++)
-		if (r->relay.next[i])
-			cudaGraphExecDestroy(r->relay.next[i]);
-	if (r->at)
-		cudaFreeAsync(r->at, r->dev->copies);
+		if (r->relay[turn].next[i])
+			cudaGraphExecDestroy(r->relay[turn].next[i]);
+	if (r->at[turn])
+		cudaFreeAsync(r->at[turn], r->dev->copies);
 	cudaGetLastError();
+	r->at[turn] = NULL;
+	memset(&r->relay[turn], 0, sizeof r->relay[turn]);
 }
 
 /*
@@ -389,33 +395,72 @@ static void relay_free(struct gf_dev_run *r)
  * engine copies a byte a few times, which takes a while in which no multiprocessor has anything of ours: one thread that stays on one, asleep, costs
  * a neighbour's matrix products six hundredths and more, since their blocks want whole multiprocessors.
  */
-static int relay_launch(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
+static int relay_launch(struct gf_dev_run *r, int turn, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
 {
 	static const char what[] = "its relay of kernels cannot be started";
 	static const uint32_t copies[] = { RELAY_COPIES, 1, 0 };
-	void *args[] = { &g, &r->at };
+	struct relay *x = &r->relay[turn];
+	cudaStream_t s = r->dev->copies;
 	cudaError_t rc = cudaSuccess;
 	int bad;
 
-	r->at = (struct relay *)cuda_alloc(r->dev, sizeof *r->at);
-	if (!r->at)
+	r->at[turn] = (struct relay *)cuda_alloc(r->dev, sizeof *x);
+	if (!r->at[turn])
 		return gf_err_set(err, ENOMEM, "%s: out of memory", what);
+	void *args[] = { &g, &r->at[turn] };
 	for (uint32_t i = 0; rc == cudaSuccess && i < GF_RELAY_COUNT; i++)
-		rc = i == GF_RELAY_PASS ? relay_graph(r->at, copies[i], (const void *)gpufas_pass, blocks, threads, cluster, args, r->stream, &r->relay.next[i])
-					: relay_graph(r->at, copies[i], (const void *)gpufas_wait, 1, 32, false, args, r->stream, &r->relay.next[i]);
+		rc = i == GF_RELAY_PASS ? relay_graph(r->at[turn], copies[i], (const void *)gpufas_pass, blocks, threads, cluster, args, s, &x->next[i])
+					: relay_graph(r->at[turn], copies[i], (const void *)gpufas_wait, 1, 32, false, args, s, &x->next[i]);
 	bad = gf_cuda_said(rc, what, err);
 	if (!bad)
-		bad = cuda_copy_in(r->dev, r->at, &r->relay, sizeof r->relay, err);
-	return bad ? bad : gf_cuda_said(cudaGraphLaunch(r->relay.next[GF_RELAY_WAIT], r->stream), what, err);
+		bad = cuda_copy_in(r->dev, r->at[turn], x, sizeof *x, err); /* graphs are there when it is, too: one stream */
+	return bad ? bad : gf_cuda_said(cudaGraphLaunch(x->next[GF_RELAY_WAIT], r->stream), what, err);
+}
+
+static int kernel_launch(struct gf_dev_run *r, int turn, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
+{
+	cudaLaunchConfig_t c = {};
+	cudaLaunchAttribute a[1] = {};
+	void *args[] = { &g, &ticks };
+
+	if (ticks == GF_GPU_PASSES)
+		return relay_launch(r, turn, g, blocks, threads, cluster, err);
+	shape(&c, a, blocks, threads, cluster);
+	c.stream = r->stream;
+	return gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), "its kernel cannot be started", err);
+}
+
+/* Between two shapes. */
+static __global__ void gpufas_shape(struct gf_gpu *g, uint32_t lanes, uint32_t blocks, uint32_t cluster)
+{
+	g->team.lanes = lanes;
+	g->team.blocks = blocks;
+	g->team.generation = g->team.arrived = 0;
+	g->team.cluster = cluster;
+	g->passing = 1; /* what is missed meanwhile is missed */
+}
+
+static int cuda_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
+{
+	int rc;
+
+	cudaSetDevice(r->dev->number);
+	relay_free(r, !r->turn); /* the one before this one has ended */
+	gpufas_shape<<<1, 1, 0, r->stream>>>(g, blocks * threads, blocks, cluster);
+	rc = gf_cuda_said(cudaGetLastError(), "its kernel cannot be started", err);
+	if (!rc)
+		rc = kernel_launch(r, !r->turn, g, blocks, threads, cluster, ticks, err);
+	if (rc)
+		relay_free(r, !r->turn);
+	else
+		r->turn = !r->turn;
+	return rc;
 }
 
 static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		       struct gf_dev_run **ret, struct gf_err *err)
 {
-	cudaLaunchConfig_t c = {};
-	cudaLaunchAttribute a[1] = {};
 	struct gf_dev_run *r = (struct gf_dev_run *)calloc(1, sizeof *r);
-	void *args[] = { &g, &ticks };
 	int rc;
 
 	if (!r)
@@ -423,14 +468,10 @@ static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint
 	r->dev = d;
 	cudaSetDevice(d->number);
 	rc = gf_cuda_said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
-	shape(&c, a, blocks, threads, cluster);
-	c.stream = r->stream;
-	if (!rc && ticks == GF_GPU_PASSES)
-		rc = relay_launch(r, g, blocks, threads, cluster, err);
-	else if (!rc)
-		rc = gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), "its kernel cannot be started", err);
+	if (!rc)
+		rc = kernel_launch(r, 0, g, blocks, threads, cluster, ticks, err);
 	if (rc) {
-		relay_free(r);
+		relay_free(r, 0);
 		if (r->stream)
 			cudaStreamDestroy(r->stream);
 		free(r);
@@ -456,7 +497,8 @@ static int cuda_poll(struct gf_dev_run *r, struct gf_err *err)
 static void cuda_forget(struct gf_dev_run *r)
 {
 	cudaSetDevice(r->dev->number);
-	relay_free(r);
+	relay_free(r, 0);
+	relay_free(r, 1);
 	cudaStreamDestroy(r->stream);
 	cudaGetLastError();
 	free(r);
@@ -464,5 +506,5 @@ static void cuda_forget(struct gf_dev_run *r)
 
 extern const struct gf_dev_ops gf_dev_cuda = {
 	"cuda", cuda_count, cuda_info, cuda_open, cuda_close, cuda_alloc, cuda_free, cuda_pin, cuda_unpin, cuda_enroll, cuda_release,
-	cuda_copy_in, cuda_copy_out, cuda_clusters, cuda_launch, cuda_poll, cuda_forget,
+	cuda_copy_in, cuda_copy_out, cuda_clusters, cuda_launch, cuda_follow, cuda_poll, cuda_forget,
 };

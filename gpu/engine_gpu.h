@@ -48,7 +48,10 @@ struct gf_gpu_host {
 	bool counted;              /* in spread */
 	bool cluster;              /* its kernels' blocks are one */
 	uint32_t share, multiprocessors; /* engines on a device, this one among them; that blocks can be on at once */
-	uint64_t shaped_ns, many_ns, calm_ns; /* when the number of blocks was changed; when there was last enough for all; how long that is waited for */
+	uint32_t clusters[5];      /* of 1 << i blocks that there is room for */
+	bool mps;
+	uint32_t shaped_from;      /* blocks before the last change */
+	uint64_t shaped_ns, many_ns, calm_ns; /* when that was; when there was last enough for all; how long that is waited for */
 	uint64_t life_ns;          /* it is given up after so long without a sign of life */
 	uint64_t slice;            /* bytes of a guest that are registered at a time */
 	struct gf_dev_run *run;
@@ -141,6 +144,7 @@ void gf_gpu_shape_limits(struct gf_engine *e, struct gf_gpu_host *h, const struc
 uint32_t gf_gpu_clusters(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks); /* how many of so many blocks the device has room for */
 uint32_t gf_gpu_shape(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t tasks); /* blocks for so many processes */
 int gf_gpu_reshape(struct gf_engine *e, struct gf_gpu_host *h, uint32_t tasks, uint64_t now, struct gf_err *err);
+void gf_gpu_shape_lost(struct gf_engine *e, const struct gf_gpu_host *h); /* it is given up: if its last shape found no room, that one is not tried again */
 
 /* engine_wait.c */
 uint64_t gf_gpu_patience(const struct gf_engine *e);

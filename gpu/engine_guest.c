@@ -106,7 +106,8 @@ static bool device_rests(struct gf_gpu_host *of)
 		if (h->device != of->device)
 			continue;
 		pthread_mutex_lock(&h->lock);
-		gf_gpu_tell(&h->in->stop, h->launches);
+		if (h->in->stop != UINT64_MAX) /* given up: for good */
+			gf_gpu_tell(&h->in->stop, h->launches);
 		all &= !gf_gpu_ended(h, SEC_NS, &err);
 	}
 	return all;

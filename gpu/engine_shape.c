@@ -17,6 +17,25 @@ static const struct {
 	uint32_t tasks, blocks;
 } steps[] = { { 3000, 16 }, { 600, 8 }, { 300, 4 }, { 0, 1 } };
 
+static uint32_t clusters(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks)
+{
+	return blocks > 1 && h->ops->clusters ? h->ops->clusters(h->dev, blocks, e->now.gpu_threads) : 0;
+}
+
+uint32_t gf_gpu_clusters(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks)
+{
+	for (uint32_t i = 0; i < sizeof h->clusters / sizeof *h->clusters; i++)
+		if (blocks == 1u << i)
+			return h->clusters[i]; /* ticks ask no driver */
+	return clusters(e, h, blocks);
+}
+
+/* Of what was asked for one is enough; what is chosen all targets must find room for. */
+static bool as_cluster(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks)
+{
+	return gf_gpu_clusters(e, h, blocks) >= (e->opts.gpu.blocks ? 1u : h->share);
+}
+
 void gf_gpu_shape_limits(struct gf_engine *e, struct gf_gpu_host *h, const struct gf_dev_info *d, int devices)
 {
 	const struct gf_gpu_opts *o = &e->opts.gpu;
@@ -26,28 +45,24 @@ void gf_gpu_shape_limits(struct gf_engine *e, struct gf_gpu_host *h, const struc
 		usable += !o->devices || o->devices >> i & 1;
 	h->share = (GF_MAX(o->targets, 1u) + usable - 1) / GF_MAX(usable, 1u);
 	h->multiprocessors = d->cooperative ? d->multiprocessors : 1;
+	h->mps = d->mps;
 	h->calm_ns = CALM_NS;
 	e->now.gpu_threads = o->threads ? o->threads : 512;
+	for (uint32_t i = 0; i < sizeof h->clusters / sizeof *h->clusters; i++)
+		h->clusters[i] = clusters(e, h, 1u << i);
 	e->now.gpu_blocks = gf_gpu_shape(e, h, 0);
-	h->cluster = gf_gpu_clusters(e, h, e->now.gpu_blocks) > 0;
+	h->cluster = as_cluster(e, h, e->now.gpu_blocks);
 }
 
-uint32_t gf_gpu_clusters(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks)
-{
-	return blocks > 1 && h->ops->clusters ? h->ops->clusters(h->dev, blocks, e->now.gpu_threads) : 0;
-}
-
-/* Whether all targets' kernels, of so many blocks each, find room on the device at once: kernels stay. */
+/* Whether all targets' kernels, of so many blocks each, find room on the device at once: kernels stay. Beside neighbours few do. */
 static bool fits(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t blocks)
 {
 	bool relay = e->opts.gpu.mode == GF_GPU_RELAY;
 
-	if (blocks * h->share > h->multiprocessors || (relay && blocks > FEW_BLOCKS))
+	if (blocks * h->share > h->multiprocessors || ((relay || h->mps) && blocks > FEW_BLOCKS) || (e->gpu_blocks_most && blocks > e->gpu_blocks_most))
 		return false;
-	if (gf_gpu_clusters(e, h, blocks) >= h->share)
-		return true;
 	/* What the device launches under MPS has blocks that meet only where they are a cluster. */
-	return blocks <= FEW_BLOCKS && !relay;
+	return as_cluster(e, h, blocks) || (blocks <= FEW_BLOCKS && !relay);
 }
 
 uint32_t gf_gpu_shape(const struct gf_engine *e, const struct gf_gpu_host *h, uint32_t tasks)
@@ -56,7 +71,7 @@ uint32_t gf_gpu_shape(const struct gf_engine *e, const struct gf_gpu_host *h, ui
 	uint32_t n;
 
 	if (asked)
-		return asked > h->multiprocessors || (e->opts.gpu.mode == GF_GPU_RELAY && !gf_gpu_clusters(e, h, asked)) ? 1 : asked;
+		return asked > h->multiprocessors || (e->opts.gpu.mode == GF_GPU_RELAY && !as_cluster(e, h, asked)) ? 1 : asked;
 	for (uint32_t i = 0;; i++) {
 		if (tasks < steps[i].tasks)
 			continue;
@@ -66,26 +81,32 @@ uint32_t gf_gpu_shape(const struct gf_engine *e, const struct gf_gpu_host *h, ui
 	}
 }
 
-/* The kernel ends after its tick, and goes on in another shape: all that it knows is in the device's memory. */
+/* All that a kernel knows is in the device's memory. One that serves is followed by the next, which is there before it is told to end: from then on the
+ * device needs nobody. Where that is refused all stays as it is. One that the host launches for each tick has ended. */
 static int change(struct gf_engine *e, struct gf_gpu_host *h, uint32_t blocks, struct gf_err *err)
 {
-	struct gf_team_mem t = { .lanes = blocks * e->now.gpu_threads, .blocks = blocks, .cluster = gf_gpu_clusters(e, h, blocks) > 0 };
-	const uint32_t goes_on = h->persistent; /* what it misses meanwhile is missed */
-	const bool serves = h->persistent;
-	int rc;
+	const bool relay = e->opts.gpu.mode == GF_GPU_RELAY;
+	struct gf_team_mem t = { .lanes = blocks * e->now.gpu_threads, .blocks = blocks, .cluster = as_cluster(e, h, blocks) };
+	struct gf_err refused;
+	int rc = 0;
 
-	if (serves)
-		gf_gpu_tell(&h->in->stop, h->launches);
-	rc = gf_gpu_ended(h, gf_gpu_patience(e), err);
-	if (!rc)
-		rc = h->ops->copy_in(h->dev, &h->gpu->team.lanes, &t.lanes, offsetof(struct gf_team_mem, reserved) - offsetof(struct gf_team_mem, lanes), err);
-	if (!rc)
-		rc = h->ops->copy_in(h->dev, &h->gpu->passing, &goes_on, sizeof goes_on, err);
+	if (!h->persistent) {
+		rc = gf_gpu_ended(h, gf_gpu_patience(e), err);
+		if (!rc)
+			rc = h->ops->copy_in(h->dev, &h->gpu->team.lanes, &t.lanes, offsetof(struct gf_team_mem, reserved) - offsetof(struct gf_team_mem, lanes), err);
+	} else if (!h->run || h->ops->follow(h->run, h->gpu, blocks, e->now.gpu_threads, t.cluster, relay ? GF_GPU_PASSES : 0, &refused)) {
+		return 0;
+	}
 	if (rc)
 		return rc;
+	h->shaped_from = e->now.gpu_blocks;
 	h->cluster = t.cluster;
 	e->now.gpu_blocks = blocks;
-	return serves ? gf_gpu_serve(h, e, err) : 0;
+	if (h->persistent) {
+		gf_gpu_tell(&h->in->stop, h->launches++);
+		h->heart_ns = gf_engine_clock(CLOCK_MONOTONIC);
+	}
+	return 0;
 }
 
 int gf_gpu_reshape(struct gf_engine *e, struct gf_gpu_host *h, uint32_t tasks, uint64_t now, struct gf_err *err)
@@ -104,4 +125,10 @@ int gf_gpu_reshape(struct gf_engine *e, struct gf_gpu_host *h, uint32_t tasks, u
 	}
 	pthread_mutex_unlock(&h->lock);
 	return rc;
+}
+
+void gf_gpu_shape_lost(struct gf_engine *e, const struct gf_gpu_host *h)
+{
+	if (h->shaped_ns && gf_engine_clock(CLOCK_MONOTONIC) - h->shaped_ns < 2 * gf_gpu_patience(e) + AGAIN_NS && e->now.gpu_blocks > h->shaped_from)
+		e->gpu_blocks_most = h->shaped_from;
 }

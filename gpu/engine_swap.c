@@ -56,7 +56,7 @@ static int swap_now(struct gf_engine *e, struct gf_state *st, const struct gf_ad
 	e->faulted = GF_MIN(faulted, e->faulted); /* tables taken over: as far as they were */
 	e->views_at = 0;
 	e->now.reloads++;
-	if (!was_gpu) /* not one that this reload itself has cost */
+	if (!was_gpu && !next) /* not one that this reload itself has cost, nor one that was lost since `next` was made on it */
 		gf_gpu_retry(e);
 	gf_engine_publish_stats(e);
 	return 0;

@@ -158,8 +158,6 @@ int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
 	if (!rc)
 		rc = gf_gpu_answered(h, &h->out->table, h->tables, gf_gpu_patience(e), &err);
 	pthread_mutex_unlock(&h->lock);
-	if (!rc && !failed)
-		rc = gf_gpu_reshape(e, h, e->target->sample.live, gf_engine_clock(CLOCK_MONOTONIC), &err);
 	if (rc) {
 		gf_gpu_collect(e, h);
 		gf_gpu_take_over(e, &err);
@@ -167,6 +165,10 @@ int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)
 	}
 	gf_gpu_collect(e, h);
 	*ret_stale = h->out->stale;
+	if (!failed && gf_gpu_reshape(e, h, e->target->sample.live, gf_engine_clock(CLOCK_MONOTONIC), &err)) {
+		gf_gpu_take_over(e, &err);
+		return 0; /* this tick was run */
+	}
 	if (h->module && h->persistent && gf_gpu_ring_look(e, h, &err)) {
 		gf_gpu_take_over(e, &err);
 		return 0; /* this tick was run */

@@ -115,6 +115,8 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	bool lives = gf_engine_clock(CLOCK_MONOTONIC) - h->heart_ns < h->life_ns;
 	pthread_mutex_lock(&h->lock);
 	h->persistent = false;
+	gf_gpu_tell(&h->in->stop, UINT64_MAX); /* who made all rest meanwhile has said a number of its own */
+	gf_gpu_shape_lost(e, h);
 	if (own)
 		lives = lives && !gf_gpu_ended(h, h->life_ns / 5, &err);
 	pthread_mutex_unlock(&h->lock);

@@ -322,6 +322,30 @@ static void runs_relayed(void **state)
 	lives(GF_GPU_RELAY);
 }
 
+/* Several on one device: one ends, is launched anew and ends while the others go on. */
+static void beside(void **state)
+{
+	(void)state;
+	for (int mode = 0; mode <= GF_GPU_RELAY; mode += GF_GPU_RELAY) {
+		struct life a = life_begin(10 * MS, (enum gf_gpu_mode)mode), b = life_begin(10 * MS, (enum gf_gpu_mode)mode);
+		wait_ticks(a.e, 10);
+		wait_ticks(b.e, 10);
+		for (int i = 0; i < 3; i++) {
+			gf_engine_stop(a.e);
+			wait_ticks(b.e, 10);
+			assert_int_equal(gf_engine_start(a.e, NULL), 0);
+			wait_ticks(a.e, 10);
+		}
+		assert_true(on_gpu(a.e) && on_gpu(b.e));
+		gf_engine_destroy(a.e);
+		gf_target_destroy(&a.f->t);
+		free(a.img);
+		wait_ticks(b.e, 20);
+		assert_true(on_gpu(b.e));
+		life_end(&b);
+	}
+}
+
 #ifdef EMULATED
 static int heard(struct gf_engine *e, const char *what)
 {
@@ -600,6 +624,69 @@ static void blocks_changed(void **state)
 	gf_emu.multiprocessors = gf_emu.cluster = 0;
 }
 
+static struct life many_begin(void)
+{
+	struct life l = { .f = fake_new(1024), .img = make_image(1, SIGSTOP) };
+
+	gf_emu.multiprocessors = 132;
+	gf_emu.cluster = 16;
+	blocks = 0;
+	for (uint32_t i = 0; i < 700; i++)
+		fake_task(l.f, i);
+	l.f->step_ns = 10 * MS;
+	l.e = make_engine(l.f, l.img, 10 * MS, GF_ENGINE_GPU, GF_GPU_PERSISTENT);
+	return l;
+}
+
+static void many_end(struct life *l)
+{
+	life_end(l);
+	blocks = 1;
+	gf_emu.multiprocessors = gf_emu.cluster = 0;
+}
+
+/* A shape that is refused changes nothing. */
+static void shape_refused(void **state)
+{
+	struct life l = many_begin();
+
+	(void)state;
+	gf_emu.no_follow = true;
+	assert_int_equal(gf_engine_start(l.e, NULL), 0);
+	wait_ticks(l.e, 50);
+	assert_int_equal(blocks_now(l.e), 1);
+	assert_true(on_gpu(l.e));
+	gf_emu.no_follow = false;
+	wait_blocks(l.e, 8);
+	many_end(&l);
+}
+
+/* One that is never placed costs a takeover, once: the next reload tries the GPU without it. */
+static void shape_lost(void **state)
+{
+	struct life l = many_begin();
+	struct gf_image_header *next = make_image(1, SIGSTOP);
+
+	(void)state;
+	assert_int_equal(gf_engine_start(l.e, NULL), 0);
+	wait_blocks(l.e, 8);
+	gf_emu.hung = true;
+	for (int i = 0; i < 10000 && on_gpu(l.e); i++)
+		usleep(1000);
+	assert_false(on_gpu(l.e));
+	gf_emu.hung = false;
+	usleep(100000); /* it ends */
+	assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
+	free(l.img);
+	l.img = next;
+	assert_true(on_gpu(l.e));
+	usleep(1200000);
+	wait_ticks(l.e, 20);
+	assert_true(on_gpu(l.e));
+	assert_int_equal(blocks_now(l.e), 1);
+	many_end(&l);
+}
+
 /* What rules know stays: the CPU, which has no shape, says the same tick by tick. */
 static void same_in_any_shape(void **state)
 {
@@ -668,6 +755,7 @@ int main(void)
 		cmocka_unit_test(same_launched),
 		cmocka_unit_test(same_on_lanes),
 		cmocka_unit_test(runs_launched), cmocka_unit_test(runs), cmocka_unit_test(runs_relayed),
+		cmocka_unit_test(beside),
 #ifdef EMULATED
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(fails),
@@ -679,6 +767,8 @@ int main(void)
 		cmocka_unit_test(blocks_chosen),
 		cmocka_unit_test(blocks_changed),
 		cmocka_unit_test(same_in_any_shape),
+		cmocka_unit_test(shape_refused),
+		cmocka_unit_test(shape_lost),
 		cmocka_unit_test(spread),
 #endif
 	};
