@@ -17,6 +17,7 @@
 
 #include <errno.h>
 
+#include "gpu/now.h"
 #include "gpu/irqwork.h"
 
 #define GF_SIG_KILL 9
@@ -32,6 +33,8 @@
 #define GF_DELIVERY_QUEUE_NS 10000000000ull
 #define GF_DELIVERY_MOVE_NS 100000000ull  /* a CPU that has not drained in this time does not tick */
 #define GF_DELIVERY_KICK_NS 20000000ull
+#define GF_DELIVERY_FRESH_NS 200000ull    /* for so long what was seen of a thread is what it is (gf_delivery_fresh) */
+#define GF_DELIVERY_LOOKS 16u             /* until one is followed by its store in time */
 #define GF_DELIVERY_SPINS 64u             /* looks at a NEED_RESCHED that is set, in one go: 0.1 ms on a GPU */
 
 /* WAKE: stored into a sleeper, which is then woken: where the kernel's sender cannot be used. */
@@ -305,7 +308,7 @@ GF_APART void gf_delivery_poll_stored(struct gf_pseudo_ctx *c, struct gf_deliver
 {
 	const struct gf_pseudo_plain *p = c->p;
 	struct gf_pseudo_thread t;
-	uint64_t pending, flags;
+	uint64_t pending, flags, since = gf_now_ns();
 
 	if (gf_ps_group_exits(p, &d->victim)) {
 		gf_delivery_taken(c, d);
@@ -329,7 +332,7 @@ GF_APART void gf_delivery_poll_stored(struct gf_pseudo_ctx *c, struct gf_deliver
 	/* The identity again, right before: without atomic operations a store into what has become another's is not merely one bit. */
 	if (!(flags >> p->tif_sigpending & 1) && !t.blocked && (d->half || gf_delivery_age(c, d->look_ns) >= GF_DELIVERY_AGAIN_NS)
 	    && (p->atomics || !gf_ps_same(p, &d->victim)))
-		gf_delivery_store(c, d);
+		gf_delivery_store(c, d, since);
 	if (t.state && !t.on_cpu)
 		gf_delivery_asleep(c, d, &t);
 }

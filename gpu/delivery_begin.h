@@ -8,8 +8,18 @@
 
 /* ---- store ---- */
 
-/* The flag alone: 1, 0 (NEED_RESCHED is set: not now), -1 (not there). */
-GF_APART int gf_delivery_flag(const struct gf_pseudo_plain *p, uint64_t thread)
+/*
+ * Whether what was seen at since_ns still holds: that the thread is the victim's. Its memory can be another process' only after it has exited,
+ * been reaped, a grace period has passed and a fork has got it, which takes milliseconds. But who looks may be switched out between look and store: a GPU without MPS
+ * gives a process' kernels slices of milliseconds, a CPU as long as it likes.
+ */
+GF_INLINE int gf_delivery_fresh(uint64_t since_ns)
+{
+	return gf_now_ns() - since_ns < GF_DELIVERY_FRESH_NS;
+}
+
+/* The flag alone: 1, 0 (NEED_RESCHED is set, or what was seen is too old: not now), -1 (not there). */
+GF_APART int gf_delivery_flag(const struct gf_pseudo_plain *p, uint64_t thread, uint64_t since_ns)
 {
 	uint64_t flags = thread + p->m[M_TASK_TI_FLAGS];
 	uint32_t at = p->tif_sigpending / 8u, bit = 1u << p->tif_sigpending % 8u;
@@ -18,6 +28,8 @@ GF_APART int gf_delivery_flag(const struct gf_pseudo_plain *p, uint64_t thread)
 
 	if (!w)
 		return -1;
+	if (!gf_delivery_fresh(since_ns))
+		return 0;
 	if (p->atomics) {
 		gf_ps_or64(w, 1ull << p->tif_sigpending);
 		return 1;
@@ -26,6 +38,8 @@ GF_APART int gf_delivery_flag(const struct gf_pseudo_plain *p, uint64_t thread)
 		uint32_t b = (uint32_t)gf_load(w + at, 1);
 		if (b & not_now)
 			continue;
+		if (!gf_delivery_fresh(since_ns))
+			return 0;
 		if (!(b & bit))
 			gf_ps_put(w + at, 1, b | bit);
 		return 1;
@@ -33,8 +47,8 @@ GF_APART int gf_delivery_flag(const struct gf_pseudo_plain *p, uint64_t thread)
 	return 0;
 }
 
-/* Both: 1, 0 (half: the pending bit is there), -1. */
-GF_APART int gf_delivery_store(struct gf_pseudo_ctx *c, struct gf_delivery *d)
+/* Both: 1, 0 (half: the pending bit is there), -1, -2 (what was seen at since_ns is too old, and nothing was stored). */
+GF_APART int gf_delivery_store(struct gf_pseudo_ctx *c, struct gf_delivery *d, uint64_t since_ns)
 {
 	const struct gf_pseudo_plain *p = c->p;
 	uint32_t bit = (uint32_t)d->sig - 1;
@@ -42,15 +56,17 @@ GF_APART int gf_delivery_store(struct gf_pseudo_ctx *c, struct gf_delivery *d)
 
 	if (!w)
 		return -1;
+	uint32_t b = p->atomics ? 0 : (uint32_t)gf_load(w + bit / 8, 1);
+	if (!gf_delivery_fresh(since_ns))
+		return -2;
 	if (p->atomics)
 		gf_ps_or64(w, 1ull << bit);
 	else {
-		uint32_t b = (uint32_t)gf_load(w + bit / 8, 1);
 		if (!(b >> bit % 8 & 1))
 			gf_ps_put(w + bit / 8, 1, b | 1u << bit % 8);
 	}
 	gf_ps_fence();
-	int r = gf_delivery_flag(p, d->thread);
+	int r = gf_delivery_flag(p, d->thread, since_ns);
 	if (r < 0)
 		return -1;
 	d->half = !r;
@@ -62,23 +78,29 @@ GF_APART void gf_delivery_begin_irq(struct gf_pseudo_ctx *c, struct gf_delivery 
 
 GF_APART void gf_delivery_begin_store(struct gf_pseudo_ctx *c, struct gf_delivery *d)
 {
-	uint8_t r = gf_ps_same(c->p, &d->victim);
 	struct gf_pseudo_thread t;
+	int stored = -2;
 
-	if (r) {
-		gf_delivery_refuse(d, r);
-		return;
+	for (uint32_t i = 0; i < GF_DELIVERY_LOOKS && stored == -2; i++) {
+		uint64_t since = gf_now_ns();
+		uint8_t r = gf_ps_same(c->p, &d->victim);
+
+		if (r) {
+			gf_delivery_refuse(d, r);
+			return;
+		}
+		/* The thread, too: its memory may be another process' once it has exited. */
+		int there = gf_ps_thread_there(c->p, &d->victim, d->thread, d->sig, &t);
+		/* It has taken a stop signal since it was chosen: see gf_delivery_road(). */
+		if (there && t.stopping && gf_ps_has(c->p, PART_SEND)) {
+			d->thread = 0;
+			d->how = c->p->atomics ? GF_HOW_IRQ_WORK : GF_HOW_GPU_IRQ_WORK;
+			gf_delivery_begin_irq(c, d);
+			return;
+		}
+		stored = there ? gf_delivery_store(c, d, since) : -1;
 	}
-	/* The thread, too: its memory may be another process' once it has exited. */
-	int there = gf_ps_thread_there(c->p, &d->victim, d->thread, d->sig, &t);
-	/* It has taken a stop signal since it was chosen: see gf_delivery_road(). */
-	if (there && t.stopping && gf_ps_has(c->p, PART_SEND)) {
-		d->thread = 0;
-		d->how = c->p->atomics ? GF_HOW_IRQ_WORK : GF_HOW_GPU_IRQ_WORK;
-		gf_delivery_begin_irq(c, d);
-		return;
-	}
-	if (!there || gf_delivery_store(c, d) < 0) {
+	if (stored < 0) {
 		gf_delivery_refuse(d, GF_REF_TORN);
 		return;
 	}

@@ -38,8 +38,9 @@
  *                (G): each is a line of its own in task_struct, and a line is what a request costs.
  *   exit         Takes the address space away first, and signal_struct after the struct pid: both were there all the while. Whether it has begun is
  *                as of G, like all else.
- *   cred, parent Replaced, never changed in place, and freed by RCU. G's word is the kept one: what was read there was the task's, or had been within
- *                a grace period, as it is where one lane reads one after the other.
+ *   cred         Replaced, never changed in place, and freed by RCU. At K, G and S it is the same: what was read there was this task's.
+ *   parent       Likewise, but looked at in G alone: one whose memory was another's meanwhile is younger than its child, which a parent is not
+ *                (gf_table_parent).
  *   times        stats_seq at K, G and S is one even number: no thread has left its figures behind since K.
  *   page counts  The words in G, the CPUs' parts after G, the words again in S, after them: the same, or it is read again, as gf_read_rss does.
  */
@@ -272,6 +273,7 @@ GF_OUTLINE void gf_gather_make(struct gf_gather *g, const struct gf_layout *o, u
 	g->l.mm.total_vm = g->l.mm.pgtables = g->l.mm.flags = gf_gather_at(g, GF_GATHER_WORDS);
 	gf_gather_list(g, o, want, 1);
 	gf_gather_twice(g, GF_GO_TASK, o->task.thread_pid, ~0ull, 0);
+	gf_gather_twice(g, GF_GO_TASK, o->task.real_cred, ~0ull, 0);
 	gf_gather_twice(g, GF_GO_TASK, o->task.mm, ~0ull, GF_GK_MM);
 	gf_gather_twice(g, GF_GO_TASK, o->task.self_exec_id, 0xffffffffu, GF_GK_EXEC);
 	if (sums)

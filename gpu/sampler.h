@@ -354,6 +354,7 @@ GF_INLINE void gf_sampler_start(struct gf_sampler *v)
 	const struct gf_host_state hs = { 0, 0, 0, 0 };
 
 	gf_sampler_begin(v);
+	v->parents = 0; /* of the last guest's last pass: none of its rows stays */
 	gf_sampler_commit(v);
 	v->boot = v->g->boot;
 	v->s->epoch = (uint32_t)v->g->boot;

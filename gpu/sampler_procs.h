@@ -41,7 +41,7 @@ GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const
 	uint32_t row = l->kept, up;
 	int64_t parts[GF_RSS_PARTS];
 
-	if (row == GF_NONE || (v->with_parts && v->changed[row]))
+	if (row == GF_NONE || (v->with_parts && k->va[GF_GO_MM][row] && v->changed[row]))
 		return 0;
 	GF_UNROLL
 	for (uint32_t i = 0; i < GF_RSS_PARTS; i++)

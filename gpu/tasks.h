@@ -325,7 +325,7 @@ GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, ui
 	if (!p)
 		return GF_TASK_BAD;
 	for (uint32_t look = 0; look < 3; look++) {
-		uint64_t sig = gf_load(p + o->signal, 8);
+		uint64_t sig = gf_load(p + o->signal, 8), cred = gf_load(p + o->real_cred, 8);
 		uint32_t exec = gf_u32(p, o->self_exec_id), flags = gf_u32(p, o->flags);
 		const uint8_t *sp = gf_obj(c->k, sig, c->l->signal.span);
 		struct gf_threads s = { 0 };
@@ -350,7 +350,7 @@ GF_OUTLINE enum gf_task_got gf_task_read(struct gf_task_ctx *c, uint64_t pid, ui
 		*r = z;
 		if (!gf_task_is(o, p, pid, task))
 			return GF_TASK_GONE;
-		if (gf_u32(p, o->self_exec_id) != exec || ((gf_u32(p, o->flags) ^ flags) & GF_PF_EXITING))
+		if (gf_u32(p, o->self_exec_id) != exec || gf_load(p + o->real_cred, 8) != cred || ((gf_u32(p, o->flags) ^ flags) & GF_PF_EXITING))
 			r->flags |= GF_REC_TORN;
 		if (!(r->flags & GF_REC_TORN) || c->starved)
 			break;

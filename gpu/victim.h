@@ -12,7 +12,8 @@
  *   Exit and reaping.   __unhash_process() sets thread_pid to NULL and empties the struct pid's list before either is freed, by RCU: memory that has been
  *                       freed, and not been used since, says so itself.
  *   Memory used anew.   Whoever has it now has another start time, or another number; and does not get it sooner than a grace period after the
- *                       above: the words of one look, a few microseconds, are of one owner.
+ *                       above: the words of one look, a few microseconds, are of one owner. (Who is switched out in
+ *                       the middle of one sees it as late as that; what is stored is stored soon after a look, or not: gf_delivery_fresh.)
  *   Exec by a thread.   de_thread() exchanges struct pids and numbers between it and the old leader, which is then reaped: the old leader's task no
  *                       longer has the number, nor the struct pid. Then, as whenever anything of this does not hold, the tree is asked, and has the last word.
  * Who names the two need not be believed: a wrong hint is one look in vain.

@@ -464,8 +464,11 @@ static void one_life(uint32_t cap, const struct gf_fieldset *fields, uint32_t ti
 		b.sim[i].v.budget = budget;
 	for (uint32_t i = 0; i < ticks; i++) {
 		live(&w);
-		if (i % 29 == 28)
+		if (i % 13 == 12) {
+			for (uint32_t k = 0; k < 2; k++) /* nobody comes or goes: rows need not be looked through */
+				assert_int_equal(tick(&b, !budget), 0);
 			publish(&b); /* rebooted: the same processes, yet others */
+		}
 		if (i % 17 == 16) {
 			for (uint32_t k = 0; k < SIMS; k++)
 				gf_sampler_stale(&b.sim[k].v, b.sim[k].crew ? b.sim[k].crew->team : NULL, 1);

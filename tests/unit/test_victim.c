@@ -298,6 +298,25 @@ static void test_stop_meanwhile(void **state)
 	assert_int_equal(peek(w->f, HEAD, 8), 0);
 }
 
+/* What was seen too long ago is nothing to store by. */
+static void test_late(void **state)
+{
+	struct world *w = *state;
+	struct gf_pseudo_ctx c;
+	struct gf_delivery d;
+
+	chosen(w, &c, &d);
+	assert_int_equal(gf_delivery_store(&c, &d, gf_now_ns() - GF_DELIVERY_FRESH_NS), -2);
+	assert_int_equal(member(w, TASK, M_TASK_PENDING), 0);
+	assert_int_equal(member(w, TASK, M_TASK_TI_FLAGS), 0);
+	/* the flag alone: it comes when the thread has been looked at once more */
+	assert_int_equal(gf_delivery_flag(&w->plain, d.thread, gf_now_ns() - GF_DELIVERY_FRESH_NS), 0);
+	assert_int_equal(member(w, TASK, M_TASK_TI_FLAGS), 0);
+	gf_delivery_begin_store(&c, &d);
+	assert_int_equal(d.phase, GF_PHASE_STORED);
+	assert_int_equal(member(w, TASK, M_TASK_PENDING), 0x100);
+}
+
 static void refuses(struct world *w, int why, void (*meanwhile)(struct world *))
 {
 	struct gf_pseudo_ctx c;
@@ -381,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_hint), T(test_no_hint), T(test_lies), T(test_elsewhere), T(test_exec), T(test_stop_meanwhile), T(test_exec_meanwhile),
+		T(test_hint), T(test_no_hint), T(test_lies), T(test_elsewhere), T(test_exec), T(test_late), T(test_exec_meanwhile),
 		T(test_exit_meanwhile), T(test_another_meanwhile), T(test_thread_meanwhile), T(test_levels),
 	};
 
