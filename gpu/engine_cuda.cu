@@ -23,6 +23,7 @@ struct gf_dev {
 	int number;
 	bool clusters;
 	cudaStream_t copies;
+	struct gf_relay_kept *relays;
 };
 
 /* A relay: graphs that the device itself launches, each when the one before has ended. In device memory. */
@@ -31,11 +32,18 @@ struct relay {
 	char from, to; /* what is copied */
 };
 
+/* The same as the host knows it: of one target's kernel in one shape. It stays: cudaGraphExecDestroy waits until every kernel of the process has ended. */
+struct gf_relay_kept {
+	struct gf_relay_kept *next;
+	struct gf_gpu *g;
+	uint32_t blocks, threads;
+	bool cluster;
+	struct relay x, *at; /* at: the device's */
+};
+
 struct gf_dev_run {
 	struct gf_dev *dev;
 	cudaStream_t stream;
-	struct relay relay[2], *at[2]; /* of the one that runs, turn, and of what has ended or is to follow. at: the device's; NULL: it is none */
-	int turn;
 };
 
 /* Warps are dealt to blocks in turn: few rows are the work of all multiprocessors then, not of the first. */
@@ -191,7 +199,14 @@ static int cuda_open(int device, struct gf_dev **ret, struct gf_err *err)
 
 static void cuda_close(struct gf_dev *d)
 {
+	struct gf_relay_kept *k;
+
 	cudaSetDevice(d->number);
+	while ((k = d->relays)) { /* their graphs stay as long as the process, as others' kernels may run: some KiB of a target that goes */
+		d->relays = k->next;
+		cudaFreeAsync(k->at, d->copies);
+		free(k);
+	}
 	cudaStreamDestroy(d->copies);
 	free(d);
 }
@@ -378,56 +393,69 @@ static cudaError_t relay_graph(struct relay *at, uint32_t copies, const void *fn
 	return rc;
 }
 
-static void relay_free(struct gf_dev_run *r, int turn)
-{
-	for (uint32_t i = 0; i < GF_RELAY_COUNT; i++)
-		if (r->relay[turn].next[i])
-			cudaGraphExecDestroy(r->relay[turn].next[i]);
-	if (r->at[turn])
-		cudaFreeAsync(r->at[turn], r->dev->copies);
-	cudaGetLastError();
-	r->at[turn] = NULL;
-	memset(&r->relay[turn], 0, sizeof r->relay[turn]);
-}
-
 /*
  * Kernels that launch each other by the device: one that is a tick, and one that looks whether there is a tick to be run. Before each look the copy
  * engine copies a byte a few times, which takes a while in which no multiprocessor has anything of ours: one thread that stays on one, asleep, costs
  * a neighbour's matrix products six hundredths and more, since their blocks want whole multiprocessors.
  */
-static int relay_launch(struct gf_dev_run *r, int turn, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
+static int relay_make(struct gf_dev *d, struct gf_relay_kept *k, struct gf_err *err)
 {
 	static const char what[] = "its relay of kernels cannot be started";
 	static const uint32_t copies[] = { RELAY_COPIES, 1, 0 };
-	struct relay *x = &r->relay[turn];
-	cudaStream_t s = r->dev->copies;
 	cudaError_t rc = cudaSuccess;
 	int bad;
 
-	r->at[turn] = (struct relay *)cuda_alloc(r->dev, sizeof *x);
-	if (!r->at[turn])
+	k->at = (struct relay *)cuda_alloc(d, sizeof k->x);
+	if (!k->at)
 		return gf_err_set(err, ENOMEM, "%s: out of memory", what);
-	void *args[] = { &g, &r->at[turn] };
+	void *args[] = { &k->g, &k->at };
 	for (uint32_t i = 0; rc == cudaSuccess && i < GF_RELAY_COUNT; i++)
-		rc = i == GF_RELAY_PASS ? relay_graph(r->at[turn], copies[i], (const void *)gpufas_pass, blocks, threads, cluster, args, s, &x->next[i])
-					: relay_graph(r->at[turn], copies[i], (const void *)gpufas_wait, 1, 32, false, args, s, &x->next[i]);
+		rc = i == GF_RELAY_PASS ? relay_graph(k->at, copies[i], (const void *)gpufas_pass, k->blocks, k->threads, k->cluster, args, d->copies, &k->x.next[i])
+					: relay_graph(k->at, copies[i], (const void *)gpufas_wait, 1, 32, false, args, d->copies, &k->x.next[i]);
 	bad = gf_cuda_said(rc, what, err);
-	if (!bad)
-		bad = cuda_copy_in(r->dev, r->at[turn], x, sizeof *x, err); /* graphs are there when it is, too: one stream */
-	return bad ? bad : gf_cuda_said(cudaGraphLaunch(x->next[GF_RELAY_WAIT], r->stream), what, err);
+	return bad ? bad : cuda_copy_in(d, k->at, &k->x, sizeof k->x, err); /* graphs are there when it is, too: one stream */
 }
 
-static int kernel_launch(struct gf_dev_run *r, int turn, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
+/* Of this target and shape. One that could not be made whole is left where it is, for the same reason. */
+static struct gf_relay_kept *relay_of(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, struct gf_err *err)
 {
+	struct gf_relay_kept *k = d->relays;
+
+	while (k && (k->g != g || k->blocks != blocks || k->threads != threads || k->cluster != cluster))
+		k = k->next;
+	if (k)
+		return k;
+	k = (struct gf_relay_kept *)calloc(1, sizeof *k);
+	if (!k) {
+		gf_err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	k->g = g;
+	k->blocks = blocks;
+	k->threads = threads;
+	k->cluster = cluster;
+	if (relay_make(d, k, err))
+		return NULL;
+	k->next = d->relays;
+	d->relays = k;
+	return k;
+}
+
+static int kernel_launch(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
+{
+	static const char what[] = "its kernel cannot be started";
 	cudaLaunchConfig_t c = {};
 	cudaLaunchAttribute a[1] = {};
+	struct gf_relay_kept *k;
 	void *args[] = { &g, &ticks };
 
-	if (ticks == GF_GPU_PASSES)
-		return relay_launch(r, turn, g, blocks, threads, cluster, err);
+	if (ticks == GF_GPU_PASSES) {
+		k = relay_of(r->dev, g, blocks, threads, cluster, err);
+		return k ? gf_cuda_said(cudaGraphLaunch(k->x.next[GF_RELAY_WAIT], r->stream), what, err) : -EIO;
+	}
 	shape(&c, a, blocks, threads, cluster);
 	c.stream = r->stream;
-	return gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), "its kernel cannot be started", err);
+	return gf_cuda_said(cudaLaunchKernelExC(&c, (const void *)gpufas_main, args), what, err);
 }
 
 /* Between two shapes. */
@@ -442,19 +470,14 @@ static __global__ void gpufas_shape(struct gf_gpu *g, uint32_t lanes, uint32_t b
 
 static int cuda_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
 {
-	int rc;
+	int rc = 0;
 
 	cudaSetDevice(r->dev->number);
-	relay_free(r, !r->turn); /* the one before this one has ended */
+	if (ticks == GF_GPU_PASSES && !relay_of(r->dev, g, blocks, threads, cluster, err))
+		return -EIO;
 	gpufas_shape<<<1, 1, 0, r->stream>>>(g, blocks * threads, blocks, cluster);
 	rc = gf_cuda_said(cudaGetLastError(), "its kernel cannot be started", err);
-	if (!rc)
-		rc = kernel_launch(r, !r->turn, g, blocks, threads, cluster, ticks, err);
-	if (rc)
-		relay_free(r, !r->turn);
-	else
-		r->turn = !r->turn;
-	return rc;
+	return rc ? rc : kernel_launch(r, g, blocks, threads, cluster, ticks, err);
 }
 
 static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
@@ -469,9 +492,8 @@ static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint
 	cudaSetDevice(d->number);
 	rc = gf_cuda_said(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking), "a stream", err);
 	if (!rc)
-		rc = kernel_launch(r, 0, g, blocks, threads, cluster, ticks, err);
+		rc = kernel_launch(r, g, blocks, threads, cluster, ticks, err);
 	if (rc) {
-		relay_free(r, 0);
 		if (r->stream)
 			cudaStreamDestroy(r->stream);
 		free(r);
@@ -497,8 +519,6 @@ static int cuda_poll(struct gf_dev_run *r, struct gf_err *err)
 static void cuda_forget(struct gf_dev_run *r)
 {
 	cudaSetDevice(r->dev->number);
-	relay_free(r, 0);
-	relay_free(r, 1);
 	cudaStreamDestroy(r->stream);
 	cudaGetLastError();
 	free(r);
