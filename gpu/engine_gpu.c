@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define LAST_NS (SEC_NS / 2)    /* for so long a recorder may take what is left when the engine stops */
-#define QUIET_NS 200000000ull
+#define QUIET_NS (SEC_NS / 4) /* who changes a guest or a mode wakes the thread */
 #define QUIET_FOR_NS (10 * SEC_NS)
 #define RULES_LEAST 512u      /* views and states of so many rules find room, whatever the first policy has */
 

@@ -9,7 +9,7 @@ from rules import rules
 
 
 def now(w):
-    """Figures of all targets. A first question wakes the engines' threads, which look five times a second while nobody asks."""
+    """Figures of all targets. A first question wakes the engines' threads, which look four times a second while nobody asks."""
     w.status()
     time.sleep(0.3)
     return {t["name"]: t for t in w.status()["targets"]}

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "gpu/dev_emu.h"
@@ -326,6 +327,10 @@ static void runs_relayed(void **state)
 static void beside(void **state)
 {
 	(void)state;
+	if (getenv("GPUFAS_ONE_KERNEL")) {
+		print_message("# SKIP beside: kernels are run one after the other here\n");
+		skip();
+	}
 	for (int mode = 0; mode <= GF_GPU_RELAY; mode += GF_GPU_RELAY) {
 		struct life a = life_begin(10 * MS, (enum gf_gpu_mode)mode), b = life_begin(10 * MS, (enum gf_gpu_mode)mode);
 		wait_ticks(a.e, 10);
