@@ -64,7 +64,8 @@ struct gf_dev_ops {
 	 * ticks not 0, so many ticks were run (or what gpu/gpu.h says of some numbers). Of GF_GPU_PASSES the device launches all kernels but the first. */
 	int (*launch)(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,
 		      struct gf_dev_run **ret, struct gf_err *err);
-	/* The same in another shape, behind the kernels that r runs: it begins when they have ended, and needs nobody for that. On an error all is as before. */
+	/* The same in another shape, behind the kernels that r runs: it begins when they have ended, and needs nobody for that.
+	 * -EAGAIN: refused, and all is as before. Any other error: what r runs cannot be relied on any more. */
 	int (*follow)(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err);
 	/* 0: it runs. 1: it has ended. -EIO: it, or the device, has failed, for good. Never waits. */
 	int (*poll)(struct gf_dev_run *r, struct gf_err *err);

@@ -268,7 +268,7 @@ static int emu_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, u
 	(void)cluster;
 	(void)ticks;
 	if (gf_emu.no_follow)
-		return gf_err_set(err, ENOMEM, "its kernel cannot be started");
+		return gf_err_set(err, gf_emu.no_follow, "its kernel cannot be started");
 	__atomic_store_n(&r->follow, 1, __ATOMIC_RELEASE);
 	return 0;
 }

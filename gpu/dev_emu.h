@@ -19,7 +19,7 @@ struct gf_emu {
 	uint64_t tape;      /* likewise: of samples that wait to be recorded */
 	uint32_t enroll_us, pulse_us; /* what a registration, a sign of life takes */
 	volatile bool failed; /* a sticky error: every call fails from now on, and nothing runs */
-	bool no_follow;     /* kernels cannot be launched in another shape */
+	int no_follow;      /* errno of launching a kernel in another shape; 0: it can be */
 	volatile bool hung; /* the leader does not look at anything any more */
 	uint64_t memory;    /* bytes that a device has */
 	uint32_t lanes;     /* at most; 0: 2 */

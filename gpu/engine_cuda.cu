@@ -470,14 +470,14 @@ static __global__ void gpufas_shape(struct gf_gpu *g, uint32_t lanes, uint32_t b
 
 static int cuda_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks, struct gf_err *err)
 {
-	int rc = 0;
-
 	cudaSetDevice(r->dev->number);
 	if (ticks == GF_GPU_PASSES && !relay_of(r->dev, g, blocks, threads, cluster, err))
-		return -EIO;
+		return -EAGAIN;
 	gpufas_shape<<<1, 1, 0, r->stream>>>(g, blocks * threads, blocks, cluster);
-	rc = gf_cuda_said(cudaGetLastError(), "its kernel cannot be started", err);
-	return rc ? rc : kernel_launch(r, g, blocks, threads, cluster, ticks, err);
+	if (gf_cuda_said(cudaGetLastError(), "its kernel cannot be started", err))
+		return -EAGAIN;
+	/* From here on the shape changes when what runs has ended. */
+	return kernel_launch(r, g, blocks, threads, cluster, ticks, err);
 }
 
 static int cuda_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint32_t threads, bool cluster, uint64_t ticks,

@@ -87,18 +87,17 @@ static int change(struct gf_engine *e, struct gf_gpu_host *h, uint32_t blocks, s
 {
 	const bool relay = e->opts.gpu.mode == GF_GPU_RELAY;
 	struct gf_team_mem t = { .lanes = blocks * e->now.gpu_threads, .blocks = blocks, .cluster = as_cluster(e, h, blocks) };
-	struct gf_err refused;
 	int rc = 0;
 
 	if (!h->persistent) {
 		rc = gf_gpu_ended(h, gf_gpu_patience(e), err);
 		if (!rc)
 			rc = h->ops->copy_in(h->dev, &h->gpu->team.lanes, &t.lanes, offsetof(struct gf_team_mem, reserved) - offsetof(struct gf_team_mem, lanes), err);
-	} else if (!h->run || h->ops->follow(h->run, h->gpu, blocks, e->now.gpu_threads, t.cluster, relay ? GF_GPU_PASSES : 0, &refused)) {
-		return 0;
+	} else {
+		rc = h->run ? h->ops->follow(h->run, h->gpu, blocks, e->now.gpu_threads, t.cluster, relay ? GF_GPU_PASSES : 0, err) : -EAGAIN;
 	}
 	if (rc)
-		return rc;
+		return rc == -EAGAIN ? 0 : rc;
 	h->shaped_from = e->now.gpu_blocks;
 	h->cluster = t.cluster;
 	e->now.gpu_blocks = blocks;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -660,13 +661,30 @@ static void shape_refused(void **state)
 	struct life l = many_begin();
 
 	(void)state;
-	gf_emu.no_follow = true;
+	gf_emu.no_follow = EAGAIN;
 	assert_int_equal(gf_engine_start(l.e, NULL), 0);
 	wait_ticks(l.e, 50);
 	assert_int_equal(blocks_now(l.e), 1);
 	assert_true(on_gpu(l.e));
-	gf_emu.no_follow = false;
+	gf_emu.no_follow = 0;
 	wait_blocks(l.e, 8);
+	many_end(&l);
+}
+
+/* One that fails half way costs the device, since nobody knows what it would run next: the CPU goes on, from the tick that was run. */
+static void shape_failed(void **state)
+{
+	struct life l = many_begin();
+
+	(void)state;
+	gf_emu.no_follow = EIO;
+	assert_int_equal(gf_engine_start(l.e, NULL), 0);
+	for (int i = 0; i < 10000 && on_gpu(l.e); i++)
+		usleep(1000);
+	assert_false(on_gpu(l.e));
+	assert_true(heard(l.e, "its kernel cannot be started"));
+	wait_ticks(l.e, 20);
+	gf_emu.no_follow = 0;
 	many_end(&l);
 }
 
@@ -777,6 +795,7 @@ int main(void)
 		cmocka_unit_test(blocks_changed),
 		cmocka_unit_test(same_in_any_shape),
 		cmocka_unit_test(shape_refused),
+		cmocka_unit_test(shape_failed),
 		cmocka_unit_test(shape_lost),
 		cmocka_unit_test(spread),
 #endif
