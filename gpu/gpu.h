@@ -60,7 +60,7 @@ enum gf_gpu_job {
 
 /* Commands. The host writes, each once its predecessor has been answered. */
 struct gf_gpu_in {
-	uint64_t stop;       /* number of the launch that is to end, or of a later one */
+	uint64_t stop;       /* number of the launch that is to end, or of a later one. UINT64_MAX: it has been given up, and acts no more */
 	uint64_t table;      /* number of the table that is to be run over */
 	uint64_t adopt;      /* number of the state that is to be taken on */
 	struct gf_state *adopt_state; /* the device's addresses */

@@ -299,7 +299,7 @@ static GF_HD __attribute__((noinline)) void gf_gpu_deliver(struct gf_gpu *g, uin
 {
 	const struct gf_sampler *from = g->sampler;
 	struct gf_deliver_guest dg = { g->guest && g->guest->acts ? &g->guest->plain : NULL, g->guest ? g->guest->s.boot : 0, (uint32_t)paused,
-				       &g->in->stop, g->launches + 2,
+				       &g->in->stop, UINT64_MAX,
 				       from->kept.va[GF_GO_TASK], from->kept.va[GF_GO_PID], from->kept.pass, from->table.pass,
 				       from->by_region ? 0 : g->sample.rows };
 	struct gf_mail *m;
@@ -429,8 +429,8 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	stale = rc || g->st->stale_told;
 	gf_profile_mark(team->profile, &team->last, GF_MARK_DECIDED);
 	/* Given up meanwhile: the host goes on from what was kept last, as if this tick had not been. One that is only to rest, or to end,
-	 * ends after its tick. */
-	if (gf_gpu_number(&g->in->stop) > g->launches + 1)
+	 * ends after its tick, whatever number it is told: one that follows it in another shape may be there already. */
+	if (gf_gpu_number(&g->in->stop) == UINT64_MAX)
 		return;
 	if (g->by_ring)
 		gf_gpu_ring_deliver(g, begun);

@@ -168,6 +168,41 @@ static void long_tick(void **state)
 	end(&g);
 }
 
+/* One that is told to rest, or to end, while another is there already to follow it in another shape: its tick is not left half done. */
+static void long_tick_ends(void **state)
+{
+	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
+	struct gf_err err = { "" };
+	struct gf_gpu_host *h;
+	struct fake_task t;
+	struct guest g;
+	uint64_t n;
+
+	(void)state;
+	gf_emu.multiprocessors = 132;
+	gf_emu.cluster = 16;
+	begin(&g, "rule r if cpu > 90% for 1s then log\n" NOISE, serving);
+	h = g.e->gpu;
+	t = fake_process(g.f, 900, "many", some);
+	for (uint32_t i = 0; i < 3500; i++)
+		fake_thread(g.f, &t, 1000 + i, 900);
+	publish(&g);
+	assert_true(until(sampled, &g, 23));
+	gf_emu.pulse_us = 100000;
+	n = gf_emu.pulses;
+	for (int i = 0; i < 20000 && gf_emu.pulses < n + 3; i++)
+		usleep(1000);
+	n = h->gpu->ticks;
+	assert_int_equal(gf_gpu_reshape(g.e, h, 700, gf_engine_clock(CLOCK_MONOTONIC), &err), 0);
+	assert_int_equal(h->launches, h->gpu->launches + 2);
+	gf_engine_stop(g.e);
+	gf_emu.pulse_us = 0;
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	assert_true(h->gpu->ticks > n);
+	assert_int_equal(h->gpu->tick_out.events_n, 0);
+	end(&g);
+}
+
 /* And one that says nothing is given up, while its guest is looked at again and again. */
 static void hangs(void **state)
 {
@@ -428,6 +463,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(watches),
 		cmocka_unit_test(long_tick),
+		cmocka_unit_test(long_tick_ends),
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
@@ -439,6 +475,7 @@ int main(void)
 		/* the device launches each tick itself */
 		{ "relay: watches", watches, relay, persistent, NULL },
 		{ "relay: long_tick", long_tick, relay, persistent, NULL },
+		{ "relay: long_tick_ends", long_tick_ends, relay, persistent, NULL },
 		{ "relay: hangs", hangs, relay, persistent, NULL },
 		{ "relay: reload_lets_go", reload_lets_go, relay, persistent, NULL },
 		{ "relay: registering", registering, relay, persistent, NULL },
