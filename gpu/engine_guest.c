@@ -338,7 +338,8 @@ int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err 
 	uint64_t boot = g ? g->boot : 0, have = h->seat ? h->seat->guest->boot : 0;
 	int rc = 0;
 
-	h->in->paused = atomic_load(&vm->paused);
+	/* Another one: what the device knows is not to be stored by until it has let go of it. */
+	h->in->paused = atomic_load(&vm->paused) || boot != have;
 	if (boot != have) {
 		if (h->seat) {
 			rc = h->seat->ready ? gf_gpu_publish_guest(e, h, NULL, err) : 0;
@@ -347,6 +348,8 @@ int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err 
 		}
 		if (!rc && g && !h->seat)
 			rc = sit(h, g, err);
+		if (!rc)
+			h->in->paused = atomic_load(&vm->paused);
 	}
 	if (g)
 		gf_guest_put(g);

@@ -221,6 +221,34 @@ static void hangs(void **state)
 	end(&g);
 }
 
+static bool told_guest(void *of, uint64_t n) { return __atomic_load_n(&((struct guest *)of)->e->gpu->in->guest, __ATOMIC_ACQUIRE) > n; }
+
+/* It was booted anew, its RAM is the same: until the device has said that it has let go of what was there, nothing is stored by that. */
+static void other_guest(void **state)
+{
+	const struct gf_gpu_in *in;
+	struct guest g;
+	uint64_t n;
+
+	(void)state;
+	gf_emu.life_ns = 20000 * MS;
+	begin(&g, STOPS, serving);
+	publish(&g);
+	assert_true(until(verdict, &g, SIGSTOP));
+	in = g.e->gpu->in;
+	n = in->guest;
+	gf_emu.hung = true;
+	usleep(10000);
+	publish(&g);
+	assert_true(until(told_guest, &g, n));
+	assert_true(__atomic_load_n(&in->paused, __ATOMIC_RELAXED));
+	gf_emu.hung = false;
+	assert_true(until(verdict, &g, SIGSTOP));
+	assert_false(__atomic_load_n(&in->paused, __ATOMIC_RELAXED));
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	end(&g);
+}
+
 /* A rule goes away between its SIGSTOP and its SIGCONT, while others change what is kept in every tick, and the host is slow: its victim is let go. */
 static void reload_lets_go(void **state)
 {
@@ -465,6 +493,7 @@ int main(void)
 		cmocka_unit_test(long_tick),
 		cmocka_unit_test(long_tick_ends),
 		cmocka_unit_test(hangs),
+		cmocka_unit_test(other_guest),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
