@@ -155,12 +155,14 @@ GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to
 	gf_sampler_ctx(v, &c, &v->tlb);
 	for (uint32_t i = from; i < to; i++) {
 		struct gf_lead *l = &v->lead[i];
+		enum gf_task_got got;
 
 		c.budget = v->share;
 		c.starved = 0;
 		l->row = GF_NONE;
 		l->state = 0;
-		gf_lead_got(v, from, i, gf_lead_read(v->g, &c, l, &v->rec[i - from]), c.starved);
+		got = gf_lead_read(v->g, &c, l, &v->rec[i - from]); /* (says whether it starved: no argument beside that) */
+		gf_lead_got(v, from, i, got, c.starved);
 	}
 }
 

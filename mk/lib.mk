@@ -10,7 +10,7 @@ $(BUILD)/obj/gpu/%.o: OPT := $(subst -O2,-O3,$(OPT))
 ifdef SAN
 # Where functions are large gcc takes twice as long over the sanitizers' checks for -O2 as for -O1, which leaves as many of them in.
 $(addprefix $(BUILD)/obj/,$(addsuffix .o,gpu/dev_emu gpu/engine_cpu targets/vm_sample \
-	tests/unit/test_sampler tests/unit/test_team tests/unit/test_tell tests/unit/test_interp tests/unit/lanes)): OPT := -O1 -g
+	tests/unit/test_sampler tests/unit/test_budget tests/unit/test_team tests/unit/test_tell tests/unit/test_interp tests/unit/lanes)): OPT := -O1 -g
 endif
 
 $(BUILD)/obj/%.o: %.c | $(GENERATED)
