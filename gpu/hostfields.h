@@ -16,6 +16,7 @@
 #include "gpufas/fields.h"
 
 #define GF_BLOCK_DEVICES 4096u
+#define GF_NODES_MAX 1024u /* MAX_NUMNODES of x86 at the most */
 #define GF_FIXED_1 2048.0 /* include/linux/sched/loadavg.h: 11 bits behind the point */
 #define GF_PSI_PERIOD_NS 2000000000ull
 
@@ -145,7 +146,7 @@ GF_OUTLINE int gf_hf_wmark_low(struct gf_host_mem *k, const struct gf_layout *l,
 	const struct gf_layout_host *o = &l->host;
 	int64_t sum = 0;
 	uint64_t w = 0, pgdat;
-	uint32_t nodes = GF_MIN(o->max_nodes, 4096u);
+	uint32_t nodes = GF_MIN(o->max_nodes, GF_NODES_MAX);
 
 	if (!o->zones)
 		return -1;

@@ -13,7 +13,7 @@
  * that differ when strings do, and nothing else), and so does whose string is unknown when there is no room for all.
  *
  * What hostile memory can cost: the tree has at most GF_WALK_SLOTS slots of leaves, a process may be looked at three times, and
- * loads of which it alone says how many there are (threads, descriptors) come out of `budget`. One half of it is dealt out to all processes
+ * loads of which it alone says how many there are (threads, descriptors, CPUs of each process) come out of `budget`. One half of it is dealt out to all processes
  * in equal parts; those to whom that is not enough share the other half.
  */
 #ifndef GPUFAS_SAMPLER_H
@@ -144,7 +144,7 @@ struct gf_sampler {
 	struct gf_kept kept;
 	uint64_t *words;       /* W[word][row] */
 	int64_t *parts;        /* [counter][row] */
-	uint8_t *changed;      /* a row: its parts could not be had */
+	uint8_t *has_parts;    /* a row: enum gf_parts */
 	struct gf_pages *pages;
 	struct gf_host_words *host_words;
 	uint32_t *slow;        /* leaders of the batch that must wait for memory */

@@ -26,9 +26,16 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->want = gf_sampler_wanted(v);
 	c->budget = v->share;
 	c->starved = 0;
+	c->parts_cost = 0;
 	c->pages = NULL;
 	c->pass = v->table.pass;
 	c->pulse = v->pulse;
+}
+
+/* One half of the budget in n equal parts. */
+GF_INLINE uint32_t gf_budget_share(const struct gf_sampler *v, uint32_t n)
+{
+	return GF_MAX(v->budget / 2 / GF_MAX(n, 1u), 16u);
 }
 
 /* Words of rows [from, to) that were kept at that pass, by each lane: neighbours load neighbouring words. Rows go by GF_GATHER_DEEP: so many loads of a
@@ -63,18 +70,25 @@ GF_INLINE void gf_sampler_gather(struct gf_sampler *v, uint32_t lane, uint32_t l
 	gf_sampler_words(v, v->ready, v->fetch, v->fetching, lane, lanes);
 }
 
-/* The CPUs' parts of a row's page counters, whose words are there: 0 or -1. c: with pages. */
-GF_INLINE int gf_row_parts(const struct gf_sampler *v, const struct gf_task_ctx *c, uint32_t row, int64_t *sum)
+/* Whether a row's parts are there. */
+enum gf_parts { GF_PARTS_TOGETHER, GF_PARTS_NONE, GF_PARTS_APART };
+
+/* The CPUs' parts of a row's page counters, whose words are there. c: with pages. */
+GF_INLINE enum gf_parts gf_row_parts(const struct gf_sampler *v, struct gf_task_ctx *c, uint32_t row, int64_t *sum)
 {
 	const struct gf_gather *g = &v->gather;
 	uint64_t base[GF_RSS_PARTS];
 	uint32_t bad = 0;
+	int together;
 
 	for (uint32_t k = 0; k < GF_RSS_PARTS; k++) {
 		base[k] = gf_src_load(gf_src_fetched(v->words + row, g->stride), g->l.mm.rss_cpu[k], 8);
 		bad |= base[k] & 3 || !base[k];
 	}
-	return bad || gf_percpu_sum(c, base, sum) ? -1 : 0;
+	together = gf_parts_together(base);
+	if (bad || gf_spend(c, gf_parts_cost(c->cpus, together)) || gf_percpu_sum(c, base, sum))
+		return GF_PARTS_NONE;
+	return together ? GF_PARTS_TOGETHER : GF_PARTS_APART;
 }
 
 /* Of all rows: neighbours' often lie side by side. After all words are there. */
@@ -85,12 +99,14 @@ GF_OUTLINE void gf_sampler_parts(struct gf_sampler *v, uint32_t lane, uint32_t l
 
 	gf_sampler_ctx(v, &c, NULL);
 	c.pages = v->pages;
+	/* How many processes there are among whom to deal is not known yet: as many as there were. Each pays once more out of its share of this pass. */
 	for (uint32_t i = lane; i < v->ready; i += lanes) {
 		int64_t sum[GF_RSS_PARTS] = { 0 };
 
 		if (v->kept.pass[i] != v->fetching || !v->kept.va[GF_GO_MM][i])
 			continue;
-		v->changed[i] = gf_row_parts(v, &c, i, sum) != 0;
+		c.budget = gf_budget_share(v, v->s->rows);
+		v->has_parts[i] = (uint8_t)gf_row_parts(v, &c, i, sum);
 		for (uint32_t k = 0; k < GF_RSS_PARTS; k++)
 			v->parts[k * stride + i] = sum[k];
 	}

@@ -55,8 +55,9 @@ GF_INLINE int gf_late_read(struct gf_sampler *v, struct gf_task_ctx *c, const st
 	struct gf_task_ctx all = *c;
 
 	all.pages = v->pages;
-	if (gf_fetch_parts(v) && k->va[GF_GO_MM][l->kept] && gf_row_parts(v, &all, l->kept, parts))
+	if (gf_fetch_parts(v) && k->va[GF_GO_MM][l->kept] && gf_row_parts(v, &all, l->kept, parts) == GF_PARTS_NONE)
 		return 0;
+	c->budget = all.budget;
 	GF_LOAD_FENCE();
 	return gf_gather_same(&v->gather, k, words, l->kept) &&
 	       !gf_gather_read(&v->gather, k, c, words, NULL, parts, l->kept, l->pid, l->task, 1, r) && r->pid == (int32_t)l->nr;

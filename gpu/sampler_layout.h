@@ -93,7 +93,7 @@ GF_INLINE void gf_sampler_bump_words(struct gf_bump *b, struct gf_sampler *v)
 	v->kept.pass = (uint32_t *)gf_bump(b, v->cap, sizeof *v->kept.pass);
 	v->words = (uint64_t *)gf_bump(b, (size_t)v->cap * (GF_GATHER_WORDS + 1), sizeof *v->words);
 	v->parts = (int64_t *)gf_bump(b, (size_t)v->cap * GF_RSS_PARTS, sizeof *v->parts);
-	v->changed = (uint8_t *)gf_bump(b, v->cap, sizeof *v->changed);
+	v->has_parts = (uint8_t *)gf_bump(b, v->cap, sizeof *v->has_parts);
 	v->slow = (uint32_t *)gf_bump(b, v->recs, sizeof *v->slow);
 	v->late = (uint32_t *)gf_bump(b, v->recs, sizeof *v->late);
 	v->pages = (struct gf_pages *)gf_bump(b, 1, sizeof *v->pages);

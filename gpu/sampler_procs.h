@@ -38,11 +38,17 @@ GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const
 {
 	const struct gf_gather *g = &v->gather;
 	const struct gf_kept *k = &v->kept;
-	uint32_t row = l->kept, up;
+	uint32_t row = l->kept, up, has = GF_PARTS_NONE;
 	int64_t parts[GF_RSS_PARTS];
+	int got;
 
-	if (row == GF_NONE || (v->with_parts && k->va[GF_GO_MM][row] && v->changed[row]))
+	if (row == GF_NONE)
 		return 0;
+	if (v->with_parts && k->va[GF_GO_MM][row]) {
+		has = v->has_parts[row];
+		if (has == GF_PARTS_NONE)
+			return 0;
+	}
 	GF_UNROLL
 	for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
 		parts[i] = v->parts[i * g->stride + row];
@@ -51,8 +57,10 @@ GF_INLINE int gf_lead_fetched(struct gf_sampler *v, struct gf_task_ctx *c, const
 	if (up >= v->ready || k->va[GF_GO_TASK][up] != k->va[GF_GO_PARENT][row] ||
 	    !gf_src_load(gf_src_fetched(v->words + up, g->stride), g->l.task.thread_pid, 8))
 		up = GF_NONE;
-	return !gf_gather_read(g, k, c, v->words + row, up == GF_NONE ? NULL : v->words + up, parts, row, l->pid, l->task, many, r) &&
-	       r->pid == v->s->pid[row] && r->start_ns == v->s->start_ns[row];
+	c->parts_cost = has == GF_PARTS_NONE ? 0 : gf_parts_cost(c->cpus, has == GF_PARTS_TOGETHER);
+	got = !gf_gather_read(g, k, c, v->words + row, up == GF_NONE ? NULL : v->words + up, parts, row, l->pid, l->task, many, r);
+	c->parts_cost = 0;
+	return got && r->pid == v->s->pid[row] && r->start_ns == v->s->start_ns[row];
 }
 
 GF_INLINE void gf_lead_init(struct gf_sampler *v, const struct gf_task_rec *r)
@@ -303,6 +311,8 @@ GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t t
 		struct gf_lead *l = &v->lead[i];
 		struct gf_task_rec *r = &v->rec[i - from];
 
+		c.budget = v->share;
+		c.starved = 0;
 		l->row = GF_NONE;
 		l->state = 0;
 		if (l->kept != GF_NONE && !gf_gather_same(&v->gather, &v->kept, v->words + l->kept, l->kept))
@@ -376,7 +386,7 @@ GF_OUTLINE int gf_sampler_tasks(struct gf_sampler *v)
 	}
 	v->init_seen = v->bad = v->starved = v->fetched = v->met = 0;
 	v->seen_n = v->fresh_all = v->parents = 0;
-	v->share = GF_MAX(v->budget / 2 / GF_MAX(v->n, 1u), 16u);
+	v->share = gf_budget_share(v, v->n);
 	for (uint32_t from = 0; from < v->n; from += v->recs) {
 		uint32_t to = GF_MIN(v->n, from + v->recs);
 

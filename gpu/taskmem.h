@@ -29,10 +29,11 @@ struct gf_task_ctx {
 	const struct gf_cpus *cpus;
 	struct gf_tlb *tlb; /* the lane's own, or NULL */
 	uint32_t want;      /* enum gf_rec_have */
-	/* Loads that may still be spent on what the target alone says the length of (threads, bitmaps): a
+	/* Loads that may still be spent on what the target alone says the length of (threads, bitmaps, CPUs): a
 	 * bound on what a hostile one can make a tick cost. */
 	uint32_t budget;
 	uint32_t starved; /* more were needed */
+	uint32_t parts_cost; /* what the parts of this process that have been fetched have cost, and have not been paid for */
 	struct gf_pages *pages; /* instead of tlb: all lanes' own, of that pass */
 	uint32_t pass;
 	uint64_t *pulse;        /* gpu/pulse.h, or NULL */
@@ -67,15 +68,29 @@ GF_INLINE const uint8_t *gf_ctx_at(const struct gf_task_ctx *c, uint64_t va, uin
 
 #define GF_PARTS_DEEP GF_PAGES_DEEP /* CPUs whose parts are under way at a time */
 
-/* Adds each CPU's part of counters at base[]: 0 or -1. Most often the four lie side by side: then they are two or three words. */
+/* The four counters of a CPU lie side by side: they are looked up once. */
+GF_INLINE int gf_parts_together(const uint64_t *base)
+{
+	int together = 1;
+
+	for (uint32_t i = 1; i < GF_RSS_PARTS; i++)
+		together &= base[i] - base[0] < 64;
+	return together;
+}
+
+/* Loads that wait for one another, of one look at all CPUs' parts. */
+GF_INLINE uint32_t gf_parts_cost(const struct gf_cpus *cpus, int together)
+{
+	return (cpus->n + GF_PARTS_DEEP - 1) / GF_PARTS_DEEP * (together ? 1 : GF_RSS_PARTS);
+}
+
+/* Adds each CPU's part of counters at base[]: 0 or -1. Most often the four lie side by side: then they are two or three words. Paid for by the caller. */
 GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, int64_t *sum)
 {
-	int together = 1, row = base[0] % 4 == 0;
+	int together = gf_parts_together(base), row = base[0] % 4 == 0;
 
-	for (uint32_t i = 1; i < GF_RSS_PARTS; i++) {
-		together &= base[i] - base[0] < 64;
+	for (uint32_t i = 1; i < GF_RSS_PARTS; i++)
 		row &= base[i] - base[0] == 4 * i;
-	}
 	for (uint32_t cpu = 0; cpu < c->cpus->n; cpu += GF_PARTS_DEEP) {
 		const uint8_t *p[GF_PARTS_DEEP];
 		uint64_t va[GF_PARTS_DEEP], w[GF_PARTS_DEEP][3];
@@ -131,9 +146,8 @@ GF_INLINE int gf_percpu_sum(const struct gf_task_ctx *c, const uint64_t *base, i
 }
 
 /* The four page counters of an address space: 0 or -1. parts: what CPUs have of them, summed, where that has been fetched, too. */
-GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts, int64_t *v)
+GF_INLINE int gf_read_rss(struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts, int64_t *v)
 {
-
 	if (o->rss_kind == GF_RSS_NONE || (o->rss_kind == GF_RSS_PERCPU && c->cpus->over))
 		return -1;
 	for (uint32_t look = 0; look < 3; look++) {
@@ -144,6 +158,8 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const struct gf_layout_mm
 		for (uint32_t i = 0; i < GF_RSS_PARTS; i++)
 			word[i] = (int64_t)gf_src_load(p, o->rss[i], 8);
 		if (p.still) {
+			if (gf_spend(c, c->parts_cost))
+				return -1;
 			for (uint32_t i = 0; i < GF_RSS_PARTS && o->rss_kind == GF_RSS_PERCPU; i++)
 				sum[i] = parts[i];
 		} else if (o->rss_kind == GF_RSS_PERCPU) {
@@ -152,8 +168,12 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const struct gf_layout_mm
 				if (base[i] & 3 || !base[i])
 					return -1;
 			}
+			/* Another look is not worth to starve for: the last one is off by some batches at the most. */
+			uint32_t cost = gf_parts_cost(c->cpus, gf_parts_together(base));
+			if (look && c->budget < cost)
+				break;
 			gf_src_fence(p);
-			if (gf_percpu_sum(c, base, sum))
+			if (gf_spend(c, cost) || gf_percpu_sum(c, base, sum))
 				return -1;
 			gf_src_fence(p);
 		}
@@ -170,7 +190,7 @@ GF_INLINE int gf_read_rss(const struct gf_task_ctx *c, const struct gf_layout_mm
 }
 
 /* o: where p's numbers are. */
-GF_INLINE void gf_read_mm_of(const struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts,
+GF_INLINE void gf_read_mm_of(struct gf_task_ctx *c, const struct gf_layout_mm *o, const struct gf_src p, const int64_t *parts,
 			     struct gf_task_rec *r)
 {
 	int64_t v[GF_RSS_PARTS];
@@ -200,7 +220,7 @@ GF_INLINE void gf_read_mm_of(const struct gf_task_ctx *c, const struct gf_layout
 		r->flags |= GF_REC_OOM_SKIP;
 }
 
-GF_OUTLINE void gf_read_mm(const struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
+GF_OUTLINE void gf_read_mm(struct gf_task_ctx *c, uint64_t mm, struct gf_task_rec *r)
 {
 	const uint8_t *p = gf_obj(c->k, mm, c->l->mm.span);
 
