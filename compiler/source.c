@@ -43,6 +43,9 @@ static int read_all(int fd, const char *path, char **ret_text, size_t *ret_len, 
 			cap *= 2;
 		}
 	}
+	/* What Windows' editors put first is no text, and would move the first line's columns. */
+	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+		memmove(text, text + 3, len -= 3);
 	*ret_text = text;
 	*ret_len = len;
 	return 0;

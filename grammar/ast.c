@@ -226,6 +226,15 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 	if (s->signal)
 		return s;
 
+	char hint[128] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit, restore";
+	/* `kill -9`: what a shell takes */
+	const char *digits = strpbrk(name, "0123456789");
+	if (digits && (!strncasecmp(name, "kill-", 5) || !strncasecmp(name, "sig", 3)) && gf_signal_name(atoi(digits))) {
+		snprintf(hint, sizeof hint, "did you mean \"%s\"?", gf_signal_name(atoi(digits)));
+		gf_parser_error(p, "E013", word, hint, "signals have names here, not numbers");
+		return s;
+	}
+
 	static const char *const actions[] = { "freeze", "thaw", "limit", "renice", "log",
 					       "notify", "run",  "reset", "nmi", "restore", "panic", "restart" };
 	static const char *const others[][2] = { { "reboot", "restart" }, { "crash", "panic" }, { "bug", "panic" } };
@@ -239,7 +248,6 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 		near = gf_nearest(name, actions, sizeof actions / sizeof *actions);
 	if (!near)
 		near = gf_nearest(name, names, signals);
-	char hint[128] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit, restore";
 	if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
 	gf_parser_error(p, "E013", word, hint, "no such action or signal: \"%.60s\"", name);

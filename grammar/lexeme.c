@@ -37,12 +37,18 @@ static const char *const habits[][2] = {
 	{ "Gi", "GiB" },    { "Ti", "TiB" },
 };
 
-bool gf_lex_is_unit(const char *s)
+const char *gf_lex_unit_meant(const char *s)
 {
 	for (size_t i = 0; i < UNITS; i++)
 		if (!strcmp(s, units[i].name))
-			return true;
-	return false;
+			return s;
+	for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
+		if (!strcmp(s, habits[i][0]))
+			return habits[i][1];
+	for (size_t i = 0; i < UNITS; i++)
+		if (!strcasecmp(s, units[i].name) && strcmp(s, "m"))
+			return units[i].name;
+	return NULL;
 }
 
 bool gf_lex_unit(const char *s, enum gf_unit *ret, double *ret_factor)
@@ -58,15 +64,12 @@ bool gf_lex_unit(const char *s, enum gf_unit *ret, double *ret_factor)
 
 const char *gf_lex_near_unit(const char *unit)
 {
-	for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
-		if (!strcmp(unit, habits[i][0]))
-			return habits[i][1];
-	const char *names[UNITS];
-	for (size_t i = 0; i < UNITS; i++) {
-		if (!strcasecmp(unit, units[i].name))
-			return units[i].name;
+	const char *names[UNITS], *meant = gf_lex_unit_meant(unit);
+
+	if (meant)
+		return meant;
+	for (size_t i = 0; i < UNITS; i++)
 		names[i] = units[i].name;
-	}
 	return strlen(unit) > 1 ? gf_nearest(unit, names, UNITS) : NULL;
 }
 
@@ -79,7 +82,9 @@ static void bad_unit(struct gf_parser *p, const char *digits, const char *unit, 
 		return;
 	}
 	const char *near = gf_lex_near_unit(unit);
-	if (near)
+	if (*unit == 'e' && isdigit((unsigned char)unit[1]))
+		snprintf(hint, sizeof hint, "numbers have no exponents; write 1_000_000, or 1GB");
+	else if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%.40s%s\"?", digits, near);
 	else
 		snprintf(hint, sizeof hint, "sizes: B KiB MiB GiB TiB kB MB GB TB; durations: ns us ms s min h d; %%");
@@ -114,6 +119,7 @@ struct gf_expr *gf_lex_number(struct gf_parser *p, const char *s, size_t n, stru
 	struct gf_expr *e = gf_make_leaf(p, GF_EX_NUMBER, (struct gf_lexeme){ gf_parser_text(p, s, n), (uint32_t)n }, at);
 	if (!e)
 		return NULL;
+	p->last_number = e;
 	char digits[400], unit[48];
 	const char *slash = memchr(s, '/', n);
 	size_t body = slash ? (size_t)(slash - s) : n;
@@ -251,10 +257,14 @@ size_t gf_utf8_len(const char *s, size_t n)
 	return len;
 }
 
-void gf_lex_check_bytes(struct gf_parser *p)
+bool gf_lex_check_bytes(struct gf_parser *p)
 {
 	const char *s = p->src->text;
 	size_t n = p->src->len;
+	if (n >= 2 && (!memcmp(s, "\xff\xfe", 2) || !memcmp(s, "\xfe\xff", 2))) {
+		gf_parser_error(p, "E006", (struct gf_span){ p->index, 0, 2 }, "save the file as UTF-8", "this text is in UTF-16");
+		return false;
+	}
 	for (size_t i = 0; i < n;) {
 		size_t len = gf_utf8_len(s + i, n - i);
 		if (len && s[i]) {
@@ -271,4 +281,5 @@ void gf_lex_check_bytes(struct gf_parser *p)
 		else
 			gf_parser_error(p, "E006", at, "save the file as UTF-8", "these bytes are not UTF-8");
 	}
+	return true;
 }

@@ -8,6 +8,8 @@
 #include "gpufas/bytecode.h"
 #include "grammar/ast.h"
 
+struct gf_text;
+
 /* A token's or list's piece of text. */
 struct gf_lexeme {
 	const char *text; /* NUL-terminated, in the arena */
@@ -40,6 +42,7 @@ struct gf_parser {
 	uint32_t prefixes;  /* `not` and `-` in a row */
 	bool deep;          /* "too deeply nested" was said */
 	bool oom;
+	struct gf_expr *last_number;
 	int before_token, last_token; /* the two tokens read last */
 	struct gf_span before, last;
 };
@@ -55,12 +58,26 @@ struct gf_diag *gf_parser_error(struct gf_parser *p, const char *code, struct gf
 struct gf_expr *gf_lex_number(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
 struct gf_lexeme gf_lex_string(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
 struct gf_lexeme gf_lex_regex(struct gf_parser *p, const char *s, size_t n, struct gf_span at);
-/* Says of the whole text what no token can: bad UTF-8, NULs. */
-void gf_lex_check_bytes(struct gf_parser *p);
-bool gf_lex_is_unit(const char *s);
+/* Says of the whole text what no token can: bad UTF-8, NULs. False: it is no text to look for tokens in. */
+bool gf_lex_check_bytes(struct gf_parser *p);
 /* What a unit stands for; false: it is none. The nearest one to what is none, or NULL. */
 bool gf_lex_unit(const char *s, enum gf_unit *ret, double *ret_factor);
 const char *gf_lex_near_unit(const char *unit);
+/* The unit that this is: by its name, in other letters (gb), or as people call it (seconds). Or NULL. */
+const char *gf_lex_unit_meant(const char *s);
+/* A % that belongs to no number. */
+void gf_lex_stray_percent(struct gf_parser *p, struct gf_span at);
+
+/* Where a word stands that cannot stand there. */
+enum gf_hint_place {
+	GF_HINT_SELECTOR = 1, GF_HINT_OPERATOR = 2, GF_HINT_STATEMENT = 4, GF_HINT_TAIL = 8, GF_HINT_TITLE = 16,
+};
+/* What a word is called here that other tools or English have for it; false: nothing is known. The second
+ * also takes words that are nearly one. */
+bool gf_hint_word(struct gf_text *t, unsigned place, const char *word);
+bool gf_hint_near_word(struct gf_text *t, unsigned place, const char *word);
+/* The same of a word, or what begins with a comma, behind a number. */
+bool gf_hint_number(struct gf_text *t, const struct gf_parser *p, struct gf_span at, const char *word);
 
 struct gf_expr *gf_make_leaf(struct gf_parser *p, enum gf_expr_kind kind, struct gf_lexeme t, struct gf_span at);
 struct gf_expr *gf_make_op(struct gf_parser *p, enum gf_expr_kind kind, struct gf_span at, struct gf_span op,

@@ -22,6 +22,7 @@ int gf_yylex(GF_YYSTYPE *val, GF_YYLTYPE *loc, struct gf_parser *p, void *scanne
 }
 
 %code {
+#include <stdlib.h>
 #include <string.h>
 
 #define YYLLOC_DEFAULT(cur, rhs, n)                                                             \
@@ -612,19 +613,83 @@ static bool is_step(yysymbol_kind_t got, const char *word)
 	       got == YYSYMBOL_AND || !strcmp(word, ",") || (got == YYSYMBOL_IDENT && gf_signal_number(word) > 0);
 }
 
+/* Of a word, or a sign, behind a number. */
+static bool hint_behind_number(struct gf_text *t, const struct expected *x, const struct gf_parser *p, struct gf_span at,
+			       const char *word)
+{
+	if (gf_hint_number(t, p, at, word))
+		return true;
+	if (x->n == 1 && x->has[YYSYMBOL_PER])
+		gf_text_printf(t, "such as: limit 3 per 10min");
+	else if (x->n == 1 && x->has[YYSYMBOL_TIMES]) /* `if for 5s rss > 1GiB` */
+		gf_text_printf(t, "a hold stands behind the condition: if CONDITION for 5s then …");
+	else if (x->has[YYSYMBOL_PERIODS] && strchr("<>=!", *word)) /* `if rss for 5s > 1GiB` */
+		gf_text_printf(t, "a hold stands behind the whole comparison: rss > 80%% for 5s");
+	else
+		return false;
+	return true;
+}
+
+/* Of what stands where it has no business. */
+static bool hint_of_place(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got,
+			  struct gf_span at, const char *word)
+{
+	bool statement = x->has[YYSYMBOL_LET] && x->has[YYSYMBOL_RULE], tail = x->has[YYSYMBOL_THEN] && x->has[YYSYMBOL_COOLDOWN];
+	const char *src = p->src->text;
+
+	if (got == YYSYMBOL_FOR && tail)
+		gf_text_printf(t, "a hold stands in the condition: if CONDITION for 5s then …");
+	else if (got == YYSYMBOL_AFTER && tail)
+		gf_text_printf(t, "a wait stands before the action: then after 5s SIGKILL");
+	else if (p->before_token == RENICE)
+		gf_text_printf(t, "such as renice +10");
+	else if (tail && (p->before_token == RESTART || p->before_token == PANIC || p->before_token == RESET || p->before_token == NMI))
+		gf_text_printf(t, "this is done to the whole machine; to end a process: SIGTERM");
+	else if (p->before_token == REGEX_LIT && p->before.end == at.start)
+		gf_text_printf(t, "a path stands in double quotes: \"/usr/bin/*\"");
+	else if (statement && *word == '/' && at.end < p->src->len && strchr("/*", src[at.end]))
+		gf_text_printf(t, "a comment begins with #");
+	else if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_FREEZE] && gf_signal_name(atoi(word)))
+		gf_text_printf(t, "did you mean \"%s\"?", gf_signal_name(atoi(word)));
+	else
+		return false;
+	return true;
+}
+
+static unsigned hint_places(const struct expected *x, bool new_line)
+{
+	bool tail = x->has[YYSYMBOL_THEN] && x->has[YYSYMBOL_COOLDOWN];
+
+	return (x->has[YYSYMBOL_IT] && x->has[YYSYMBOL_LARGEST] ? GF_HINT_SELECTOR : 0u) |
+	       (x->has[YYSYMBOL_LE] ? GF_HINT_OPERATOR : 0u) |
+	       (x->has[YYSYMBOL_LET] && x->has[YYSYMBOL_RULE] && (new_line || !tail) ? GF_HINT_STATEMENT : 0u) |
+	       (tail ? GF_HINT_TAIL : 0u) |
+	       (x->has[YYSYMBOL_STRING] && x->has[YYSYMBOL_IF] && !x->has[YYSYMBOL_NUMBER] && !x->has[YYSYMBOL_THEN] ? GF_HINT_TITLE : 0u);
+}
+
+/* A word of the language that it may have been meant to be. */
+static const char *near_word(const struct expected *x, const char *word)
+{
+	const char *names[YYNTOKENS];
+	size_t n = 0;
+
+	for (int i = 0; i < x->n; i++)
+		if (x->v[i] >= YYSYMBOL_LET && x->phrase[i] != PH_VALUE && x->phrase[i] != PH_NONE &&
+		    *yysymbol_name(x->v[i]) != '\'')
+			names[n++] = yysymbol_name(x->v[i]);
+	return gf_nearest(word, names, n);
+}
+
 /* What may mend it, if anything is known. */
 static void write_hint(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got,
 		       struct gf_span at, const char *word)
 {
 	const char *src = p->src->text;
-	const char *names[YYNTOKENS];
-	size_t n = 0;
-	if (got == YYSYMBOL_IDENT && at.start && p->before.end <= at.start && p->before_token == NUMBER &&
-	    gf_lex_is_unit(word)) {
-		gf_text_printf(t, "write %.*s%s, without a space", (int)(p->before.end - p->before.start),
-			       src + p->before.start, word);
+	bool behind = at.start && p->before.end <= at.start;
+	unsigned places = hint_places(x, !behind || memchr(src + p->before.end, '\n', at.start - p->before.end));
+
+	if (behind && p->before_token == NUMBER && hint_behind_number(t, x, p, at, word))
 		return;
-	}
 	if (at.end == at.start + 1 && src[at.start] == '=' && x->has[YYSYMBOL_EQ]) {
 		gf_text_printf(t, "equality is written \"==\"");
 		return;
@@ -640,13 +705,13 @@ static void write_hint(struct gf_text *t, const struct expected *x, const struct
 		gf_text_printf(t, "comparisons do not chain: write a < b and b < c, or between … and …");
 		return;
 	}
-	for (int i = 0; i < x->n; i++)
-		if (x->v[i] >= YYSYMBOL_LET && x->phrase[i] != PH_VALUE && x->phrase[i] != PH_NONE &&
-		    *yysymbol_name(x->v[i]) != '\'')
-			names[n++] = yysymbol_name(x->v[i]);
-	const char *near = got == YYSYMBOL_IDENT ? gf_nearest(word, names, n) : NULL;
+	if (hint_of_place(t, x, p, got, at, word) || (got == YYSYMBOL_IDENT && gf_hint_word(t, places, word)))
+		return;
+	const char *near = got == YYSYMBOL_IDENT ? near_word(x, word) : NULL;
 	if (near)
 		gf_text_printf(t, "did you mean \"%s\"?", near);
+	else if (got == YYSYMBOL_IDENT && gf_hint_near_word(t, places, word))
+		return;
 	else if (x->has[YYSYMBOL_THEN] && x->has[YYSYMBOL_COOLDOWN] && is_step(got, word))
 		gf_text_printf(t, "every step begins with \"then\"");
 	else if (got == YYSYMBOL_IF && p->before_token == RULE)
@@ -657,6 +722,8 @@ static void write_hint(struct gf_text *t, const struct expected *x, const struct
 		gf_text_printf(t, "a rule reads: if CONDITION then ACTION");
 	else if (got == YYSYMBOL_STRING && x->has[YYSYMBOL_IDENT] && x->has[YYSYMBOL_FOR] && !x->has[YYSYMBOL_NUMBER])
 		gf_text_printf(t, "names stand without quotes");
+	else if (places & GF_HINT_TITLE)
+		gf_text_printf(t, "a name is one word, such as low-memory; a title stands in quotes");
 }
 
 /* Only behind a signal's name may + (of RTMIN+3) stand beside a selector. */
