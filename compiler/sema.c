@@ -82,6 +82,11 @@ static void check_statements(struct gf_sema_ctx *c, struct gf_ast *const *ast, s
 	for (size_t i = 0; i < n; i++)
 		for (const struct gf_stmt *st = ast[i]->first; st && !c->oom; st = st->next) {
 			if (st->kind == GF_ST_RULE) {
+				if (c->out->rules == GF_MAX_RULES) { /* now: the rest would take long, and say no more */
+					gf_sema_error(c, "E205", st->name ? st->name_span : st->span, "use fewer rules, or sets: comm in (...)",
+						      "the policy has more than %u rules", GF_MAX_RULES);
+					return;
+				}
 				check_name(c, st);
 				gf_sema_rule_check(c, st, &c->out->rule[c->out->rules]);
 				/* A rule that this target makes impossible is none of its rules. */

@@ -50,6 +50,54 @@ static void lint_kill(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 		}
 }
 
+static bool broad(const struct gf_node *n, bool negated);
+
+/* Both of two, or one of them, by the operator and whether it is negated. */
+static bool broad_both(const struct gf_node *n, bool negated)
+{
+	bool a = broad(n->kid[0], negated), b = broad(n->kid[1], negated);
+
+	return (n->kind == GF_N_AND) != negated ? a && b : a || b;
+}
+
+/* Is this, or its contrary, true of nearly all processes? "No" may be "cannot tell". */
+static bool broad(const struct gf_node *n, bool negated)
+{
+	if (n->scope != GF_SCOPE_TASK)
+		return true; /* it chooses nobody */
+	switch (n->kind) {
+	case GF_N_NOT:
+		return broad(n->kid[0], !negated);
+	case GF_N_HELD:
+		return broad(n->kid[0], negated);
+	case GF_N_AND:
+	case GF_N_OR:
+		return broad_both(n, negated);
+	case GF_N_MATCH:
+		return negated;
+	case GF_N_GT:
+		return !negated && n->kid[0]->kind == GF_N_TASK && n->kid[1]->kind == GF_N_CONST && n->kid[1]->num <= 0;
+	default:
+		return false;
+	}
+}
+
+static void lint_all(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
+{
+	const struct gf_sema_step *first = r->steps ? &r->step[0] : NULL;
+
+	if (!first || r->observe || first->pick != GF_PICK_EACH || !broad(r->cond, false) ||
+	    (first->where && !broad(first->where, false)))
+		return;
+	for (uint32_t i = 0; i < r->steps; i++)
+		if (kills(&r->step[i])) {
+			gf_sema_warn(c, "W017", r->step[i].ast->action_span,
+				     "choose with largest, newest ..., or say more precisely who is meant",
+				     "this would end nearly every process that is not protected");
+			return;
+		}
+}
+
 /* Whether a number is made of the time that the target's clock has stood for. */
 static bool of_stalled(const struct gf_node *n)
 {
@@ -155,6 +203,7 @@ static void lint_restore(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 void gf_sema_lint_rule(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
 	lint_kill(c, r);
+	lint_all(c, r);
 	lint_terms(c, r);
 	lint_until(c, r);
 	lint_restore(c, r);
