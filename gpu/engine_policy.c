@@ -137,7 +137,7 @@ static int command(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu_nex
 	if (!rc && !h->persistent)
 		rc = gf_gpu_launch(h, e, GF_GPU_COMMANDS_ONLY, err);
 	if (!rc)
-		rc = gf_gpu_answered(h, &h->out->adopt, h->adoptions, gf_gpu_patience(e), err);
+		rc = gf_gpu_answered(h, &h->out->adopt, h->adoptions, GF_MAX(h->life_ns, gf_gpu_patience(e)), err); /* of the first kernel e knows nothing yet */
 	pthread_mutex_unlock(&h->lock);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -245,6 +246,30 @@ static void other_guest(void **state)
 	gf_emu.hung = false;
 	assert_true(until(verdict, &g, SIGSTOP));
 	assert_false(__atomic_load_n(&in->paused, __ATOMIC_RELAXED));
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	end(&g);
+}
+
+static void *wakes(void *arg)
+{
+	(void)arg;
+	usleep(1500000);
+	gf_emu.hung = false;
+	return NULL;
+}
+
+/* A device is given its time for its first kernel, too. */
+static void late(void **state)
+{
+	pthread_t thread;
+	struct guest g;
+
+	(void)state;
+	gf_emu.life_ns = 20000 * MS;
+	gf_emu.hung = true;
+	assert_int_equal(pthread_create(&thread, NULL, wakes, NULL), 0);
+	begin(&g, STOPS, serving);
+	pthread_join(thread, NULL);
 	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
 	end(&g);
 }
@@ -494,6 +519,7 @@ int main(void)
 		cmocka_unit_test(long_tick_ends),
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(other_guest),
+		cmocka_unit_test(late),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
