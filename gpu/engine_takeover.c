@@ -4,6 +4,8 @@
  * goes on knows rules' phases, their victims and what was spent; what holds "for" or "over" a time begins anew.
  */
 #include "gpu/engine_gpu.h"
+#include "gpu/hist.h"
+#include "gpu/hold.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -80,6 +82,29 @@ void gf_gpu_import_last(struct gf_engine *e, struct gf_gpu_host *h)
 	gf_gpu_import(e, h, kept, (uint32_t)kept & 1);
 }
 
+/* What the CPU has seen itself was before the device: nothing counts as having held, or as having been so, since then. */
+static void begin_anew(struct gf_state *st)
+{
+	const struct gf_hold *hold = GF_SEC(struct gf_hold, st->img, GF_SEC_HOLD);
+	const struct gf_hist *hist = GF_SEC(struct gf_hist, st->img, GF_SEC_HIST);
+
+	for (uint32_t k = 0; st->tick && k < st->img->sec[GF_SEC_HOLD].count; k++) {
+		uint32_t rows = hold[k].scope == GF_SCOPE_HOST ? 1 : st->rows_seen;
+
+		if (hold[k].kind == GF_HOLD_LATCH) {
+			memset(st->hold[k].latched, 0, rows * sizeof *st->hold[k].latched);
+			memset(st->hold[k].any, 0, (rows + GF_ROW_BLOCK - 1) / GF_ROW_BLOCK);
+			st->hold[k].used = 0;
+		}
+		gf_hold_reset(&hold[k], &st->hold[k], st->rows_seen);
+		st->hold[k].born_ns = st->hold[k].born_tick = 0;
+	}
+	for (uint32_t k = 0; st->tick && k < st->img->sec[GF_SEC_HIST].count; k++) {
+		gf_hist_reset_rows(&hist[k], &st->hist[k], st->rows_seen, 0, 1);
+		gf_hist_reset(&st->hist[k]);
+	}
+}
+
 /* ---- giving it up ------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3)))
@@ -135,6 +160,7 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 		gf_target_sample(e->target, NULL);
 	}
 	gf_gpu_import_last(e, h);
+	begin_anew(e->st);
 	e->gpu_past = h;
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
 	e->now.alone = false;

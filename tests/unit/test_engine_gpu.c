@@ -15,6 +15,7 @@
 
 #include "gpu/dev_emu.h"
 #include "gpu/engine_gpu.h"
+#include "tests/unit/imagetext.h"
 #include "tests/unit/kit.h"
 
 #ifdef GF_TEST_DEV
@@ -484,6 +485,70 @@ static void tried_again(void **state)
 	}
 }
 
+static void set_rss(struct fake *f, double v)
+{
+	for (uint32_t i = 0; i < ROWS; i++)
+		f->t.sample.col[GF_TF_RSS][i] = v;
+}
+
+static void ticks_by_hand(struct life *l, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(gf_engine_tick(l->e, NULL), 0);
+}
+
+/* What the CPU knew when it went on for a device the first time is not what it knows when it does so again: meanwhile the device has looked. */
+static void given_up_twice(void **state)
+{
+	static const char text[] = "rule latch if mem.available < 1000B until mem.available > 3000B then log\n"
+				   "rule hold if mem.available < 2500B for 1s then log\n"
+				   "rule window if delta(rss, 1s) > 1000B then log\n"
+				   "rule most if max(rss, 1s) > 1000000B then log\n";
+	struct life l = { .f = make_tasks(), .img = image_of_text(text, GF_TARGET_HOST, 100 * MS, NULL) };
+	struct gf_image_header *next = image_of_text(text, GF_TARGET_HOST, 100 * MS, NULL);
+
+	(void)state;
+	l.e = make_engine(l.f, l.img, 100 * MS, GF_ENGINE_GPU, GF_GPU_LAUNCH);
+	low(l.f, 5000);
+	set_rss(l.f, 100);
+	ticks_by_hand(&l, 3);
+	gf_emu.failed = true;
+	low(l.f, 500);
+	ticks_by_hand(&l, 15);
+	assert_false(on_gpu(l.e));
+	assert_int_equal(l.e->st->rule[0].truth, GF_TRUE);
+	assert_int_equal(l.e->st->rule[1].truth, GF_TRUE);
+	set_rss(l.f, 2e6);
+	ticks_by_hand(&l, 1);
+	assert_int_equal(l.e->st->rule[2].truth, GF_TRUE);
+	gf_emu.failed = false;
+	usleep(100000); /* its kernel ends */
+	assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
+	assert_true(on_gpu(l.e));
+	low(l.f, 5000);
+	set_rss(l.f, 3000);
+	ticks_by_hand(&l, 15);
+	gf_emu.failed = true;
+	low(l.f, 2000);
+	set_rss(l.f, 5000);
+	ticks_by_hand(&l, 1);
+	assert_false(on_gpu(l.e));
+	assert_int_equal(l.e->st->rule[0].truth, GF_FALSE);
+	for (uint32_t i = 1; i < 4; i++)
+		assert_int_not_equal(l.e->st->rule[i].truth, GF_TRUE);
+	ticks_by_hand(&l, 15);
+	assert_int_equal(l.e->st->rule[0].truth, GF_FALSE);
+	assert_int_equal(l.e->st->rule[1].truth, GF_TRUE);
+	set_rss(l.f, 9000);
+	ticks_by_hand(&l, 1);
+	assert_int_equal(l.e->st->rule[2].truth, GF_TRUE);
+	assert_int_equal(l.e->st->rule[3].truth, GF_FALSE);
+	gf_emu.failed = false;
+	free(l.img);
+	l.img = next;
+	life_end(&l);
+}
+
 static int created(enum gf_engine_kind kind, struct gf_engine **ret, struct gf_err *err, struct fake *f, struct gf_image_header *img)
 {
 	struct gf_engine_opts o = { .period_ns = 10 * MS, .kind = kind };
@@ -789,6 +854,7 @@ int main(void)
 		cmocka_unit_test(fails_launched),
 		cmocka_unit_test(relays),
 		cmocka_unit_test(tried_again),
+		cmocka_unit_test(given_up_twice),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(no_room_for_a_reload),
 		cmocka_unit_test(blocks_chosen),
