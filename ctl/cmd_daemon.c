@@ -68,7 +68,7 @@ int gf_cmd_status(struct gf_ctl *ctl)
 	return GF_EXIT_OK;
 }
 
-/* A diagnostic as the daemon sends it, in the compiler's own form (the source is on the daemon's side). */
+/* A diagnostic as the daemon sends it, in the compiler's own form; without its line, which only the daemon may be able to read. */
 static void add_diag(const json_t *d, struct gf_lines *out)
 {
 	bool error = strcmp(gf_js_str(d, "severity"), "warning") != 0;
@@ -83,16 +83,50 @@ static void add_diag(const json_t *d, struct gf_lines *out)
 		gf_lines_add(out, GF_LOOK_PLAIN, "    hint: %s", gf_js_str(d, "hint"));
 }
 
+static uint32_t offset_of(const struct gf_source *s, long long line, long long col)
+{
+	size_t at = 0;
+
+	for (; line > 1 && at < s->len; at++)
+		line -= s->text[at] == '\n';
+	at += col > 1 ? (size_t)col - 1 : 0;
+	return (uint32_t)(at < s->len ? at : s->len);
+}
+
+/* With the line and a caret, where we can read what the daemon has read. */
+static bool print_with_source(const json_t *d, FILE *out, bool colour)
+{
+	const char *file = gf_js_str(d, "file"), *hint = gf_js_str(d, "hint");
+	struct gf_source src = { 0 };
+	struct gf_diags one = { 0 };
+	struct gf_err err;
+
+	/* a relative name is one of the daemon's directory */
+	if (*file != '/' || gf_js_int(d, "line") < 1 || gf_source_read(file, &src, &err))
+		return false;
+	struct gf_span at = { 0, offset_of(&src, gf_js_int(d, "line"), gf_js_int(d, "col")),
+			      offset_of(&src, gf_js_int(d, "end_line"), gf_js_int(d, "end_col")) };
+	gf_diag_add(&one, strcmp(gf_js_str(d, "severity"), "warning") ? GF_SEV_ERROR : GF_SEV_WARNING, gf_js_str(d, "code"), at,
+		    *hint ? hint : NULL, "%s", gf_js_str(d, "message"));
+	gf_diags_print(&one, &src, 1, out, colour);
+	gf_diags_deinit(&one);
+	gf_source_free(&src);
+	return true;
+}
+
 static void print_diags(const json_t *diags, FILE *out, bool colour)
 {
-	struct gf_lines l = { 0 };
 	size_t i;
 	const json_t *d;
 
-	json_array_foreach(diags, i, d)
+	json_array_foreach(diags, i, d) {
+		struct gf_lines l = { 0 };
+		if (json_is_object(d) && print_with_source(d, out, colour))
+			continue;
 		add_diag(d, &l);
-	gf_lines_print(&l, out, colour);
-	gf_lines_deinit(&l);
+		gf_lines_print(&l, out, colour);
+		gf_lines_deinit(&l);
+	}
 }
 
 int gf_cmd_reload(struct gf_ctl *ctl)

@@ -61,6 +61,12 @@ static int read_one(struct gf_files *s, const char *path)
 {
 	struct gf_err err = { "" };
 	struct gf_source src = { 0 };
+	const char *end = strrchr(path, '.');
+
+	/* its every line would be an error */
+	if (end && (!strcmp(end, ".yaml") || !strcmp(end, ".yml")))
+		return gf_ctl_fail(GF_EXIT_NO, "%s: is no policy; a configuration is checked by `gpufasd --check-config -c FILE`, "
+				   "tests of policies are run by `gpufasctl test FILE`", path);
 	int rc = strcmp(path, "-") ? gf_source_read(path, &src, &err) : read_stdin(&src, &err);
 
 	if (!rc && add(s, &src)) {

@@ -74,15 +74,21 @@ void gf_cfg_unknown_key(struct gf_cfg *x, const struct gf_ynode *k, const char *
 void gf_cfg_walk(struct gf_cfg *x, const struct gf_ynode *n, const char *what, const struct gf_cfg_key *keys, size_t count)
 {
 	const char *names[32];
+	char hint[200];
+	size_t o;
 
 	if (n->kind == GF_Y_NULL)
 		return;
+	o = (size_t)snprintf(hint, sizeof hint, "write {%s: ...}; keys: ", keys[0].name);
+	for (size_t i = 0; i < count; i++) {
+		names[i] = keys[i].name;
+		if (o < sizeof hint)
+			o += (size_t)snprintf(hint + o, sizeof hint - o, "%s%s", i ? ", " : "", names[i]);
+	}
 	if (n->kind != GF_Y_MAP) {
-		gf_cfg_error(x, n, NULL, "%s must be a map of keys and values", what);
+		gf_cfg_error(x, n, hint, "%s must be a map of keys and values", what);
 		return;
 	}
-	for (size_t i = 0; i < count; i++)
-		names[i] = keys[i].name;
 	for (const struct gf_ynode *k = n->kid; k; k = k->next) {
 		size_t i = 0;
 		while (i < count && strcmp(keys[i].name, k->key->text))
@@ -438,7 +444,7 @@ static void take_hooks(struct gf_cfg *x, const struct gf_ynode *n)
 	if (n->kind == GF_Y_NULL)
 		return;
 	if (n->kind != GF_Y_MAP) {
-		gf_cfg_error(x, n, NULL, "hooks must be a map of names and lists");
+		gf_cfg_error(x, n, "write {page: [/usr/local/bin/page]}", "hooks must be a map of names and lists");
 		return;
 	}
 	for (const struct gf_ynode *k = n->kid; k; k = k->next)

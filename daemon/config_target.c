@@ -360,7 +360,7 @@ static void take_target(struct gf_cfg *x, const struct gf_ynode *n)
 	size_t errors = x->diags->errors;
 
 	if (n->kind != GF_Y_MAP && n->kind != GF_Y_NULL) {
-		gf_cfg_error(x, n, NULL, "a target must be a map of keys and values");
+		gf_cfg_error(x, n, "such as - {name: web, kind: vm, qmp: /run/gpufas/web.qmp}", "a target must be a map of keys and values");
 		return;
 	}
 	/* it decides which other keys there may be */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "daemon/daemon.h"
 #include "gpu/dev.h"
+#include "gpufas/control.h"
 
 /* Whose devices they are: this machine's, or those that tests make. */
 #ifndef GF_DEV
@@ -119,6 +121,23 @@ static int read_config(const struct gf_options *o, struct gf_config **ret)
 	return r;
 }
 
+static void say_size(const struct gf_policy *p)
+{
+	printf("%u rule%s in %zu file%s\n", p->rules, p->rules == 1 ? "" : "s", p->files.n, p->files.n == 1 ? "" : "s");
+}
+
+/* What a typo would show only in the hour of need. */
+static void say_missing(const struct gf_config *c)
+{
+	for (size_t i = 0; i < c->hooks; i++) {
+		const char *program = c->hook[i].argv.n ? c->hook[i].argv.v[0] : "";
+		if (access(program, X_OK))
+			fprintf(stderr, "gpufasd: the hook %s: %s: %s\n", c->hook[i].name, program, strerror(errno));
+	}
+	if (*c->group && strcmp(c->group, GF_CTL_GROUP) && !getgrnam(c->group)) /* ours is made by sysusers, which may come later */
+		fprintf(stderr, "gpufasd: control.group: there is no group \"%s\": only root could use the control socket\n", c->group);
+}
+
 static int check(const struct gf_options *o, const struct gf_config *c)
 {
 	struct gf_policy_report rep = { 0 };
@@ -131,6 +150,7 @@ static int check(const struct gf_options *o, const struct gf_config *c)
 		fputs(rep.text, stderr);
 	for (size_t i = 0; i < rep.notes.n; i++)
 		fprintf(stderr, "gpufasd: %s\n", rep.notes.v[i]);
+	say_missing(c);
 	if (!r)
 		r = gf_gpus_choose_here(c, &engine, why, sizeof why, &rep.err);
 	if (!r && c->engine == GF_ENGINE_GPU && *why)
@@ -138,11 +158,14 @@ static int check(const struct gf_options *o, const struct gf_config *c)
 	if (r) {
 		fprintf(stderr, "gpufasd: %s\n", rep.err.text);
 	} else if (c->targets == 1) {
-		printf("configuration and policy are right: %u rules in %zu files\n", v[0]->rules, v[0]->files.n);
+		printf("configuration and policy are right: ");
+		say_size(v[0]);
 	} else {
 		printf("configuration and policies are right:\n");
-		for (size_t i = 0; i < c->targets; i++)
-			printf("  %s (%s): %u rules in %zu files\n", c->target[i].name, gf_config_kind(c->target[i].kind), v[i]->rules, v[i]->files.n);
+		for (size_t i = 0; i < c->targets; i++) {
+			printf("  %s (%s): ", c->target[i].name, gf_config_kind(c->target[i].kind));
+			say_size(v[i]);
+		}
 	}
 	for (size_t i = 0; i < c->targets; i++)
 		gf_policy_put(v[i]);

@@ -72,7 +72,9 @@ static int list_dir(const char *dir, bool may_lack, struct gf_strlist *files, st
 		return gf_strlist_add(&rep->notes, path);
 	}
 	if (n < 0)
-		return gf_err_set(&rep->err, errno, "cannot read the policy directory %s: %s", dir, strerror(errno));
+		return gf_err_set(&rep->err, errno, "cannot read the policy directory %s: %s%s", dir, strerror(errno),
+				  errno == ENOENT ? "; create it, or name another under policy: {directories: [...]}" :
+				  errno == ENOTDIR ? "; a file is named under policy: {files: [...]}" : "");
 	for (int i = 0; i < n; i++) {
 		snprintf(path, sizeof path, "%s/%s", dir, v[i]->d_name);
 		if (!r)
@@ -81,6 +83,18 @@ static int list_dir(const char *dir, bool may_lack, struct gf_strlist *files, st
 	}
 	free(v);
 	return r;
+}
+
+/* Says it once, however many targets it is the policy of. */
+static int empty(const struct gf_strlist *dirs, struct gf_policy_report *rep)
+{
+	char text[4400];
+
+	snprintf(text, sizeof text, "there is no *.policy file in %s%s: no rule is in force", dirs->v[0], dirs->n > 1 ? ", nor in the others" : "");
+	for (size_t i = 0; i < rep->notes.n; i++)
+		if (!strcmp(rep->notes.v[i], text))
+			return 0;
+	return gf_strlist_add(&rep->notes, text);
 }
 
 static int list_files(const struct gf_config *c, const struct gf_config_target *t, const struct gf_strlist *only,
@@ -100,6 +114,9 @@ static int list_files(const struct gf_config *c, const struct gf_config_target *
 		for (size_t i = 0; i < single->n && !r; i++)
 			r = gf_strlist_add(files, single->v[i]);
 	}
+	/* no fault where policies are yet to come, and nothing that anybody should learn from a machine that hangs */
+	if (!r && !files->n && dirs->n && !c->builtin)
+		r = empty(dirs, rep);
 	if (!r && files->n > MAX_FILES)
 		r = gf_err_set(&rep->err, E2BIG, "more than %d policy files", MAX_FILES);
 	return r;

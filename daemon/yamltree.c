@@ -62,6 +62,27 @@ static int complain(struct parse *p, const yaml_event_t *e, const char *hint, co
 	return -EINVAL;
 }
 
+/* libyaml says what it met; most often it is one of these. */
+static const char *mend(const struct parse *p, uint32_t at)
+{
+	static const char *const known[][2] = {
+		{ "mapping values are not allowed", "write `key: value`, with a space behind the colon: the line above may lack one" },
+		{ "could not find expected ':'", "write `key: value`, with a space behind the colon" },
+		{ "did not find expected ',' or '}'", "what { opens is closed by }, and its entries are separated by commas" },
+		{ "did not find expected ',' or ']'", "what [ opens is closed by ], and its entries are separated by commas" },
+		{ "did not find expected key", "keys of one map begin in one column" },
+		{ "did not find expected '-' indicator", "entries of one list begin in one column, each with a dash" },
+		{ "found unexpected end of stream", "a quote is opened and not closed" },
+	};
+
+	if (at < p->src->len && p->src->text[at] == '\t')
+		return "indent with spaces: YAML takes no tabs";
+	for (size_t i = 0; p->y.problem && i < sizeof known / sizeof *known; i++)
+		if (strstr(p->y.problem, known[i][0]))
+			return known[i][1];
+	return NULL;
+}
+
 static int next_event(struct parse *p, yaml_event_t *e)
 {
 	if (yaml_parser_parse(&p->y, e))
@@ -75,7 +96,7 @@ static int next_event(struct parse *p, yaml_event_t *e)
 		s.start = (uint32_t)(off < p->src->len ? off : p->src->len);
 		s.end = s.start + 1;
 	}
-	struct gf_diag *d = gf_diag_add(p->diags, GF_SEV_ERROR, "C001", s, NULL, "not YAML: %s",
+	struct gf_diag *d = gf_diag_add(p->diags, GF_SEV_ERROR, "C001", s, mend(p, s.start), "not YAML: %s",
 					p->y.problem ? p->y.problem : "unreadable");
 	if (d && p->y.context)
 		gf_diag_note(d, span_of(p, &p->y.context_mark, &p->y.context_mark), "%s", p->y.context);

@@ -29,6 +29,11 @@ for i in $(seq 4098); do echo "rule r$i if rss > 5GiB and comm == \"x$i\" for 2s
 $ctl check "$p/many.policy" >/dev/null 2>"$work/err"
 has "check of too many rules: the first that is too many" "$(cat "$work/err")" "many.policy:4097:6: error: the policy has more than 4096 rules"
 rm "$p/many.policy"
+echo 'mode: observe' >"$p/gpufas.yaml"
+out=$($ctl check "$p/gpufas.yaml" 2>&1); rc=$?
+is "check of a configuration: exit 1" $rc 1
+is "check of a configuration: one line that says what checks it" "$(grep -c . <<<"$out") $(grep -o 'gpufasd --check-config' <<<"$out")" "1 gpufasd --check-config"
+rm "$p/gpufas.yaml"
 is "check -: standard input" "$($ctl check - <"$p/policy.d/20-b.policy")" "<stdin>: ok, 2 rules"
 printf 'if rss > 80%% then SIGKILL largest\n' >"$p/warn.policy"
 $ctl check "$p/warn.policy" >"$work/out" 2>/dev/null

@@ -23,6 +23,12 @@ out=$("$B/gpufasd" -c "$d/gpufas.yaml" --observe --engine gpu 2>&1); rc=$?
 is "no GPU engine here: exit status" $rc 1
 has "no GPU engine here: said" "$out" "GPU engine"
 has "no GPU engine here: the mend" "$out" "--engine auto"
+config "hooks: {page: [/nowhere/page]}"
+out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config 2>&1); rc=$?
+is "no rule and a hook that is not there are no errors" $rc 0
+has "no rule at all is said" "$out" "there is no *.policy file in $d/policy.d: no rule is in force"
+has "a hook that is not there is said" "$out" "the hook page: /nowhere/page: No such file"
+config ""
 out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config --engine gpu 2>&1); rc=$?
 if [ $rc = 1 ]; then
 	has "no GPU: --check-config says why" "$out" "there is no GPU for it: "
@@ -75,6 +81,12 @@ echo "rule three if rss > 5s then SIGKILL largest" >"$d/policy.d/c.policy"
 r=$(ask '{"v":1,"cmd":"reload"}')
 has "a wrong policy is refused" "$r" '"ok":false'
 has "with its place" "$r" '"line":1'
+out=$("$B/gpufasctl" --socket "$d/run/s" reload 2>&1); rc=$?
+is "gpufasctl reload of a wrong policy: exit status" $rc 1
+has "with the line and a caret" "$out" "
+   1 | rule three if rss > 5s then SIGKILL largest
+     |               ^~~~~~~~
+     | "
 s=$(ask '{"v":1,"cmd":"status"}')
 has "the old policy stays in force" "$s" "$fp"
 hasnt "and status says why" "$s" '"last_reload_error":""'
@@ -84,6 +96,9 @@ config "period: 1s"   # twice
 has "a wrong configuration is refused" "$(ask '{"v":1,"cmd":"reload"}')" "stays in force"
 config "" ; mv "$d/policy.d" "$d/away"
 has "a policy directory that has vanished is refused" "$(ask '{"v":1,"cmd":"reload"}')" "stays in force"
+mkdir "$d/policy.d"
+has "one that has become empty is said" "$("$B/gpufasctl" --socket "$d/run/s" reload 2>&1)" "no *.policy file in $d/policy.d: no rule is in force"
+rmdir "$d/policy.d"
 mv "$d/away" "$d/policy.d"; rm "$d/policy.d/c.policy"
 sed -i 's/period: 50ms/period: 70ms/' "$d/gpufas.yaml"
 has "what needs a restart is named" "$(ask '{"v":1,"cmd":"reload"}')" "changes of period take effect only after a restart"
@@ -110,7 +125,7 @@ is "metrics: every line is one of the format" "$bad" ""
 is "metrics: no family twice" "$(grep '^# TYPE' "$d/metrics" | sort | uniq -d)" ""
 is "metrics: counters end in _total" "$(awk '/^# TYPE .* counter/ && $3 !~ /_total$/' "$d/metrics")" ""
 has "metrics: rules" "$(cat "$d/metrics")" 'gpufas_rule_true{rule="quiet",target="this-machine"} 0'
-has "metrics: reloads" "$(cat "$d/metrics")" 'gpufas_reloads_total{result="error"} 3'
+has "metrics: reloads" "$(cat "$d/metrics")" 'gpufas_reloads_total{result="error"} 4'
 if command -v promtool >/dev/null; then
 	promtool check metrics <"$d/metrics" >"$d/promtool" 2>&1; is "metrics: promtool" "$?$(cat "$d/promtool")" 0
 else

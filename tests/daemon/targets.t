@@ -21,7 +21,7 @@ echo "rule all if comm == \"${tag}v\" then SIGTERM it cooldown 1s settle 1s" >"$
 echo "rule mine if comm == \"${tag}x\" then SIGKILL it cooldown 1h" >"$d/own/b.policy"
 
 out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config)
-has "--check-config counts for each" "$out" "two (host): 1 rules in 1 files"
+has "--check-config counts for each" "$out" "two (host): 1 rule in 1 file"
 echo "rule bad if rss > 5s then log" >"$d/own/c.policy"
 out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config 2>&1); rc=$?
 is "a policy that one target cannot have: exit status" $rc 1

@@ -184,7 +184,7 @@ static void test_gpu(void **state)
 static void test_bad_gpu(void **state)
 {
 	(void)state;
-	bad("engine: {gpu: launch}\n", "1:15: engine.gpu must be a map of keys and values");
+	bad("engine: {gpu: launch}\n", "1:15: engine.gpu must be a map of keys and values | write {mode: ...}; keys: mode, devices, blocks, threads");
 	bad("engine: {gpus: {}}\n", "1:10: unknown key \"gpus\" in engine | did you mean \"gpu\"?");
 	bad(GPU("mod: launch"), "2:9: unknown key \"mod\" in engine.gpu | did you mean \"mode\"?");
 	bad(GPU("sms: 4"), "2:9: unknown key \"sms\" in engine.gpu | known keys: mode, devices, blocks, threads");
@@ -276,7 +276,7 @@ static void test_bad_targets(void **state)
 {
 	(void)state;
 	bad("targets: []\n", "1:10: targets must be a list with at least one target | write \"targets:\", and below it \"  - name: this-machine\"");
-	bad("targets: [x]\n", "1:11: a target must be a map of keys and values");
+	bad("targets: [x]\n", "1:11: a target must be a map of keys and values | such as - {name: web, kind: vm, qmp: /run/gpufas/web.qmp}");
 	bad(TARGET("kind: trace"), "2:19: the kind \"trace\" is not available in this version; host, vm and image are");
 	bad(TARGET("kind: vn"), "2:19: the target's kind cannot be \"vn\" | did you mean \"vm\"?");
 	bad(TARGET("kind: vm"), "2:3: a target of kind vm needs qmp or ram | qmp: /run/guest.qmp (QEMU's -qmp "
@@ -335,7 +335,7 @@ static void test_values(void **state)
 	bad("period: 99999999999999999999999999d\n", "1:9: period: \"99999999999999999999999999d\" is too large");
 	bad("period: [1s]\n", "1:9: period must be a single value");
 	bad("mode: obsrve\n", "1:7: mode cannot be \"obsrve\" | did you mean \"observe\"?");
-	bad("engine: cpu\n", "1:9: engine must be a map of keys and values");
+	bad("engine: cpu\n", "1:9: engine must be a map of keys and values | write {kind: ...}; keys: kind, realtime, mlock, gpu");
 	bad("engine: {realtime: 100}\n", "1:20: engine.realtime must be from 1 to 99");
 	bad("budget: {actions: -3}\n", "1:19: budget.actions must be a whole number, not \"-3\"");
 	bad("budget: {actions: 99999999999999999999}\n", "1:19: budget.actions must be from 0 to 256");
@@ -347,7 +347,8 @@ static void test_values(void **state)
 	bad("audit: {max-size: 1}\n", "1:19: audit.max-size: \"1\" lacks its unit; write for example 16MiB");
 	bad("control: {mode: 0066}\n", "1:17: control.mode \"0066\" is not a file mode | write for example 0660; the daemon itself needs 0600");
 	bad("log: {level: loud}\n", "1:14: log.level cannot be \"loud\" | one of: error, warning, notice, info, debug");
-	bad("- a\n", "1:1: the configuration must be a map of keys and values");
+	bad("- a\n", "1:1: the configuration must be a map of keys and values | write {period: ...}; keys: period, mode, engine, targets, policy, "
+		     "budget, last-resorts, hooks, audit, control, log, recorder, shadow");
 	/* columns count bytes, also after characters of several */
 	bad("hooks: {\"\xc3\xa4\": [/x]}\n", "1:9: \"\xc3\xa4\" cannot be a hook's name | letters, digits, dashes and underscores; at most 63");
 	bad("policy: {files: [\"/\xc3\xa4\", x]}\n", "1:25: policy.files must be an absolute path | the daemon's working directory is /");
@@ -359,6 +360,14 @@ static void test_yaml(void **state)
 	bad("a: &x 1\nb: *x\n", "1:4: anchors are not supported here | write the value out where it is needed");
 	bad("period: !!str 1s\n", "1:9: tags are not supported here | leave the tag out");
 	bad("period: 1s\n---\nperiod: 2s\n", "2:1: a second document | put everything in one document");
+	bad("engine:\n\tkind: auto\n", "2:1: not YAML: found character that cannot start any token | indent with spaces: YAML takes no tabs");
+	bad("mode:observe\nperiod: 1s\n", "2:7: not YAML: mapping values are not allowed in this context | write `key: value`, with a space behind "
+					  "the colon: the line above may lack one");
+	bad("engine:\n  kind: auto\n gpu: {}\n", "3:2: not YAML: did not find expected key | keys of one map begin in one column");
+	bad("engine: {kind: auto\nmode: observe\n", "2:5: not YAML: did not find expected ',' or '}' | what { opens is closed by }, and its entries "
+						     "are separated by commas");
+	bad("targets: [x\n", "2:1: not YAML: did not find expected ',' or ']' | what [ opens is closed by ], and its entries are separated by commas");
+	bad("mode: \"observe\n", "2:1: not YAML: found unexpected end of stream | a quote is opened and not closed");
 	bad("? [a]\n: b\n", "1:3: a key must be a plain word");
 	bad("log: {level: \"a\\0b\"}\n", "1:14: a text may not hold a NUL byte");
 	bad("[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]\n", "1:18: nested too deeply");
