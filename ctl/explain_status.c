@@ -54,15 +54,18 @@ static const char *engine_text(const json_t *e, char *buf, size_t n)
 	return buf;
 }
 
-/* Why a target's engine is not where it was to be. */
+/* Why a target's engine is not where it was to be, or that it was not. */
 static void add_engine_why(const json_t *e, struct gf_lines *out)
 {
 	long long takeovers = gf_js_int(e, "takeovers");
+	bool back = !strcmp(gf_js_str(e, "kind"), "gpu"), lost = takeovers > 0 && !back;
 
-	if (takeovers > 0)
+	if (lost)
 		gf_lines_add(out, GF_LOOK_BAD, "  %-9sthe CPU took over from the GPU", "");
+	else if (takeovers > 0)
+		gf_lines_add(out, GF_LOOK_PLAIN, "  %-9sused again; the CPU had taken over %lld time%s", "", takeovers, takeovers == 1 ? "" : "s");
 	if (*gf_js_str(e, "why"))
-		gf_lines_add(out, takeovers > 0 ? GF_LOOK_BAD : GF_LOOK_WARN, "  %-9s%s", "", gf_js_str(e, "why"));
+		gf_lines_add(out, lost ? GF_LOOK_BAD : GF_LOOK_WARN, "  %-9s%s", "", gf_js_str(e, "why"));
 }
 
 /* What runs the ticks: one line where it is the same for all targets. True: it is. */

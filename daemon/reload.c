@@ -138,6 +138,22 @@ static void exchange_shadows(struct gf_reload *r)
 	}
 }
 
+/* A reload is what tries a GPU again: who asked for it is told that this came to nothing. */
+static void note_gpus(struct gf_reload *r)
+{
+	struct gf_engine_stats st;
+	char text[400];
+
+	for (size_t i = 0; i < r->watches; i++) {
+		gf_engine_stats(r->watch[i].engine, &st);
+		if (st.kind == GF_ENGINE_GPU || !st.takeovers || !*st.why)
+			continue;
+		snprintf(text, sizeof text, "target %s: %.300s", r->watch[i].name, st.why);
+		if (gf_strlist_add(&r->report.notes, text))
+			gf_log(LOG_ERR, "out of memory");
+	}
+}
+
 static int work(struct gf_reload *r)
 {
 	int e = gf_daemon_read_config(r->options, &r->config, &r->report);
@@ -149,8 +165,10 @@ static int work(struct gf_reload *r)
 	if (e)
 		return e;
 	e = swap_all(r);
-	if (!e)
+	if (!e) {
 		exchange_shadows(r);
+		note_gpus(r);
+	}
 	if (e && gf_hooks_configure(r->hooks, r->now))
 		gf_log(LOG_ERR, "out of memory: hooks are those of the new configuration");
 	return e;

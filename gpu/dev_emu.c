@@ -46,14 +46,22 @@ struct gf_dev_run {
 	} lane[];
 };
 
-/* A daemon's device fails when the file that GPUFAS_EMU_FAILED names is there. */
+/* A daemon's device has failed for as long as the file that GPUFAS_EMU_FAILED names is there. */
+static bool emu_failed(void)
+{
+	const char *file = getenv("GPUFAS_EMU_FAILED");
+
+	if (file)
+		gf_emu.failed = !access(file, F_OK);
+	return gf_emu.failed;
+}
+
 static int emu_hook(void)
 {
 	static uint32_t looks;
-	const char *file = __atomic_add_fetch(&looks, 1, __ATOMIC_RELAXED) % 1024 ? NULL : getenv("GPUFAS_EMU_FAILED");
 
-	if (file && !access(file, F_OK))
-		gf_emu.failed = true;
+	if (!(__atomic_add_fetch(&looks, 1, __ATOMIC_RELAXED) % 1024))
+		emu_failed();
 	return gf_emu.failed ? 2 : gf_emu.hung;
 }
 
@@ -233,7 +241,7 @@ static int emu_launch(struct gf_dev *d, struct gf_gpu *g, uint32_t blocks, uint3
 	pthread_attr_t attr;
 
 	(void)cluster; /* its lanes meet as they do anyway */
-	if (gf_emu.failed || !r) {
+	if (emu_failed() || !r) {
 		free(r);
 		return gf_err_set(err, EIO, "an illegal memory access was encountered");
 	}
@@ -275,7 +283,7 @@ static int emu_follow(struct gf_dev_run *r, struct gf_gpu *g, uint32_t blocks, u
 
 static int emu_poll(struct gf_dev_run *r, struct gf_err *err)
 {
-	if (gf_emu.failed)
+	if (emu_failed())
 		return gf_err_set(err, EIO, "an illegal memory access was encountered");
 	return __atomic_load_n(&r->left, __ATOMIC_ACQUIRE) == 0;
 }

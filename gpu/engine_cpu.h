@@ -51,6 +51,7 @@ struct gf_engine {
 	struct gf_err err;
 	struct gf_gpu_host *gpu;      /* who runs the ticks; NULL: the CPU. engine_gpu.c */
 	struct gf_gpu_host *gpu_past; /* who did until it failed: what it holds is freed at the end */
+	uint32_t gpu_tries;           /* reloads in a row that tried a GPU again and came to nothing */
 	uint32_t gpu_blocks_most;     /* more found no room on the device; 0: that has not happened */
 	/* thread */
 	pthread_t thread;

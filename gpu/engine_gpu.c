@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define LAST_NS (SEC_NS / 2)    /* for so long a recorder may take what is left when the engine stops */
+#define PROVEN_NS (60 * SEC_NS)
 #define QUIET_NS (SEC_NS / 4) /* who changes a guest or a mode wakes the thread */
 #define QUIET_FOR_NS (10 * SEC_NS)
 #define RULES_LEAST 512u      /* views and states of so many rules find room, whatever the first policy has */
@@ -302,6 +303,8 @@ int gf_gpu_create(struct gf_engine *e, struct gf_err *err)
 		return gf_err_set(err, ENOMEM, "out of memory for the engine");
 	h->place = (struct gf_state_place){ gf_gpu_take, give, h };
 	pthread_mutex_init(&h->lock, NULL);
+	h->since_ns = gf_engine_clock(CLOCK_MONOTONIC);
+	h->proven_ns = PROVEN_NS;
 	h->quiet_ns = QUIET_NS;
 	h->quiet_for_ns = QUIET_FOR_NS;
 	h->own = e->target->target_kind == GF_TARGET_VM && e->target->ops->sample == gf_vm_sample;

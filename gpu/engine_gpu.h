@@ -112,6 +112,7 @@ struct gf_gpu_host {
 	struct gf_engine *engine;
 	uint64_t looked_ns, heart, pulse, heart_ns, busy_ns, clock_ns, views, views_done, gap;
 	uint64_t device_ticks, device_missed;
+	uint64_t since_ns, proven_ns; /* since when it is the engine's; for how long, until it counts as one that works */
 	uint64_t quiet_ns, quiet_for_ns; /* between two looks when nothing has been said for so long: a look costs 20 to 35 us, most of it for waking */
 	int news;                  /* gf_vm_news(), or below zero */
 	struct gf_gpu_host *next;  /* of all that there are */

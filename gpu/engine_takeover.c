@@ -14,7 +14,7 @@
 #include <string.h>
 #include <syslog.h>
 
-#define TRIES 3u               /* reloads that try a GPU again which was given up */
+#define TRIES 3u /* reloads in a row that try again a GPU which was given up: each may hold the ticks up for seconds, and cost memory that a device does not give back */
 
 /* ---- what rules know, from the device to e->st -------------------------------------- */
 
@@ -129,6 +129,12 @@ static void tell_event(struct gf_engine *e, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* What the operator can do. */
+static const char *way_back(const struct gf_engine *e)
+{
+	return e->gpu_tries < TRIES ? "`gpufasctl reload` tries it again" : "restart gpufasd to use it again";
+}
+
 void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 {
 	struct gf_gpu_host *h = e->gpu;
@@ -165,10 +171,11 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	__atomic_store_n(&e->gpu, NULL, __ATOMIC_RELEASE);
 	e->now.alone = false;
 	e->now.takeovers++;
-	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.120s; %s", why->text,
-		 e->now.takeovers > TRIES ? "restart gpufasd to use it again" : "the next reload tries it again");
-	tell_event(e, "GPU %u (%.30s) was given up: %.110s. The CPU goes on; what holds \"for\" or \"over\" a time begins anew",
-		   e->now.gpu_device, e->now.gpu_name, why->text);
+	if (gf_engine_clock(CLOCK_MONOTONIC) - h->since_ns >= h->proven_ns)
+		e->gpu_tries = 0;
+	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.120s; %s", why->text, way_back(e));
+	tell_event(e, "GPU %u (%.30s) was given up: %.100s. The CPU goes on, holds and histories begin anew; %s",
+		   e->now.gpu_device, e->now.gpu_name, why->text, way_back(e));
 }
 
 /* ---- and back ----------------------------------------------------------------------- */
@@ -234,13 +241,14 @@ void gf_gpu_retry(struct gf_engine *e)
 	uint32_t takeovers = e->now.takeovers;
 	struct gf_err err = { "" };
 
-	if (e->gpu || !e->gpu_past || e->now.takeovers > TRIES)
+	if (e->gpu || !e->gpu_past || e->gpu_tries >= TRIES)
 		return;
+	e->gpu_tries++; /* (one that works for a while is given up for another reason) */
 	if (!again(e, &err)) {
 		e->now.why[0] = '\0';
 		tell_event(e, "GPU %u (%.30s) is used again; what holds \"for\" or \"over\" a time begins anew", e->now.gpu_device, e->now.gpu_name);
 	} else if (takeovers == e->now.takeovers) { /* else it was given up once more, which has been told */
-		e->now.takeovers++;
-		snprintf(e->now.why, sizeof e->now.why, "the GPU was given up and could not be had again: %.90s; restart gpufasd to use it again", err.text);
+		snprintf(e->now.why, sizeof e->now.why, "the GPU was given up and could not be had again: %.90s; %s", err.text, way_back(e));
+		tell_event(e, "GPU %u (%.30s) could not be had again: %.110s; %s", e->now.gpu_device, e->now.gpu_name, err.text, way_back(e));
 	}
 }

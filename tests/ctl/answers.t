@@ -69,6 +69,10 @@ sed "0,/^    \"road\":/s//    $lost&/" $here/data/status.json >"$work/d/status.j
 golden status-taken-over $ctl status
 sed "s/^    \"road\": \"bpf\"/    $gpu&/; s/^    \"road\": \"there/    $lost&/; s/^    \"road\": \"att/    ${gpu/device\":0/device\":1}&/" $here/many-status.json >"$work/d/status.json"
 golden status-engines $ctl status
+sed "0,/^    \"road\":/s//    ${gpu/takeovers\":0/takeovers\":2}&/" $here/data/status.json >"$work/d/status.json"
+out=$($ctl status 2>&1)
+has "status: a GPU that is used again" "$out" "used again; the CPU had taken over 2 times"
+[[ $out != *"took over from the GPU"* ]]; is "status: and not that the CPU has it" $? 0
 # A shadow on samples of its own: how it is evaluated, what it could not see, and that its guest is not there.
 shadow='"shadow": {"files": ["/s.policy"], "rules": 2, "why_not": "", "samples": "own", "how": "on samples of its own", "stale": true, "sample_error": "there is no guest", "ticks": 9, "agreed": 1, "only_shadow": 1, "only_active": 3, "unseen": 2, "lost": 4, "differences": [{"only": "active", "unseen": true, "sentence": "r: SIGKILL to a"}, {"only": "shadow", "unseen": false, "sentence": "s: would send SIGKILL to b"}]},'
 sed "s|^    \"road\": \"att|    $shadow&|" $here/many-status.json >"$work/d/status.json"

@@ -47,8 +47,18 @@ for mode in persistent launch; do
 	t=$(ticks)
 	later() { [ "$(ticks)" -gt "$t" ]; }
 	until_ok later && ok "$mode: ticks go on" || not_ok "$mode: ticks go on"
-	ask '{"v":1,"cmd":"reload"}' >/dev/null
-	has "$mode: a reload tries it again, and status says what became of that" "$(status)" "could not be had again"
+	has "$mode: and status, what brings it back" "$s" '`gpufasctl reload` tries it again'
+	r=$("$B/gpufasctl" --socket "$d/run/s" reload 2>&1)
+	has "$mode: gpufasctl reload tries it again, and says what became of that" "$r" "could not be had again"
+	has "$mode: so does status" "$(status)" "could not be had again"
+	until_ok logged "could not be had again" && ok "$mode: and the log" || not_ok "$mode: and the log"
+	rm "$d/failed"
+	r=$("$B/gpufasctl" --socket "$d/run/s" reload 2>&1)
+	hasnt "$mode: once the device is well gpufasctl reload has no more to say" "$r" "had again"
+	on gpu && ok "$mode: and it is used again" || not_ok "$mode: and it is used again" "$(status)"
+	has "$mode: gpufasctl status says so" "$("$B/gpufasctl" --socket "$d/run/s" status 2>&1)" "used again; the CPU had taken over 1 time"
+	sleeper $tag-a
+	until_ok gone $sleeper && ok "$mode: and acts" || not_ok "$mode: and acts" "$(status)"
 	stop
 	is "$mode: and it ends in peace" $? 0
 done

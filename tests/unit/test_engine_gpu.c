@@ -459,7 +459,7 @@ static void tried_again(void **state)
 			usleep(1000);
 		assert_false(on_gpu(l.e));
 		gf_engine_stats(l.e, &st);
-		assert_non_null(strstr(st.why, "the next reload tries it again"));
+		assert_non_null(strstr(st.why, "`gpufasctl reload` tries it again"));
 		if (how < 2) {
 			gf_emu.failed = gf_emu.hung = false;
 			usleep(100000); /* its kernel ends */
@@ -467,7 +467,7 @@ static void tried_again(void **state)
 		assert_int_equal(gf_engine_swap(l.e, next, NULL), 0);
 		gf_engine_stats(l.e, &st);
 		assert_int_equal(st.kind, how < 2 ? GF_ENGINE_GPU : GF_ENGINE_CPU);
-		assert_true(how < 2 ? !st.why[0] : strstr(st.why, "restart gpufasd") != NULL);
+		assert_true(how < 2 ? !st.why[0] : strstr(st.why, "could not be had again") && strstr(st.why, "`gpufasctl reload` tries it again"));
 		wait_ticks(l.e, 20);
 		/* who was stopped is let go, now or when the step is due */
 		for (int i = 0; i < 3000 && conts < stops; i++) {
@@ -546,6 +546,59 @@ static void given_up_twice(void **state)
 	gf_emu.failed = false;
 	free(l.img);
 	l.img = next;
+	life_end(&l);
+}
+
+static void lose(struct life *l)
+{
+	gf_emu.failed = true;
+	for (int i = 0; i < 10000 && on_gpu(l->e); i++)
+		usleep(1000);
+	assert_false(on_gpu(l->e));
+	gf_emu.failed = false;
+}
+
+/* A reload, by a policy that is the same: what runs the ticks then, and what status says. */
+static void reloaded(struct life *l, bool gpu, const char *why)
+{
+	struct gf_image_header *next = make_image(1, SIGKILL), *old = l->img;
+	struct gf_engine_stats st;
+
+	l->img = next;
+	assert_int_equal(gf_engine_swap(l->e, next, NULL), 0);
+	gf_engine_stats(l->e, &st);
+	free(old);
+	assert_int_equal(st.kind, gpu ? GF_ENGINE_GPU : GF_ENGINE_CPU);
+	if (!why)
+		assert_string_equal(st.why, "");
+	else if (!strstr(st.why, why))
+		fail_msg("%s lacks %s", st.why, why);
+}
+
+/* Three reloads in a row that come to nothing, and it is left alone; one that works for a while ends the row, however often it has been lost. */
+static void tried_three_times(void **state)
+{
+	struct life l = life_begin(10 * MS, GF_GPU_PERSISTENT);
+	struct gf_engine_stats st;
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		l.e->gpu->proven_ns = 0;
+		lose(&l);
+		reloaded(&l, true, NULL);
+		wait_ticks(l.e, 3);
+	}
+	lose(&l); /* within the minute: the try before was in vain */
+	for (int i = 1; i < 3; i++) {
+		gf_emu.failed = true;
+		reloaded(&l, false, i < 2 ? "`gpufasctl reload` tries it again" : "restart gpufasd to use it again");
+		gf_emu.failed = false;
+	}
+	reloaded(&l, false, "restart gpufasd to use it again"); /* though it is well */
+	gf_engine_stats(l.e, &st);
+	assert_int_equal(st.takeovers, 7); /* a try is none */
+	assert_true(heard(l.e, "restart gpufasd"));
+	wait_ticks(l.e, 3);
 	life_end(&l);
 }
 
@@ -853,8 +906,8 @@ int main(void)
 		cmocka_unit_test(fails),
 		cmocka_unit_test(fails_launched),
 		cmocka_unit_test(relays),
-		cmocka_unit_test(tried_again),
 		cmocka_unit_test(given_up_twice),
+		cmocka_unit_test(tried_again), cmocka_unit_test(tried_three_times),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(no_room_for_a_reload),
 		cmocka_unit_test(blocks_chosen),
