@@ -154,7 +154,7 @@ void gf_gpu_stop(struct gf_engine *e)
 	while (!gf_gpu_collect(e, h))
 		gf_engine_flush(e);
 	if (own)
-		gf_gpu_pass_results(h);
+		gf_gpu_pass_results(h, gf_gpu_read(&h->out->results_head));
 	gf_gpu_tape_last(e, h, LAST_NS);
 	gf_gpu_profile_write(h, e);
 	gf_gpu_connect(h, false);

@@ -202,6 +202,6 @@ int gf_gpu_publish_guest(struct gf_engine *e, struct gf_gpu_host *h, void *block
 
 /* engine_told.c */
 void gf_gpu_connect(struct gf_gpu_host *h, bool on); /* the actuator, if there is one */
-void gf_gpu_pass_results(struct gf_gpu_host *h);
+void gf_gpu_pass_results(struct gf_gpu_host *h, uint64_t head);
 
 #endif

@@ -59,9 +59,10 @@ void gf_engine_actuator(struct gf_engine *e, struct gf_vm_actuator *a)
 	gf_gpu_connect(h, true);
 }
 
-void gf_gpu_pass_results(struct gf_gpu_host *h)
+/* head: as it was before the verdicts that they are of were collected, and those verdicts' events: the device goes on meanwhile. */
+void gf_gpu_pass_results(struct gf_gpu_host *h, uint64_t head)
 {
-	uint64_t head = gf_gpu_read(&h->out->results_head), at = h->in->results_tail, was = at;
+	uint64_t at = h->in->results_tail, was = at;
 
 	for (; at != head && gf_ring_room(&h->told); at++) {
 		struct gf_deliver_result *r = &h->results[at % GF_GPU_RESULTS];
@@ -231,7 +232,7 @@ void gf_gpu_wake(struct gf_engine *e)
 int gf_gpu_gather(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
-	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took;
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took, results_head;
 	struct gf_err err = { "" };
 	int rc = 0;
 
@@ -258,10 +259,11 @@ int gf_gpu_gather(struct gf_engine *e)
 	}
 	clocks(h, now);
 	said = h->in->verdicts_tail + h->in->results_tail;
+	results_head = gf_gpu_read(&h->out->results_head);
 	while (!gf_gpu_collect(e, h))
 		gf_engine_flush(e);
 	gf_engine_flush(e);
-	gf_gpu_pass_results(h);
+	gf_gpu_pass_results(h, results_head);
 	if (said != h->in->verdicts_tail + h->in->results_tail)
 		h->busy_ns = now;
 	gf_gpu_tape_pass(e, h);
