@@ -215,7 +215,7 @@ void gf_neighbours_say(const struct gf_neighbours *o, char *buf, size_t n)
 		snprintf(more, sizeof more, " and %u more", with - 1);
 	snprintf(who, sizeof who, "%s (pid %d)%s", *l.comm ? l.comm : "a process", l.pid, more);
 	if (beside)
-		snprintf(buf, n, "shared with %s under MPS: a kernel that stays holds back those that want whole multiprocessors (matrix products lose 6 %% and "
+		snprintf(buf, n, "shared with %s under MPS: a kernel that stays holds back those that want whole multiprocessors (matrix products lose 7 %% and "
 			 "more); engine.gpu.mode: relay does not", who);
 	else if (l.client)
 		snprintf(buf, n, "shared with %s outside MPS: %s; start it with CUDA_MPS_PIPE_DIRECTORY=%s", who, turns, o->pipes);
