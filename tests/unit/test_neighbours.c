@@ -163,7 +163,7 @@ static void test_mps(void **state)
 	says(0, false, "");
 	PROCESS(200, "python3", 60, pipe_env(), CARD);
 	/* two clients run side by side, but a kernel that stays is in the way */
-	says(0, false, "shared with python3 (pid 200) under MPS: a kernel that stays holds back those that want whole multiprocessors (matrix products lose 6 % and "
+	says(0, false, "shared with python3 (pid 200) under MPS: a kernel that stays holds back those that want whole multiprocessors (matrix products lose 7 % and "
 		       "more); engine.gpu.mode: relay does not");
 	stays = false;
 	says(0, false, "");
