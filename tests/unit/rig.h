@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "targets/actuator.h"
@@ -139,6 +140,72 @@ static inline pid_t sleeper(void)
 	}
 	assert_true(pid > 0);
 	return pid;
+}
+
+/* ---- of results --------------------------------------------------------------- */
+
+static inline void rig_up_telling(struct rig *r, uint32_t follow, uint64_t follow_ns, uint64_t tell_ns)
+{
+	struct gf_actuator_opts o = { .follow = follow, .follow_ns = follow_ns, .tell_ns = tell_ns, .target_index = 3 };
+
+	rig_begin(r, &o);
+}
+
+static inline void rig_up(struct rig *r, uint32_t follow, uint64_t follow_ns)
+{
+	rig_up_telling(r, follow, follow_ns, 0);
+}
+
+/* Waits until n members have been reported; how many of them have exited. */
+static inline size_t members(struct rig *r, size_t n, size_t *ret_failed)
+{
+	size_t seen = 0, gone = 0, failed = 0;
+
+	for (int tries = 0; tries < 20000 && seen < n; tries++) {
+		seen = gone = failed = 0;
+		pthread_mutex_lock(&r->lock);
+		for (size_t i = 0; i < r->events; i++) {
+			const struct gf_event *e = &r->event[i];
+			assert_int_equal(e->kind, GF_EV_RESULT);
+			assert_int_equal(e->target, 3);
+			assert_int_equal(e->about, 7);
+			assert_in_range(e->count, 1, GF_EVENT_MEMBERS);
+			for (uint32_t m = 0; m < e->count; m++) {
+				seen++;
+				gone += e->u.member[m].exit_us != GF_NONE;
+				failed += e->u.member[m].error != 0;
+			}
+		}
+		pthread_mutex_unlock(&r->lock);
+		usleep(1000);
+	}
+	assert_int_equal(seen, n);
+	if (ret_failed)
+		*ret_failed = failed;
+	return gone;
+}
+
+/* ---- processes ---------------------------------------------------------------- */
+
+static inline bool alive(pid_t pid)
+{
+	struct gf_proc_stat st;
+
+	return !stat_of(pid, &st) && st.state != 'Z' && st.state != 'X';
+}
+
+static inline void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static inline int died_of(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 #endif

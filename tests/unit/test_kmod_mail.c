@@ -78,7 +78,7 @@ static struct gf_event_member act(struct rig *r, pid_t pid, int sig, uint8_t fla
 	return r->event[0].u.member[0];
 }
 
-static void rig_up(struct rig *r, struct gf_target *t, bool only)
+static void rig_by_module(struct rig *r, struct gf_target *t, bool only)
 {
 	struct gf_actuator_opts o = { .kmod = gf_host_kmod(t), .only_kmod = only };
 
@@ -98,7 +98,7 @@ static void test_delivery(void **state)
 	struct gf_target *t = host_by(&m, GF_SAMPLER_AUTO, &err);
 	assert_non_null(t);
 	pid_t pid = sleeper(), other = sleeper();
-	rig_up(&r, t, false);
+	rig_by_module(&r, t, false);
 	/* not armed: as if it were not there */
 	got = act(&r, other, SIGCONT, 0);
 	assert_int_equal(got.how, GF_HOW_CALL);
@@ -149,7 +149,7 @@ static void test_delivery(void **state)
 	other = sleeper();
 	t = host_by(&m, GF_SAMPLER_AUTO, &err);
 	gf_kmod_arm(gf_host_kmod(t), GPUFAS_ARM_ACT);
-	rig_up(&r, t, true);
+	rig_by_module(&r, t, true);
 	got = act(&r, other, SIGKILL, 0);
 	assert_int_equal(got.became, GF_BECAME_REFUSED);
 	assert_int_equal(waitpid(other, &status, WNOHANG), 0);
