@@ -8,7 +8,24 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <time.h>
+
 #include <cmocka.h>
+
+/* Something happens in the guest at one of the looks at the clock, of which there is one between the choice of a thread and the store into it. */
+static void (*at_clock)(void *arg);
+static void *at_clock_arg;
+
+static int clock_looked_at(clockid_t id, struct timespec *t)
+{
+	if (at_clock)
+		at_clock(at_clock_arg);
+	return clock_gettime(id, t);
+}
+
+#define clock_gettime clock_looked_at
+#include "gpu/now.h"
+#undef clock_gettime
 
 #include "gpu/deliver.h"
 #include "tests/unit/fakeguest.h"
@@ -227,6 +244,38 @@ static void test_stopping(void **state)
 	assert_int_equal(give(d, SIGTERM, 2), GF_BEGUN);
 	assert_int_equal(member(d, SECOND, M_TASK_PENDING), 1ull << (SIGTERM - 1));
 	assert_int_equal(member(d, SECOND, M_TASK_TI_FLAGS), 4);
+}
+
+static void stop_is_taken(void *arg)
+{
+	struct dev *d = arg;
+
+	put_member(d->f, SECOND, M_TASK_JOBCTL, 1ull << 17);
+	at_clock = NULL;
+}
+
+/* One that takes it after it has been chosen: nothing is stored into it either, but where a store is all that there is. */
+static void test_stops_after_choice(void **state)
+{
+	struct dev *d = *state;
+
+	for (uint32_t sender = 0; sender < 2; sender++) {
+		put_member(d->f, SECOND, M_TASK_JOBCTL, 0);
+		put_member(d->f, SECOND, M_TASK_ON_CPU, 1);
+		d->plain.parts_off = sender ? 0 : PART_SEND;
+		at_clock = stop_is_taken;
+		at_clock_arg = d;
+		assert_int_equal(give(d, sender ? SIGTERM : 9, sender + 1), GF_BEGUN);
+		assert_null(at_clock); /* it has happened */
+		assert_int_equal(member(d, SECOND, M_TASK_PENDING), sender ? 0 : 0x100);
+		assert_int_equal(member(d, SECOND, M_TASK_TI_FLAGS), sender ? 0 : 4);
+		assert_int_equal(peek(d->f, HEAD, 8) != 0, sender);
+		for (int i = 0; i < 3; i++)
+			tick(d, MS);
+		assert_int_equal(member(d, SECOND, M_TASK_PENDING), sender ? 0 : 0x100);
+		put_member(d->f, SECOND, M_TASK_PENDING, 0);
+		put_member(d->f, SECOND, M_TASK_TI_FLAGS, 0);
+	}
 }
 
 /* A head that is not empty is never written, nor is a block taken while it waits; then it goes on. */
@@ -550,7 +599,7 @@ static void test_resume(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_stopping), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
+		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_stopping), T(test_stops_after_choice), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
 		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later),
 		T(test_full), T(test_resume),
 	};
