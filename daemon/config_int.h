@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What config.c and config_target.c share: reading values, with complaints in their places.
+ * What config.c, config_target.c and the like share: reading values (config_value.c), with complaints in their places.
  */
 #ifndef GPUFAS_DAEMON_CONFIG_INT_H
 #define GPUFAS_DAEMON_CONFIG_INT_H
@@ -35,6 +35,7 @@ void gf_cfg_unknown_key(struct gf_cfg *x, const struct gf_ynode *k, const char *
 
 /* Each complains about a value that is not of its kind, and then leaves *ret as it was. */
 const char *gf_cfg_text(struct gf_cfg *x, const struct gf_ynode *n, const char *what); /* or NULL */
+bool gf_cfg_bool(struct gf_cfg *x, const struct gf_ynode *n, const char *what, bool *ret); /* false: it is none */
 int gf_cfg_choice(struct gf_cfg *x, const struct gf_ynode *n, const char *what, const char *const *words, size_t count); /* or -1 */
 bool gf_cfg_integer(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi, uint64_t *ret);
 bool gf_cfg_duration(struct gf_cfg *x, const struct gf_ynode *n, const char *what, uint64_t lo, uint64_t hi,

@@ -3,7 +3,7 @@ CTL_SRC := $(wildcard ctl/*.c)
 # daemon/*.c but main: also linked into tests.
 DAEMON_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out daemon/main.c,$(DAEMON_SRC)))
 # What the daemon says of tasks and events gpufasctl says of a dump without one.
-CTL_SAYS_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,eventjson sentence taskjson jbuf yamltree config config_target config_recorder config_gpu)
+CTL_SAYS_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,eventjson sentence taskjson jbuf yamltree config config_value config_target config_recorder config_gpu)
 CTL_LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out ctl/main.c,$(CTL_SRC)))
 
 programs: $(BUILD)/gpufasd $(BUILD)/gpufasctl
