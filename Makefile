@@ -4,8 +4,10 @@
 #   make            programs, manual pages
 #   make run        install what is missing, build, watch this machine (observe mode)
 #   make demo       two hogs in a cgroup, recovered;  make demo-vm  a guest, from outside
-#   make test       all tests;  make bench  figures;  make install DESTDIR=
-#   SAN=1           AddressSanitizer and UBSan;  WERROR=1  as CI
+#   make test       all tests;  TESTS=pattern make check  a part of them;  make bench  figures;  make fuzz
+#   make install    with DESTDIR= for packagers;  make uninstall  keeps /etc/gpufas;  make deps  what is missing, from Debian
+#   make kmod       the kernel module (kmod-install, kmod-dkms);  make gpu-check  the GPU engine on this machine's GPU
+#   SAN=1           AddressSanitizer and UBSan;  WERROR=1  as CI;  NVCC=  without the GPU engine
 
 BUILD ?= build$(if $(SAN),/san)
 CC ?= gcc
@@ -53,7 +55,11 @@ include mk/kmod.mk
 
 all: programs docs
 
-.PHONY: all clean
+# Says what stands at the top of this file.
+help:
+	@sed -n '4,/^$$/s/^# \{0,1\}//p' Makefile
+
+.PHONY: all clean help
 clean:
 	rm -rf $(BUILD)
 

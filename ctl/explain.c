@@ -171,7 +171,7 @@ static void add_counts(const json_t *c, struct gf_lines *out)
 
 	if (!json_is_object(c))
 		return;
-	at = (size_t)snprintf(buf, sizeof buf, "  of %lld candidates", gf_js_int(c, "candidates"));
+	at = (size_t)snprintf(buf, sizeof buf, "  of %lld candidate%s", gf_js_int(c, "candidates"), gf_js_int(c, "candidates") == 1 ? "" : "s");
 	for (size_t i = 0; i < sizeof part / sizeof *part; i++)
 		if (gf_js_int(c, part[i].key) > 0 && at < sizeof buf)
 			at += (size_t)snprintf(buf + at, sizeof buf - at, "%s %lld %s", i ? "," : ":",

@@ -196,8 +196,8 @@ static void ranks(FILE *f, const json_t *j)
 			sim_putf(f, ", by %s", str(r, "by"));
 		fprintf(f, "</tr>");
 	}
-	fprintf(f, "</tbody></table></div><p class=\"dim\">Of %lld candidates: %lld may never be touched, %lld protected, %lld left out by where, %lld another rule's, %lld chosen, %lld reached in all.</p>",
-		gf_js_int(c, "candidates"), gf_js_int(c, "never"), gf_js_int(c, "protected"), gf_js_int(c, "where"), gf_js_int(c, "condemned"),
+	fprintf(f, "</tbody></table></div><p class=\"dim\">Of %lld candidate%s: %lld may never be touched, %lld protected, %lld left out by where, %lld another rule's, %lld chosen, %lld reached in all.</p>",
+		gf_js_int(c, "candidates"), gf_js_int(c, "candidates") == 1 ? "" : "s", gf_js_int(c, "never"), gf_js_int(c, "protected"), gf_js_int(c, "where"), gf_js_int(c, "condemned"),
 		gf_js_int(c, "chosen"), gf_js_int(c, "members"));
 }
 

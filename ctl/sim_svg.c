@@ -12,7 +12,7 @@
 #include "daemon/eventjson.h"
 
 #define W 1000.0
-#define LEFT 128.0 /* names of processes fit */
+#define LEFT 160.0 /* names of processes fit, with pids of seven digits */
 #define RIGHT 12.0
 #define TOP 16.0
 #define PLOT 120.0
