@@ -216,7 +216,7 @@ static void add_recorder(const json_t *r, struct gf_lines *out)
 		     gf_show_size(gf_js_num(r, "size"), b, sizeof b), gf_js_str(r, "directory"), oldest ? ", since " : "",
 		     oldest ? gf_show_time(oldest, true, t, sizeof t) : "", *bad ? ": " : "", bad);
 	if (lost > 0)
-		gf_lines_add(out, GF_LOOK_BAD, "  %-9s%.0f ticks are not in its recordings: they came faster than they could be written", "", lost);
+		gf_lines_add(out, GF_LOOK_BAD, "  %-9s%.0f ticks are not in its recordings: they came faster than they could be written, or the disk was full", "", lost);
 }
 
 void gf_explain_status(const json_t *s, const json_t *rules, struct gf_lines *out)

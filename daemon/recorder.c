@@ -14,7 +14,7 @@
 #include "targets/vm.h"
 
 #define SLACK 1024u              /* rows beyond those that the engine has */
-#define RETRY_NS 10000000000ull  /* after an error of the disk */
+#define RETRY_NS 10000000000ull  /* after an error of the disk; or ten intervals */
 #define STOP_NS 2000000000ull
 #define HOLE 5u                  /* ticks */
 
@@ -28,7 +28,7 @@ struct rec {
 	struct gf_policy **coming;/* that samples on the tape may be of, in their order; under the lock */
 	size_t comings;
 	uint64_t lost;            /* taken from the tape, and not written */
-	uint64_t seq, last_ns;    /* of the tick before; 0: there was none, or another's */
+	uint64_t seq, last_ns;    /* of the last tick that was written; 0: there was none, or another's */
 	uint64_t fp;              /* of the image whose kernel paths these are: */
 	struct gf_pathset paths;
 	bool renew;                /* these are new, and have not been set everywhere yet */
@@ -145,7 +145,7 @@ static void disk_trouble(struct rec *c, int rc, const struct gf_err *err)
 	trouble(c, rc, err);
 	if (!c->retry_ns)
 		gf_reporter_say_of(rep, c->watch->index, LOG_WARNING, "nothing is recorded for now: %s", c->now.error);
-	c->retry_ns = gf_daemon_clock(CLOCK_MONOTONIC) + RETRY_NS;
+	c->retry_ns = gf_daemon_clock(CLOCK_MONOTONIC) + GF_MIN(RETRY_NS, 10 * c->watch->daemon->config->recorder_interval_ns);
 }
 
 static void written(struct rec *c, int rc, const struct gf_err *err)
@@ -234,13 +234,11 @@ static const struct gf_sample *next_of_tape(struct rec *c, struct gf_tape_of *re
 static void hole(struct rec *c, const struct gf_sample *s)
 {
 	uint64_t n = c->seq && s->seq > c->seq ? s->seq - c->seq - 1 : 0;
-	char why[96];
+	char why[128];
 
-	snprintf(why, sizeof why, "%llu ticks are missing: they came faster than they could be written", (unsigned long long)n);
+	snprintf(why, sizeof why, "%llu ticks are missing: they came faster than they could be written, or the disk was full", (unsigned long long)n);
 	if (n > HOLE && s->now_ns > c->last_ns)
 		gft_ring_failed(c->ring, c->last_ns + (s->now_ns - c->last_ns) / 2, c->seq + 1, why, NULL);
-	c->seq = s->seq;
-	c->last_ns = s->now_ns;
 }
 
 /* All that the engine has decided on since. While the disk is full, say, it stays where it is, until there is no room any more. */
@@ -260,6 +258,10 @@ static void tape(struct gf_recorder *r, struct rec *c)
 		if (!rc && !of.rc)
 			rc = gft_ring_append(c->ring, s, &err);
 		c->lost += rc != 0;
+		if (!rc) {
+			c->seq = s->seq;
+			c->last_ns = s->now_ns;
+		}
 		if (rc == -ESRCH)
 			trouble(c, rc, &err);
 		else if (rc || !of.rc)

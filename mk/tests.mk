@@ -73,5 +73,6 @@ $(BUILD)/tests/unit/test_engine_ring: LDFLAGS += -Wl,--wrap=gf_kmod_enter
 $(BUILD)/tests/unit/test_engine_news: LDFLAGS += -Wl,--wrap=gf_vm_attach,--wrap=gf_vm_started,--wrap=gf_kernel_still_there,--wrap=ppoll
 $(BUILD)/tests/unit/test_engine_assisted: LDFLAGS += -Wl,--wrap=gf_engine_flush
 $(BUILD)/tests/unit/test_engine_guest: LDFLAGS += -Wl,--wrap=gf_vm_sample
+$(BUILD)/tests/unit/test_recorder: LDFLAGS += -Wl,--wrap=gf_reporter_say_of
 $(BUILD)/tests/unit/test_host: LDFLAGS += -Wl,--wrap=gf_strings_take
 build-tests: $(BUILD)/tests/gpufasd-emu

@@ -8,10 +8,13 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "compiler/compiler.h"
@@ -25,6 +28,20 @@
 #define MAPS "task->mm->map_count"
 #define VM "task->mm->total_vm"
 #define OTHERS 12 /* policies, more than a daemon remembers */
+
+static uint64_t interval_ns = 3600 * SEC; /* between two looks of the recorder's thread: by itself it writes at its end */
+static uint32_t disk_kib;                 /* of a disk of its own; 0: /tmp */
+static uint32_t began, over;              /* what was said of the disk */
+
+void __wrap_gf_reporter_say_of(struct gf_reporter *r, uint32_t target, int level, const char *fmt, ...);
+
+void __wrap_gf_reporter_say_of(struct gf_reporter *r, uint32_t target, int level, const char *fmt, ...)
+{
+	(void)r;
+	(void)target;
+	(void)level;
+	__atomic_add_fetch(strstr(fmt, "nothing is recorded") ? &began : &over, 1, __ATOMIC_RELAXED);
+}
 
 struct rig {
 	struct gf_config config;
@@ -51,8 +68,13 @@ static void begin(struct rig *g)
 	memset(g, 0, sizeof *g);
 	strcpy(g->dir, "/tmp/gpufas-recorder-XXXXXX");
 	assert_non_null(mkdtemp(g->dir));
+	if (disk_kib) {
+		char size[32];
+		snprintf(size, sizeof size, "size=%uk", disk_kib);
+		assert_int_equal(mount("small", g->dir, "tmpfs", 0, size), 0);
+	}
 	g->config = (struct gf_config){
-		.recorder_dir = g->dir, .recorder_ticks = true, .recorder_size = 64u << 20, .recorder_interval_ns = 3600 * SEC, .budget_n = 1,
+		.recorder_dir = g->dir, .recorder_ticks = true, .recorder_size = 64u << 20, .recorder_interval_ns = interval_ns, .budget_n = 1,
 		.budget_window_ns = SEC,
 	};
 	g->target.kind = GF_TARGET_VM;
@@ -127,6 +149,8 @@ static void end(struct rig *g)
 	gf_policy_put(g->w.policy);
 	gf_sample_deinit(&g->s);
 	globfree(&g->found);
+	if (disk_kib)
+		umount2(g->dir, MNT_DETACH);
 	snprintf(cmd, sizeof cmd, "rm -r %s", g->dir);
 	assert_int_equal(system(cmd), 0);
 }
@@ -261,12 +285,125 @@ static void missing(void **state)
 	end(&g);
 }
 
+static void tell(const char *path, const char *fmt, unsigned n)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return;
+	fprintf(f, fmt, n);
+	fclose(f);
+}
+
+/* Mounts of our own, which end with us. False: we may not. */
+static bool own_mounts(void)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWNS)) {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+			return false;
+		tell("/proc/self/setgroups", "deny", 0);
+		tell("/proc/self/uid_map", "0 %u 1", uid);
+		tell("/proc/self/gid_map", "0 %u 1", gid);
+	}
+	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+static struct gf_recorder_stats stats_of(struct rig *g)
+{
+	struct gf_recorder_stats st;
+
+	gf_recorder_stats(g->r, 0, &st);
+	return st;
+}
+
+/* A tick, and what became of it: true, it is written. */
+static bool put_tick(struct rig *g, uint64_t seq)
+{
+	struct gf_recorder_stats was = stats_of(g), st = was;
+
+	tick(g, g->w.policy, seq, (double)seq, 0, NULL);
+	for (int i = 0; i < 20000 && st.failed == was.failed && st.ring.samples == was.ring.samples; i++, st = stats_of(g))
+		usleep(1000);
+	assert_true(st.failed != was.failed || st.ring.samples != was.ring.samples);
+	return st.failed == was.failed;
+}
+
+/* What is on a disk that is full for a while is whole, and says that something is missing in between; then it goes on. */
+static void full_disk(void **state)
+{
+	enum { REFUSED = 9 };
+	uint64_t seq = 0, last = 0, next;
+	uint8_t junk[4096] = { 1 };
+	struct gf_err err = { "" };
+	struct gf_recorder_stats st;
+	char path[64], why[64];
+	struct read f;
+	struct rig g;
+	int fd;
+
+	(void)state;
+	if (!own_mounts()) {
+		print_message("# no mounts of our own\n");
+		skip();
+	}
+	disk_kib = 512;
+	interval_ns = SEC / 100;
+	began = over = 0;
+	begin(&g);
+	while (seq < 3)
+		assert_true(put_tick(&g, ++seq));
+	snprintf(path, sizeof path, "%s/junk", g.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, junk, sizeof junk) > 0)
+		;
+	/* the page that the file has begun has room for some */
+	do {
+		last = seq++;
+		assert_true(seq < 1000);
+	} while (put_tick(&g, seq));
+	for (int i = 1; i < REFUSED; i++)
+		assert_false(put_tick(&g, ++seq));
+	st = stats_of(&g);
+	assert_non_null(strstr(st.error, "No space left"));
+	assert_int_equal(st.lost, REFUSED);
+	assert_int_equal(began, 1);
+	assert_int_equal(over, 0);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	next = seq + 1;
+	for (int i = 0; i < 3; i++)
+		assert_true(put_tick(&g, ++seq));
+	st = stats_of(&g);
+	assert_string_equal(st.error, "");
+	assert_int_equal(st.lost, REFUSED);
+	assert_int_equal(began, 1);
+	assert_int_equal(over, 1);
+	written(&g, 1);
+	open_file(&g, 0, &f);
+	for (uint64_t s = 1; s <= last; s++)
+		next_is(&f, s, (double)s, gf_unknown());
+	assert_int_equal(gft_reader_next(f.r, &f.s, &err), -EAGAIN);
+	snprintf(why, sizeof why, "%d ticks are missing", REFUSED);
+	assert_non_null(strstr(err.text, why));
+	for (; next <= seq; next++)
+		next_is(&f, next, (double)next, gf_unknown());
+	assert_int_equal(gft_reader_next(f.r, &f.s, NULL), -ENODATA);
+	close_file(&f);
+	end(&g);
+	disk_kib = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(by_device),
 		cmocka_unit_test(missing),
+		cmocka_unit_test(full_disk), /* the last: mounts are ours from then on */
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
