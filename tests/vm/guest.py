@@ -18,6 +18,7 @@ BUILD = os.environ.get("BUILD", "build")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 INIT = """#!/bin/busybox sh
+/bin/busybox echo GUEST UP
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev; mount -t tmpfs t /tmp
@@ -80,6 +81,7 @@ class GuestError(Exception):
 
 
 # What comes is waited for. These are for machines that stand still: on a busy one a guest may not run for many seconds.
+BOOTS = 3
 SOON = 60.0
 LATE = 240.0
 STATES = dict.fromkeys(("sleep", "poll", "futex", "block", "ignore", "traced", "mem", "sleepers"), "S") | {
@@ -87,18 +89,16 @@ STATES = dict.fromkeys(("sleep", "poll", "futex", "block", "ignore", "traced", "
 
 
 class Guest:
-    """Boots; `ram` is its RAM file, `qmp` its monitor's socket."""
+    """Boots; `ram` is its RAM file, `qmp` its monitor's socket. watched: somebody who watches guests waits for this one."""
 
-    def __init__(self, dir, name, kernel, initrd, cpus=1, mib=512, machine="q35", cpu="max", backend="file", append="", extra=()):
+    def __init__(self, dir, name, kernel, initrd, cpus=1, mib=512, machine="q35", cpu="max", backend="file", append="", extra=(), watched=False):
         self.dir = os.path.join(dir, name)
         os.makedirs(self.dir, exist_ok=True)
         self.name = name
         # One name for all that one test makes: what an earlier one that was killed has left goes with it.
         self.ram = "/dev/shm/gpufas-test.%d.%s" % (os.getpid(), name)
         self.qmp = self.dir + "/qmp"
-        self.log = []
-        self.buf = b""
-        self.proc = self.chan = self.pseudo = None
+        self.pseudo = None
         obj = "memory-backend-file,mem-path=" + self.ram if backend == "file" else "memory-backend-memfd"
         args = ["qemu-system-x86_64", "-name", name, "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
                 "-machine", machine + ",memory-backend=ram0", "-object", obj + ",id=ram0,share=on,size=%dM" % mib, "-m", str(mib),
@@ -108,13 +108,29 @@ class Guest:
                 "-qmp", "unix:%s,server=on,wait=off" % self.qmp,
                 "-qtest", "unix:%s/qtest,server=on,wait=off" % self.dir, "-qtest-log", "/dev/null",
                 "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 no_timer_check " + append, *extra]
-        with open(self.dir + "/qemu", "w") as err:
-            self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=err, stderr=err)
-        try:
-            self.connect()
-        except BaseException:
-            self.close()
-            raise
+        for left in reversed(range(BOOTS)):
+            self.log = []
+            self.buf = b""
+            self.chan = None
+            with open(self.dir + "/qemu", "w") as err:
+                self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+            try:
+                self.connect()
+                break
+            except GuestError:
+                fault = self.emulator_fault(watched)
+                self.close()
+                if not fault or not left:
+                    raise
+                print("# %s is booted again: %s" % (name, fault), flush=True)
+            except BaseException:
+                self.close()
+                raise
+
+    def emulator_fault(self, watched):
+        """What shows that QEMU is at fault that it did not come up, or nothing (emulator-fault)."""
+        return subprocess.run([HERE + "/emulator-fault", *(["--watched"] if watched else []), self.dir + "/console"],
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def connect(self):
         end = time.time() + LATE

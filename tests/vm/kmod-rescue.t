@@ -14,6 +14,12 @@ command -v python3 >/dev/null || all_skipped "python3 is not installed (mk/deps.
 
 # guest NAME META WHAT: runs it, with kmod_outside.py beside it; what they said is in $d/lines and $d/outside.
 guest() {
+	guest_once "$@"
+	while vm_again "$1"; do guest_once "$@"; done
+	sed -n "s/^END \(.*\)/# $1: \1/p" "$d/lines"
+	sed "s/^/# $1: outside: /" "$d/outside"
+}
+guest_once() {
 	rm -f "$d/ram" "$d/swap" "$d/console" "$d/outside"
 	truncate -s 256M "$d/ram"
 	truncate -s 768M "$d/swap"
@@ -31,8 +37,6 @@ guest() {
 	kill "$out" 2>/dev/null
 	wait "$out" 2>/dev/null
 	tr -d '\r' <"$d/console" >"$d/lines"
-	sed -n "s/^END \(.*\)/# $1: \1/p" "$d/lines"
-	sed "s/^/# $1: outside: /" "$d/outside"
 }
 # ended NAME HOW WHAT: scene NAME ended so.
 ended() {

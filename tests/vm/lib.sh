@@ -113,10 +113,23 @@ vm_root() {
 	cp tests/vm/init "$d/root/init"
 }
 
+# vm_again WHAT: did WHAT, whose console is $d/lines, die of QEMU? Then says so: it is run again, at most twice in a file.
+vm_agains=0
+vm_again() {
+	local fault
+	[ $vm_agains -lt 2 ] && fault=$(tests/vm/emulator-fault "$d/lines") || return 1
+	vm_agains=$((vm_agains + 1))
+	echo "# $1 is booted again: $fault"
+}
+
 # vm_boot META CPUS MIB SECONDS WHAT,...: boots $d/root with META's kernel, which is there. The console is in $d/lines, what became of QEMU in $rc
 # (124: it took too long).
 vm_boot() {
 	(cd "$d/root" && find . | cpio -o -H newc --quiet -R 0:0) | gzip -1 >"$d/initrd"
+	vm_boot_once "$@"
+	while vm_again "a guest of $2 CPUs"; do vm_boot_once "$@"; done
+}
+vm_boot_once() {
 	timeout -k 2 "$4" qemu-system-x86_64 ${VM_ACCEL:--accel tcg,thread=multi} -cpu max -smp "$2" -m "$3" \
 		-nographic -nodefaults -no-reboot -serial stdio -monitor none \
 		-kernel "$V/$1/vmlinuz" -initrd "$d/initrd" \
@@ -151,6 +164,7 @@ vm_run() {
 	else
 		not_ok "$name: the guest came to its end"
 		echo "# exit status $rc (124: it took longer than $limit s), $ran tests of ${planned:-?}"
-		tail -n 40 "$d/lines" | sed 's/^/# | /'
+		# what its kernel died of, if that shows; otherwise its last words
+		{ grep -m1 -A25 -E 'Oops|(int3|fault): 0000|BUG:|Kernel panic' "$d/lines" || tail -n 40 "$d/lines"; } | sed 's/^/# | /'
 	fi
 }

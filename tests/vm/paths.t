@@ -29,18 +29,24 @@ if task->signal->rlim[99].rlim_cur > 5 then log it
 if task->mm > 5 then log it
 P
 
-look() { # look NAME META: a guest, and everything that is to be seen of it
-	local name=$1 out
+boot() { # boot META: in the background; returns when it is ready or gone
+	rm -f "$d/console" "$d/qmp"
 	timeout -k 2 280 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 \
 		-machine q35,memory-backend=ram0 -object memory-backend-memfd,id=ram0,size=512M,share=on \
 		-nodefaults -display none -no-reboot -serial "file:$d/console" -qmp "unix:$d/qmp,server=on,wait=off" \
-		-kernel "$V/$2/vmlinuz" -initrd "$d/initrd" -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$d/qemu" 2>&1 &
+		-kernel "$V/$1/vmlinuz" -initrd "$d/initrd" -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$d/qemu" 2>&1 &
 	qemu=$!
 	for _ in $(seq 2400); do
 		grep -q '^GUEST READY' "$d/console" 2>/dev/null && break
 		kill -0 "$qemu" 2>/dev/null || break
 		sleep 0.1
 	done
+	tr -d '\r' <"$d/console" >"$d/lines"
+}
+look() { # look NAME META: a guest, and everything that is to be seen of it
+	local name=$1 out
+	boot "$2"
+	while ! grep -q '^GUEST READY' "$d/lines" && vm_again "$name"; do boot "$2"; done
 	if ! grep -q '^GUEST READY' "$d/console"; then
 		not_ok "$name: the guest comes up"
 		{ tail -n 20 "$d/console"; tail -n 5 "$d/qemu"; } | sed 's/^/# | /'
@@ -94,6 +100,5 @@ for k in ${VM_KERNELS:-cloud backport}; do
 	[ -n "$qemu" ] && kill "$qemu" 2>/dev/null # timeout: it passes that on
 	wait "$qemu" 2>/dev/null
 	qemu=
-	rm -f "$d/console" "$d/qmp"
 done
 echo "1..$n"

@@ -183,7 +183,7 @@ def main():
         tap.ok(t and not t.get("tasks"), "a guest that is not there does not keep the other from it, and status says so", t)
         troubles(d, g, cpus)
         by_hand(d, g)
-        h = Guest(dir, "two", other, rd, 1, 512)
+        h = Guest(dir, "two", other, rd, 1, 512, watched=True)
         tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20, LATE), "a guest that starts later is found", json.dumps(d.target("two")) + d.tail(1500))
         p = h.spawn("spin")
         rescued(d, h, "the other guest's CPU hog", p, [], "hog", sig=15)
@@ -198,7 +198,7 @@ def main():
             tap.skip("another kernel in its place is found again", "beside emulated devices, which take both cores, the guest does not come up in minutes")
             h = None
         else:
-            h = Guest(dir, "two", kernel, rd, 1, 512)
+            h = Guest(dir, "two", kernel, rd, 1, 512, watched=True)
             tap.ok(d.until(lambda: d.target("two").get("tasks", 0) > 20 and not d.target("two").get("stale"), LATE), "another kernel in its place is found again",
                    json.dumps(d.target("two")) + d.tail(1500))
             p = h.spawn("spin")
