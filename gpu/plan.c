@@ -213,6 +213,8 @@ size_t gf_work_layout(const struct gf_image_header *img, uint32_t cap, void *bas
 	PLACE(w->rank, cap);
 	PLACE(w->list[0], cap / GF_TOP_GROUP * GF_TOP_MAX);
 	PLACE(w->list[1], cap / GF_TOP_GROUP * GF_TOP_MAX);
+	PLACE(w->merged[0], (cap / GF_TOP_GROUP + GF_TOP_FAN - 1) / GF_TOP_FAN * GF_TOP_MAX);
+	PLACE(w->merged[1], (cap / GF_TOP_GROUP + GF_TOP_FAN - 1) / GF_TOP_FAN * GF_TOP_MAX);
 	PLACE(w->arrived, cap / GF_TOP_GROUP);
 #undef PLACE
 	return (size_t)(at - (uintptr_t)base);

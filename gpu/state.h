@@ -96,6 +96,7 @@ struct gf_family {
 #define GF_TOP_GROUP 8u  /* rows that are put into one list, by one lane; divides GF_ROW_BLOCK */
 #define GF_TOP_MAX 8u    /* entries of a list */
 #define GF_TOP_RANKS GF_EVENT_RANKS
+#define GF_TOP_FAN 32u   /* lists that are merged into one where there are many */
 
 /* One of a list: what it is ranked by (gf_top_entry). */
 struct gf_top_entry {
@@ -164,6 +165,7 @@ struct gf_work {
 	uint32_t *want;       /* [rules / 32] bit a rule: the leader has something to do for it; zero between ticks */
 	uint32_t *rank;       /* [cap] how many rank before the row; members of a tree */
 	struct gf_top_entry *list[2]; /* lists of GF_TOP_MAX, of each GF_TOP_GROUP rows; by enum gf_top */
+	struct gf_top_entry *merged[2]; /* lists of GF_TOP_MAX, of each GF_TOP_FAN of these */
 	uint32_t *arrived;    /* [cap / GF_TOP_GROUP] rows that have been done; zero between jobs */
 	uint32_t open_n;
 	uint32_t count;       /* of what a job counts */

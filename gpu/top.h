@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The order of candidates, and the best few of many: a heap on one lane; where there are several, the best of each few rows in a list, made by the
- * lane that has done the last of them, and then a lane for each of a list counts who comes before it.
+ * lane that has done the last of them, and then a lane for each of a list counts who comes before it; of many lists each few are made one in the same way.
  * Of gpu/select.h, which includes this.
  */
 #ifndef GPUFAS_TOP_H
@@ -224,65 +224,121 @@ GF_CALLED uint32_t gf_top_ahead(const struct gf_top_entry *list, const struct gf
 	return n;
 }
 
-/* One of a list, the at-th: if fewer than max of all lists come before it, it is as many-th of the best. */
-static GF_HD __attribute__((noinline, unused)) void gf_top_place(struct gf_work *w, uint32_t how, uint32_t at, uint32_t max, uint32_t own,
-								uint32_t lists)
-{
-	const struct gf_top_entry *all = w->list[how];
-	const struct gf_top_entry me = all[own * GF_TOP_MAX + at];
-	uint32_t n = at;
+/* Lists that are looked at: from first on, n of them, GF_TOP_STEP or less apart. */
+struct gf_top_lists {
+	const struct gf_top_entry *all;
+	uint32_t first, n, step;
+};
 
-	if (at >= all[own * GF_TOP_MAX].n)
-		return;
-	for (uint32_t first = 0; first < GF_TOP_STEP; first++) {
-		for (uint32_t k = first; k < lists; k += GF_TOP_STEP * GF_TOP_HEADS) {
+GF_INLINE struct gf_top_lists gf_top_lists(const struct gf_top_entry *all, uint32_t first, uint32_t n)
+{
+	struct gf_top_lists l = { all, first, n, (n + GF_TOP_HEADS - 1) / GF_TOP_HEADS };
+
+	l.step = GF_MIN(l.step, GF_TOP_STEP);
+	return l;
+}
+
+/* How many entries of all lists but its own come before an entry; GF_NONE: max or more. entries: of all lists together, own and all. */
+static GF_HD __attribute__((noinline, unused)) uint32_t gf_top_before_me(const struct gf_top_lists *l, const struct gf_top_entry *me, uint32_t own,
+									 uint32_t max, uint32_t *entries)
+{
+	uint32_t n = 0, all = 0;
+
+	for (uint32_t first = 0; first < l->step; first++) {
+		for (uint32_t k = first; k < l->n; k += l->step * GF_TOP_HEADS) {
 			struct gf_top_entry head[GF_TOP_HEADS];
 
 			GF_UNROLL
 			for (uint32_t i = 0; i < GF_TOP_HEADS; i++)
-				head[i] = all[(k + i * GF_TOP_STEP < lists ? k + i * GF_TOP_STEP : own) * GF_TOP_MAX];
+				head[i] = l->all[(l->first + (k + i * l->step < l->n ? k + i * l->step : k)) * GF_TOP_MAX];
 			GF_UNROLL
 			for (uint32_t i = 0; i < GF_TOP_HEADS; i++) {
-				uint32_t list = k + i * GF_TOP_STEP;
-				if (list < lists && list != own && gf_top_before(&head[i], &me))
-					n += gf_top_ahead(all + list * GF_TOP_MAX, &me);
+				uint32_t list = l->first + k + i * l->step;
+				if (k + i * l->step >= l->n)
+					continue;
+				all += head[i].n;
+				if (list != own && head[i].n && gf_top_before(&head[i], me))
+					n += gf_top_ahead(l->all + list * GF_TOP_MAX, me);
 			}
 			if (n >= max)
-				return;
+				return GF_NONE;
 		}
 	}
-	w->best[how][n] = me.row;
+	*entries = all;
+	return n;
 }
 
-/* The best of all lists. a: how many of those that may be picked, and of all, in a byte each; b: lists. */
+/* One of a list, the at-th: if fewer than max of all lists come before it, it is as many-th of the best. */
+GF_INLINE void gf_top_place(struct gf_work *w, uint32_t how, const struct gf_top_entry *all, uint32_t at, uint32_t max, uint32_t own, uint32_t lists)
+{
+	const struct gf_top_lists l = gf_top_lists(all, 0, lists);
+	const struct gf_top_entry me = all[own * GF_TOP_MAX + at];
+	uint32_t n, entries;
+
+	if (at >= all[own * GF_TOP_MAX].n)
+		return;
+	n = gf_top_before_me(&l, &me, own, max - at, &entries);
+	if (n != GF_NONE)
+		w->best[how][at + n] = me.row;
+}
+
+/* The same among the GF_TOP_FAN lists of which its own is: they become one. */
+GF_INLINE void gf_top_merge(struct gf_work *w, uint32_t how, uint32_t at, uint32_t max, uint32_t own, uint32_t lists)
+{
+	uint32_t first = own / GF_TOP_FAN * GF_TOP_FAN, n, entries;
+	struct gf_top_entry *to = w->merged[how] + own / GF_TOP_FAN * GF_TOP_MAX;
+	const struct gf_top_lists l = gf_top_lists(w->list[how], first, GF_MIN(GF_TOP_FAN, lists - first));
+	struct gf_top_entry me = l.all[own * GF_TOP_MAX + at];
+
+	if (at >= l.all[own * GF_TOP_MAX].n) {
+		/* That none of them has any is said by the first. */
+		if (at || own != first)
+			return;
+		me.klass = GF_NONE;
+	}
+	n = gf_top_before_me(&l, &me, own, max - at, &entries);
+	if (n == GF_NONE || (me.klass == GF_NONE && entries))
+		return;
+	me.n = GF_MIN(entries, max);
+	to[at + n] = me;
+}
+
+/* The best of all lists. a: how many of those that may be picked, and of all, in a byte each; b: lists; c: enum gf_top_stage. */
+enum gf_top_stage { GF_TOP_ONCE, GF_TOP_MERGE, GF_TOP_MERGED };
+
 GF_JOB_BODY gf_job_best(struct gf_tick *t, uint32_t a, uint32_t b, uint32_t c, uint32_t lane, uint32_t lanes)
 {
 	struct gf_work *w = &t->c.st->work;
 	uint32_t picks = a & 255, ranks = a >> 8 & 255;
+	struct gf_top_entry **from = c == GF_TOP_MERGED ? w->merged : w->list;
 
-	(void)c;
 #if defined(__CUDA_ARCH__)
 	/* All lanes look at the first of every list: side by side once, and then they are in the cache. */
-	for (uint32_t i = threadIdx.x; i < 2 * b; i += blockDim.x)
-		gf_touched((i < b ? w->list[GF_TOP_RANK] : w->list[GF_TOP_PICK])[i % b * GF_TOP_MAX].n);
+	for (uint32_t i = threadIdx.x; c != GF_TOP_MERGE && i < 2 * b; i += blockDim.x)
+		gf_touched(from[i < b ? GF_TOP_RANK : GF_TOP_PICK][i % b * GF_TOP_MAX].n);
 #endif
 	for (uint32_t k = lane; k < (picks + ranks) * b; k += lanes) {
-		uint32_t at = k / b;
+		uint32_t at = k / b, how = at < picks ? GF_TOP_PICK : GF_TOP_RANK, max = at < picks ? picks : ranks;
 
-		if (at < picks)
-			gf_top_place(w, GF_TOP_PICK, at, picks, k % b, b);
+		at -= at < picks ? 0 : picks;
+		if (c == GF_TOP_MERGE)
+			gf_top_merge(w, how, at, max, k % b, b);
 		else
-			gf_top_place(w, GF_TOP_RANK, at - picks, ranks, k % b, b);
+			gf_top_place(w, how, from[how], at, max, k % b, b);
 	}
 }
 
-/* Leader: the best of the lists that the rows' job has made. */
+/* Leader: the best of the lists that the rows' job has made. Who is among the best looks at every list: of many, some are made one before. */
 GF_INLINE void gf_top_make(struct gf_tick *t, uint32_t picks, uint32_t ranks)
 {
-	uint32_t lists = gf_rows_up(t->c.s) / GF_TOP_GROUP;
+	uint32_t lists = gf_rows_up(t->c.s) / GF_TOP_GROUP, max = picks | ranks << 8;
 
-	if (lists)
-		gf_team_call(t->team, GF_JOB_BEST, picks | ranks << 8, lists, 0);
+	if (lists > 2 * GF_TOP_FAN) {
+		gf_team_call(t->team, GF_JOB_BEST, max, lists, GF_TOP_MERGE);
+		gf_team_call(t->team, GF_JOB_BEST, max, (lists + GF_TOP_FAN - 1) / GF_TOP_FAN, GF_TOP_MERGED);
+	} else if (lists) {
+		gf_team_call(t->team, GF_JOB_BEST, max, lists, GF_TOP_ONCE);
+	}
 }
 
 /* Of each row that may be picked: how many of a group of others come before it, added up. */
