@@ -170,6 +170,9 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there
 uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
 
 /* engine_takeover.c */
+/* An event of the daemon's, of a level of syslog. */
+__attribute__((format(printf, 3, 4)))
+void gf_gpu_tell_event(struct gf_engine *e, int level, const char *fmt, ...);
 void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why);
 void gf_gpu_import(struct gf_engine *e, struct gf_gpu_host *h, uint64_t kept, uint32_t which);
 void gf_gpu_import_last(struct gf_engine *e, struct gf_gpu_host *h);

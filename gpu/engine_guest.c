@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define FILL_NS 100000000ull  /* for so long a look goes on registering pieces */
@@ -262,13 +263,16 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 	h->seat = NULL;
 }
 
-static int sit(struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
+static int sit(struct gf_engine *e, struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
 {
 	h->seat = calloc(1, sizeof *h->seat);
 	if (!h->seat)
 		return gf_err_set(err, ENOMEM, "out of memory");
 	h->seat->guest = gf_guest_get(g);
 	h->seat->watch = g->ram ? gf_ramfile_watch(g->ram, &h->seat->watch_sure) : -ENOENT; /* before anything is registered */
+	if (g->ram && h->seat->watch < 0)
+		gf_gpu_tell_event(e, LOG_WARNING, "a guest's memory cannot be watched by inotify: %s (fs.inotify.max_user_instances, max_user_watches). "
+				  "That it gives some back is seen by its size alone", strerror(-h->seat->watch));
 	return 0;
 }
 
@@ -347,7 +351,7 @@ int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err 
 				gf_gpu_guest_gone(h, false);
 		}
 		if (!rc && g && !h->seat)
-			rc = sit(h, g, err);
+			rc = sit(e, h, g, err);
 		if (!rc)
 			h->in->paused = atomic_load(&vm->paused);
 	}

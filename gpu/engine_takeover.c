@@ -107,8 +107,7 @@ static void begin_anew(struct gf_state *st)
 
 /* ---- giving it up ------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3)))
-static void tell_event(struct gf_engine *e, const char *fmt, ...)
+void gf_gpu_tell_event(struct gf_engine *e, int level, const char *fmt, ...)
 {
 	struct gf_event *ev;
 	va_list ap;
@@ -123,7 +122,7 @@ static void tell_event(struct gf_engine *e, const char *fmt, ...)
 	ev->target = e->in.target;
 	ev->image_fp = e->st->img->fp;
 	ev->now_ns = e->target->sample.now_ns;
-	ev->step = LOG_ERR;
+	ev->step = (uint8_t)level;
 	va_start(ap, fmt);
 	vsnprintf(ev->text, sizeof ev->text, fmt, ap);
 	va_end(ap);
@@ -174,7 +173,7 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	if (gf_engine_clock(CLOCK_MONOTONIC) - h->since_ns >= h->proven_ns)
 		e->gpu_tries = 0;
 	snprintf(e->now.why, sizeof e->now.why, "the GPU was given up: %.120s; %s", why->text, way_back(e));
-	tell_event(e, "GPU %u (%.30s) was given up: %.100s. The CPU goes on, holds and histories begin anew; %s",
+	gf_gpu_tell_event(e, LOG_ERR, "GPU %u (%.30s) was given up: %.100s. The CPU goes on, holds and histories begin anew; %s",
 		   e->now.gpu_device, e->now.gpu_name, why->text, way_back(e));
 }
 
@@ -246,9 +245,9 @@ void gf_gpu_retry(struct gf_engine *e)
 	e->gpu_tries++; /* (one that works for a while is given up for another reason) */
 	if (!again(e, &err)) {
 		e->now.why[0] = '\0';
-		tell_event(e, "GPU %u (%.30s) is used again; what holds \"for\" or \"over\" a time begins anew", e->now.gpu_device, e->now.gpu_name);
+		gf_gpu_tell_event(e, LOG_NOTICE, "GPU %u (%.30s) is used again; what holds \"for\" or \"over\" a time begins anew", e->now.gpu_device, e->now.gpu_name);
 	} else if (takeovers == e->now.takeovers) { /* else it was given up once more, which has been told */
 		snprintf(e->now.why, sizeof e->now.why, "the GPU was given up and could not be had again: %.90s; %s", err.text, way_back(e));
-		tell_event(e, "GPU %u (%.30s) could not be had again: %.110s; %s", e->now.gpu_device, e->now.gpu_name, err.text, way_back(e));
+		gf_gpu_tell_event(e, LOG_ERR, "GPU %u (%.30s) could not be had again: %.110s; %s", e->now.gpu_device, e->now.gpu_name, err.text, way_back(e));
 	}
 }

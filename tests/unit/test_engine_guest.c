@@ -3,128 +3,7 @@
  * The GPU engine over a guest that the (emulated) device samples by itself: a made-up kernel, published as its keeper would. What is long,
  * what is refused, what goes away in the middle.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "compiler/compiler.h"
-#include "gpu/dev_emu.h"
-#include "gpu/engine.h"
-#include "gpu/engine_gpu.h"
-#include "targets/ramfile.h"
-#include "targets/vm_int.h"
-#include "tests/helpers/fakekernel.h"
-#include "tests/helpers/waits.h"
-#include "tests/unit/imagetext.h"
-
-#define MS 1000000ull
-#define RAM (16u << 20)
-#define NOISE "rule noise if mem.total > 1MiB then log settle 1ms cooldown 1ms\n"
-#define STOPS "rule stops if comm == \"victim\" then SIGSTOP it then after 1h SIGCONT settle 1h\n"
-
-struct guest {
-	struct fake *f;
-	struct gf_vm *vm;
-	struct gf_engine *e;
-	struct gf_image_header *img[4];
-	uint32_t images;
-};
-
-static const struct gf_target_ops ops = {
-	.kind = "vm", .sample = gf_vm_sample, .set_fields = gf_vm_set_fields, .set_paths = gf_vm_set_paths,
-	.describe = gf_vm_describe, .destroy = gf_vm_unmake,
-};
-
-/* The library's calls of it come here (--wrap): what is slow on the host can be made slow. */
-int __real_gf_vm_sample(struct gf_target *t, struct gf_err *err);
-int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err);
-static uint32_t sample_us;
-static enum gf_gpu_mode serving = GF_GPU_PERSISTENT;
-
-int __wrap_gf_vm_sample(struct gf_target *t, struct gf_err *err)
-{
-	usleep(sample_us);
-	return __real_gf_vm_sample(t, err);
-}
-
-static const struct gf_image_header *compile(struct guest *g, const char *policy)
-{
-	g->img[g->images] = image_of_text(policy, GF_TARGET_VM, MS, NULL);
-	return g->img[g->images++];
-}
-
-static int try_begin(struct guest *g, const char *policy, enum gf_engine_kind kind, enum gf_gpu_mode mode, struct gf_err *err)
-{
-	const struct gf_engine_opts o = { .period_ns = 2 * MS, .budget_n = 100, .budget_window_ns = 1000 * MS, .kind = kind, .gpu = { .mode = mode } };
-	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
-
-	memset(g, 0, sizeof *g);
-	if (!gf_emu.life_ns)
-		gf_emu.life_ns = 20000 * MS; /* this machine may have other things to do */
-	g->f = fake_new(RAM, 1, 0);
-	fake_process(g->f, 1, "init", some);
-	for (uint32_t i = 0; i < 20; i++)
-		fake_process(g->f, 100 + 3 * i, "p", some);
-	fake_process(g->f, 500, "victim", some);
-	assert_int_equal(gf_vm_make(&(struct gf_vm_opts){ .name = "g", .max_tasks = 256 }, &ops, &g->vm, err), 0);
-	return gf_engine_create(&g->vm->t, compile(g, policy), &o, &g->e, err);
-}
-
-static void begin(struct guest *g, const char *policy, enum gf_gpu_mode mode)
-{
-	struct gf_err err = { "" };
-
-	if (try_begin(g, policy, GF_ENGINE_GPU, mode, &err))
-		fail_msg("%s", err.text);
-	assert_int_equal(gf_engine_start(g->e, NULL), 0);
-}
-
-static void publish(struct guest *g)
-{
-	gf_vm_publish(g->vm, fake_guest(g->f));
-}
-
-static void end(struct guest *g)
-{
-	gf_engine_destroy(g->e);
-	gf_target_destroy(&g->vm->t);
-	fake_free(g->f);
-	for (uint32_t i = 0; i < g->images; i++)
-		free(g->img[i]);
-	assert_int_equal(gf_emu.used, 0);
-	assert_int_equal(gf_emu.enrolled, 0);
-	gf_emu = (struct gf_emu){ .devices = 1, .memory = 1ull << 40 };
-	sample_us = 0;
-}
-
-static struct gf_engine_stats stats(struct guest *g) { return engine_stats(g->e); }
-static bool until(bool (*what)(void *of, uint64_t a), struct guest *g, uint64_t a) { return wait_until(NULL, what, g, a); }
-
-static bool sampled(void *g, uint64_t live) { return stats(g).live == live; }
-static bool ticked(void *g, uint64_t n) { return stats(g).ticks >= n; }
-static bool on_cpu(void *g, uint64_t n) { return n == 0 && stats(g).kind == GF_ENGINE_CPU; }
-static bool registers(void *g, uint64_t n) { (void)g; return __atomic_load_n(&gf_emu.enrollments, __ATOMIC_RELAXED) >= n; }
-
-static bool verdict(void *of, uint64_t sig)
-{
-	struct guest *g = of;
-	struct gf_event ev[64];
-	struct gf_verdict v[64];
-	size_t n;
-	bool seen = false;
-
-	gf_engine_events(g->e, ev, 64);
-	for (n = gf_engine_verdicts(g->e, v, 64); n--;)
-		seen |= v[n].action == GF_ACT_SIGNAL && v[n].pid == 500 && v[n].arg == (int)sig;
-	return seen;
-}
+#include "tests/unit/deviceguest.h"
 
 static void watches(void **state)
 {
@@ -374,59 +253,6 @@ static void no_memory(void **state)
 	end(&g);
 }
 
-/* Somebody punches a hole into the guest's memory, as a balloon does: the GPU would not see what comes there next. */
-static void hole(bool filled)
-{
-	const struct gf_ram_piece piece = { 0, RAM, 0 };
-	struct gf_err err = { "" };
-	struct gf_guest *gg;
-	struct guest g;
-	char path[] = "/dev/shm/gpufas-hole-XXXXXX";
-	/* (of what its maker does to a memfd new kernels do not tell) */
-	int fd = filled ? mkstemp(path) : memfd_create("ram", MFD_CLOEXEC);
-	char *map;
-
-	begin(&g, STOPS, serving);
-	assert_int_equal(ftruncate(fd, RAM), 0);
-	for (uint32_t at = 0; at < RAM; at += 4096)
-		assert_int_equal(pwrite(fd, "x", 1, at), 1);
-	map = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(map, MAP_FAILED);
-	gg = fake_guest(g.f);
-	assert_int_equal(gf_ramfile_map(fd, "ram", &piece, 1, false, &gg->ram, &err), 0);
-	gf_vm_publish(g.vm, gg);
-	assert_true(until(sampled, &g, 22));
-	for (int i = 0; i < 20000 && !(g.e->gpu->seat && __atomic_load_n(&g.e->gpu->seat->allocated, __ATOMIC_RELAXED)); i++)
-		usleep(1000);
-	for (uint32_t at = 0; at < RAM; at += 4096) /* a guest's own stores are none */
-		map[at]++;
-	usleep(120000);
-	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
-	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, RAM / 2, 8192), 0);
-	if (filled) /* as a guest does, by a mapping */
-		memset(map + RAM / 2, 'y', 8192);
-	assert_true(until(on_cpu, &g, 0));
-	assert_non_null(strstr(stats(&g).why, "balloon"));
-	if (filled)
-		unlink(path);
-	munmap(map, RAM);
-	close(fd);
-	end(&g);
-}
-
-static void balloon(void **state)
-{
-	(void)state;
-	hole(false);
-}
-
-/* There is as much memory as before at the next look; but it is another. */
-static void balloon_filled(void **state)
-{
-	(void)state;
-	hole(true);
-}
-
 /* Where a tick's time goes is written to a file, if that is asked for; and how many calls a tick takes in which nobody comes or goes. */
 static void profile(void **state)
 {
@@ -497,20 +323,6 @@ static void stopped_host(void **state)
 	assert_int_equal(gf_gpu_answered(&h, &word, 2, 5 * MS, &err), -EIO);
 }
 
-static int relay(void **state)
-{
-	(void)state;
-	serving = GF_GPU_RELAY;
-	return 0;
-}
-
-static int persistent(void **state)
-{
-	(void)state;
-	serving = GF_GPU_PERSISTENT;
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,7 +336,6 @@ int main(void)
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(no_memory),
-		cmocka_unit_test(balloon), cmocka_unit_test(balloon_filled),
 		cmocka_unit_test(stopped_host),
 		cmocka_unit_test(profile),
 		/* the device launches each tick itself */
@@ -534,7 +345,6 @@ int main(void)
 		{ "relay: hangs", hangs, relay, persistent, NULL },
 		{ "relay: reload_lets_go", reload_lets_go, relay, persistent, NULL },
 		{ "relay: registering", registering, relay, persistent, NULL },
-		{ "relay: balloon", balloon, relay, persistent, NULL },
 		{ "relay: stopped_host", stopped_host, relay, persistent, NULL },
 	};
 
