@@ -30,6 +30,7 @@ struct gf_options {
 	const char *config_path; /* NULL: the usual place, and defaults when nothing is there */
 	bool observe;
 	bool check;
+	bool json;               /* what check has found */
 	int engine;              /* enum gf_engine_kind, -1: as configured */
 	const char *socket;      /* NULL: as configured */
 	struct gf_strlist policy;/* instead of the configured ones */
@@ -120,6 +121,7 @@ uint64_t gf_daemon_clock(clockid_t id); /* ns */
 
 /* setup.c: configuration, parts, in order. err says why not. */
 int gf_daemon_read_config(const struct gf_options *o, struct gf_config **ret, struct gf_policy_report *rep);
+int gf_daemon_check(const struct gf_options *o); /* says all; 0 or -errno */
 int gf_daemon_start(struct gf_daemon *d, struct gf_err *err);
 void gf_daemon_stop(struct gf_daemon *d);
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +27,7 @@ static void usage(FILE *f)
 	      "      --observe          report what would be done, do nothing\n"
 	      "      --engine KIND      auto, cpu or gpu\n"
 	      "      --check-config     check configuration and policies, and exit\n"
+	      "      --json             say what --check-config has found as JSON\n"
 	      "      --socket PATH      control socket (" GF_CTL_SOCKET ", or $" GF_CTL_SOCKET_ENV ")\n"
 	      "      --policy FILE      this policy instead of the configured ones; may be repeated\n"
 	      "  -V, --version\n"
@@ -51,6 +51,7 @@ static int command_line(int argc, char **argv, struct gf_options *o)
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' }, { "observe", no_argument, NULL, 'o' },
 		{ "engine", required_argument, NULL, 'e' }, { "check-config", no_argument, NULL, 'k' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "socket", required_argument, NULL, 's' }, { "policy", required_argument, NULL, 'p' },
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
@@ -78,6 +79,9 @@ static int command_line(int argc, char **argv, struct gf_options *o)
 		case 'k':
 			o->check = true;
 			break;
+		case 'j':
+			o->json = true;
+			break;
 		case 's':
 			o->socket = optarg;
 			break;
@@ -96,8 +100,12 @@ static int command_line(int argc, char **argv, struct gf_options *o)
 			return 3;
 		}
 	if (optind < argc) {
-		fprintf(stderr, "gpufasd: \"%s\" is not an option\n", argv[optind]);
+		fprintf(stderr, "gpufasd: \"%s\" is not an option; a configuration is named by -c FILE\n", argv[optind]);
 		usage(stderr);
+		return 3;
+	}
+	if (o->json && !o->check) {
+		fprintf(stderr, "gpufasd: --json is for --check-config\n");
 		return 3;
 	}
 	return 0;
@@ -117,58 +125,6 @@ static int read_config(const struct gf_options *o, struct gf_config **ret)
 		gf_log(LOG_NOTICE, "%s", rep.notes.v[i]);
 	if (r)
 		gf_log(LOG_ERR, "gpufasd: %s", rep.err.text[0] ? rep.err.text : strerror(-r));
-	gf_policy_report_deinit(&rep);
-	return r;
-}
-
-static void say_size(const struct gf_policy *p)
-{
-	printf("%u rule%s in %zu file%s\n", p->rules, p->rules == 1 ? "" : "s", p->files.n, p->files.n == 1 ? "" : "s");
-}
-
-/* What a typo would show only in the hour of need. */
-static void say_missing(const struct gf_config *c)
-{
-	for (size_t i = 0; i < c->hooks; i++) {
-		const char *program = c->hook[i].argv.n ? c->hook[i].argv.v[0] : "";
-		if (access(program, X_OK))
-			fprintf(stderr, "gpufasd: the hook %s: %s: %s\n", c->hook[i].name, program, strerror(errno));
-	}
-	if (*c->group && strcmp(c->group, GF_CTL_GROUP) && !getgrnam(c->group)) /* ours is made by sysusers, which may come later */
-		fprintf(stderr, "gpufasd: control.group: there is no group \"%s\": only root could use the control socket\n", c->group);
-}
-
-static int check(const struct gf_options *o, const struct gf_config *c)
-{
-	struct gf_policy_report rep = { 0 };
-	struct gf_policy *v[GF_CONFIG_MAX_TARGETS] = { 0 };
-	enum gf_engine_kind engine;
-	char why[512] = "";
-	int r = gf_policy_load_all(c, c->target, c->targets, &o->policy, NULL, v, &rep);
-
-	if (rep.text)
-		fputs(rep.text, stderr);
-	for (size_t i = 0; i < rep.notes.n; i++)
-		fprintf(stderr, "gpufasd: %s\n", rep.notes.v[i]);
-	say_missing(c);
-	if (!r)
-		r = gf_gpus_choose_here(c, &engine, why, sizeof why, &rep.err);
-	if (!r && c->engine == GF_ENGINE_GPU && *why)
-		fprintf(stderr, "gpufasd: %s\n", why);
-	if (r) {
-		fprintf(stderr, "gpufasd: %s\n", rep.err.text);
-	} else if (c->targets == 1) {
-		printf("configuration and policy are right: ");
-		say_size(v[0]);
-	} else {
-		printf("configuration and policies are right:\n");
-		for (size_t i = 0; i < c->targets; i++) {
-			printf("  %s (%s): ", c->target[i].name, gf_config_kind(c->target[i].kind));
-			say_size(v[i]);
-		}
-	}
-	for (size_t i = 0; i < c->targets; i++)
-		gf_policy_put(v[i]);
 	gf_policy_report_deinit(&rep);
 	return r;
 }
@@ -304,9 +260,10 @@ int main(int argc, char **argv)
 	if (r)
 		return r - 1;
 	gf_log_setup(LOG_INFO, GF_LOG_JOURNAL_AUTO);
-	r = read_config(&d.options, &d.config);
-	if (!r)
-		r = d.options.check ? check(&d.options, d.config) : run(&d);
+	if (d.options.check)
+		r = gf_daemon_check(&d.options);
+	else if (!(r = read_config(&d.options, &d.config)))
+		r = run(&d);
 	gf_config_free(d.config);
 	gf_strlist_deinit(&d.options.policy);
 	return r ? 1 : 0;

@@ -28,7 +28,19 @@ out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config 2>&1); rc=$?
 is "no rule and a hook that is not there are no errors" $rc 0
 has "no rule at all is said" "$out" "there is no *.policy file in $d/policy.d: no rule is in force"
 has "a hook that is not there is said" "$out" "the hook page: /nowhere/page: No such file"
+check_json() { "$B/gpufasd" -c "$d/gpufas.yaml" --check-config --json 2>&1 | python3 -c 'import json,sys; o=json.load(sys.stdin); print(eval(sys.argv[1], o))' "$1"; }
+is "--json: no error" "$(check_json 'ok, error, len(diags), len(notes), targets[0]["rules"]')" "(True, None, 0, 2, 0)"
+config "perod: 1s"
+is "--json: place and mend of what is wrong in gpufas.yaml" "$(check_json 'ok, diags[0]["line"], diags[0]["col"], diags[0]["hint"]')" \
+	"(False, 6, 1, 'did you mean \"period\"?')"
 config ""
+echo 'if rsss > 5GiB then log' >"$d/policy.d/a.policy"
+is "--json: of what is wrong in a policy" "$(check_json 'ok, error, diags[0]["code"], diags[0]["hint"]')" "(False, 'the policy has 1 error', 'E050', 'did you mean \"rss\"?')"
+mv "$d/policy.d" "$d/away"
+is "--json: of what has no place" "$(check_json 'ok, diags, "cannot read the policy directory" in error')" "(False, [], True)"
+mv "$d/away" "$d/policy.d"
+rm "$d/policy.d/a.policy"
+"$B/gpufasd" -c "$d/gpufas.yaml" --json >/dev/null 2>&1; is "--json alone is wrong usage" $? 2
 out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config --engine gpu 2>&1); rc=$?
 if [ $rc = 1 ]; then
 	has "no GPU: --check-config says why" "$out" "there is no GPU for it: "

@@ -44,6 +44,11 @@ config "shadow: {files: [$d/none.policy]}" "
 recorder: {directory: \"\"}"
 $ctl reload >"$d/out" 2>&1; is "a file that is not there" $? 1
 stop
+echo 'if rsss > 5GiB then log' >"$d/wrong.policy"
+config "shadow: {files: [$d/wrong.policy]}"
+out=$("$B/gpufasd" -c "$d/gpufas.yaml" --check-config 2>&1); rc=$?
+is "--check-config looks at the shadow, too: exit status" $rc 1
+has "--check-config looks at the shadow, too: place" "$out" "wrong.policy:1:4: error: "
 config "shadow: {file: [$d/none.policy]}"
 "$B/gpufasd" -c "$d/gpufas.yaml" --check-config >"$d/out" 2>&1
 has "an unknown key" "$(cat "$d/out")" 'did you mean "files"'
