@@ -8,25 +8,17 @@
  *   gpu_late beyond    the first bytes behind memory from before the launch: what is wrong, and is to be found
  * Where no device answers: "skipped: why", exit status 0.
  */
-#include <cuda_runtime.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "bench/gpu_ok.h"
+
 #define BLOCK (1u << 20)
 #define WORDS 64u
 #define LIMIT_S 60
-
-#define OK(x) ok((x), #x, __LINE__)
-static void ok(cudaError_t e, const char *what, int line)
-{
-	if (e == cudaSuccess)
-		return;
-	fprintf(stderr, "gpu_late.cu:%d: %s: %s\n", line, what, cudaGetErrorString(e));
-	exit(1);
-}
 
 struct mail { /* mapped; a number is written after what it is of */
 	uint64_t up, at, end, sum, done;
@@ -84,17 +76,14 @@ int main(int argc, char **argv)
 	cudaMemPool_t pool;
 	struct mail *m, *theirs;
 	uint8_t *block, *at;
-	int n = 0;
 
 	if (!before && !after && !beyond) {
 		fprintf(stderr, "usage: gpu_late before|after|beyond\n");
 		return 2;
 	}
 	setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-	if (cudaGetDeviceCount(&n) != cudaSuccess || !n) {
-		printf("skipped: there is no GPU that CUDA can use\n");
+	if (skipped())
 		return 0;
-	}
 	OK(cudaStreamCreateWithFlags(&run, cudaStreamNonBlocking));
 	OK(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking));
 	OK(cudaDeviceGetDefaultMemPool(&pool, 0));

@@ -9,7 +9,6 @@
  *   gpu_limits stay BLOCKS THREADS   a kernel that does nothing but stay, asleep, until standard input ends
  * Where no device answers: "skipped: why", exit status 0.
  */
-#include <cuda_runtime.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,14 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OK(x) ok((x), #x, __LINE__)
-static void ok(cudaError_t e, const char *what, int line)
-{
-	if (e == cudaSuccess)
-		return;
-	fprintf(stderr, "gpu_limits.cu:%d: %s: %s\n", line, what, cudaGetErrorString(e));
-	exit(1);
-}
+#include "bench/gpu_ok.h"
 
 /* As the sampler reads: past the caches, since the guest writes. */
 static __device__ uint64_t load(const uint64_t *p)
@@ -315,13 +307,9 @@ static void stay(uint32_t blocks, uint32_t threads)
 int main(int argc, char **argv)
 {
 	cudaDeviceProp d;
-	int n = 0;
-	cudaError_t e = cudaGetDeviceCount(&n);
 
-	if (e != cudaSuccess || !n) {
-		printf("skipped: %s\n", e != cudaSuccess ? cudaGetErrorString(e) : "no CUDA device");
+	if (skipped())
 		return 0;
-	}
 	OK(cudaGetDeviceProperties(&d, 0));
 	OK(cudaEventCreate(&from));
 	OK(cudaEventCreate(&to));

@@ -6,12 +6,12 @@
  *   gpu_sampler [PROCESSES] [all]      all: every column but descriptors, and all host fields
  * Where no device answers: "skipped: why", exit status 0.
  */
-#include <cuda_runtime.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/gpu_ok.h"
 #include "gpu/now.h"
 
 #define JOBS 32
@@ -67,15 +67,6 @@ __global__ void __launch_bounds__(THREADS) sample(struct gf_team_mem *mem, struc
 		ret[3] = v->need;
 	}
 	gf_team_call(&t, 0, 0, 0, 0);
-}
-
-#define OK(x) ok((x), #x, __LINE__)
-static void ok(cudaError_t e, const char *what, int line)
-{
-	if (e == cudaSuccess)
-		return;
-	fprintf(stderr, "gpu_sampler.cu:%d: %s: %s\n", line, what, cudaGetErrorString(e));
-	exit(1);
 }
 
 static int by_size(const void *x, const void *y)
@@ -169,15 +160,12 @@ int main(int argc, char **argv)
 {
 	static const uint32_t sizes[] = { 1000, 10000 }, shapes[][2] = { { 1, 512 }, { 1, 1024 }, { 2, 512 }, { 2, 1024 }, { 4, 256 }, { 4, 512 }, { 4, 1024 },
 									 { 8, 256 }, { 8, 512 }, { 8, 1024 } };
-	int n = 0, every = argc > 2 && !strcmp(argv[2], "all");
+	int every = argc > 2 && !strcmp(argv[2], "all");
 	uint32_t only = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
-	cudaError_t e = cudaGetDeviceCount(&n);
 	cudaDeviceProp d;
 
-	if (e != cudaSuccess || !n) {
-		printf("skipped: %s\n", e != cudaSuccess ? cudaGetErrorString(e) : "no CUDA device");
+	if (skipped())
 		return 0;
-	}
 	OK(cudaGetDeviceProperties(&d, 0));
 	if (d.major < 9) {
 		printf("skipped: %s has no clusters of blocks\n", d.name);
