@@ -50,7 +50,7 @@ done
 need "$BUILD/tests/vm/guestd"
 cp "$BUILD/tests/vm/guestd" "$k/build/tests/vm/"
 mkdir -p "$k"/tests/{vm,gpu,fuzz} "$k/policies"
-cp tests/vm/{guest.py,rescue.py,emulator-fault} "$k/tests/vm/"
+cp tests/vm/{guest.py,rescue.py,troubles.py,emulator-fault} "$k/tests/vm/"
 cp tests/gpu/*.{py,sh,t} "$k/tests/gpu/"
 cp -r tests/fuzz/corpus "$k/tests/fuzz/"
 cp -r tests/unit/data "$k/build/tests/unit/" 2>/dev/null || true

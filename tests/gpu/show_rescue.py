@@ -8,28 +8,9 @@ import time
 
 from show_base import Crowd, Stopped, Watch, emit, kernel, run, skipped, threads
 from guest import BUILD, Guest, GuestError, ctl, initrd
+from troubles import troubles_policy
 
-RESCUE = """
-protect comm in ("guestd", "sh") or comm ~ "t-sleep*"
-
-rule memory "memory is nearly gone"
-  if mem.available < 30% for 300ms until mem.available > 45%
-  then SIGKILL largest where rate(rss, 1s) > 1MiB/s
-
-rule realtime "a real-time process leaves nothing to the others"
-  if policy in ("fifo", "rr") and cpu > 60% for 1s
-  then SIGKILL it
-
-rule hog "a process computes without end"
-  if policy == "other" and cpu > 35% and rate(rss, 1s) < 1MiB/s for 2s
-  then SIGTERM it
-  then after 1s SIGKILL
-
-rule bomb "processes make processes"
-  if count(where comm == "t-bomb") > 60 until count(where comm == "t-bomb") < 1
-  then SIGKILL tree of oldest where comm == "t-bomb"
-  settle 300ms
-"""
+RESCUE = troubles_policy("1s")
 
 
 def trouble(w, g, name, kinds, rule, lines, wait=60, whole=None):

@@ -13,30 +13,11 @@ import sys
 import time
 
 from guest import BUILD, LATE, SOON, Guest, GuestError, Tap, ctl, initrd
+from troubles import troubles_policy
 
 tap = Tap()
 
-POLICY = """
-protect comm in ("guestd", "sh") or comm ~ "t-sleep*"
-
-rule memory "memory is nearly gone"
-  if mem.available < 30% for 300ms until mem.available > 45%
-  then SIGKILL largest where rate(rss, 1s) > 1MiB/s
-
-rule realtime "a real-time process leaves nothing to the others"
-  if policy in ("fifo", "rr") and cpu > 60% for 1s
-  then SIGKILL it
-
-rule hog "a process computes without end"
-  if policy == "other" and cpu > 35% and rate(rss, 1s) < 1MiB/s for 2s
-  then SIGTERM it
-  then after 5s SIGKILL
-
-rule bomb "processes make processes"
-  if count(where comm == "t-bomb") > 60 until count(where comm == "t-bomb") < 1
-  then SIGKILL tree of oldest where comm == "t-bomb"
-  settle 300ms
-
+POLICY = troubles_policy("5s") + """
 rule many-maps
   if comm == "t-futex" and task->mm->map_count > 1 and task->signal->nr_threads == 1 for 500ms
   then freeze it
