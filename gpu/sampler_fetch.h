@@ -17,6 +17,13 @@ GF_INLINE uint32_t gf_sampler_wanted(const struct gf_sampler *v)
 	return want;
 }
 
+/* What the look at one process may spend, from the beginning. */
+GF_INLINE void gf_ctx_share(const struct gf_sampler *v, struct gf_task_ctx *c)
+{
+	c->budget = v->share;
+	c->starved = 0;
+}
+
 GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struct gf_tlb *tlb)
 {
 	c->k = &v->g->mem;
@@ -24,8 +31,7 @@ GF_INLINE void gf_sampler_ctx(struct gf_sampler *v, struct gf_task_ctx *c, struc
 	c->cpus = &v->cpus;
 	c->tlb = tlb;
 	c->want = gf_sampler_wanted(v);
-	c->budget = v->share;
-	c->starved = 0;
+	gf_ctx_share(v, c);
 	c->parts_cost = 0;
 	c->pages = NULL;
 	c->pass = v->table.pass;

@@ -110,16 +110,14 @@ GF_OUTLINE void gf_sampler_slow(struct gf_sampler *v, uint32_t from, uint32_t la
 		struct gf_lead *l = &v->lead[i];
 		enum gf_task_got got = GF_TASK_OK;
 
-		c.budget = v->share;
-		c.starved = 0;
+		gf_ctx_share(v, &c);
 		if (gf_lead_fetched(v, &c, l, 1, &v->rec[i - from])) {
 			l->state = GF_LEAD_SAME;
 			gf_team_one(&v->fetched);
 		} else if (gf_late_begin(v, i)) {
 			continue;
 		} else {
-			c.budget = v->share;
-			c.starved = 0;
+			gf_ctx_share(v, &c);
 			got = gf_lead_read(v->g, &c, l, &v->rec[i - from]);
 		}
 		gf_lead_got(v, from, i, got, c.starved);
@@ -141,14 +139,12 @@ GF_OUTLINE void gf_sampler_late(struct gf_sampler *v, uint32_t from, uint32_t la
 
 		if (i == GF_NONE)
 			continue;
-		c.budget = v->share;
-		c.starved = 0;
+		gf_ctx_share(v, &c);
 		if (gf_late_read(v, &c, &v->lead[i], &v->rec[i - from])) {
 			v->lead[i].state = GF_LEAD_LATE;
 			gf_team_add(&v->met, 1);
 		} else {
-			c.budget = v->share;
-			c.starved = 0;
+			gf_ctx_share(v, &c);
 			got = gf_lead_read(v->g, &c, &v->lead[i], &v->rec[i - from]);
 		}
 		gf_lead_got(v, from, i, got, c.starved);
@@ -165,8 +161,7 @@ GF_OUTLINE void gf_sampler_read(struct gf_sampler *v, uint32_t from, uint32_t to
 		struct gf_lead *l = &v->lead[i];
 		enum gf_task_got got;
 
-		c.budget = v->share;
-		c.starved = 0;
+		gf_ctx_share(v, &c);
 		l->row = GF_NONE;
 		l->state = 0;
 		got = gf_lead_read(v->g, &c, l, &v->rec[i - from]); /* (says whether it starved: no argument beside that) */
@@ -311,8 +306,7 @@ GF_OUTLINE void gf_sampler_quick(struct gf_sampler *v, uint32_t from, uint32_t t
 		struct gf_lead *l = &v->lead[i];
 		struct gf_task_rec *r = &v->rec[i - from];
 
-		c.budget = v->share;
-		c.starved = 0;
+		gf_ctx_share(v, &c);
 		l->row = GF_NONE;
 		l->state = 0;
 		if (l->kept != GF_NONE && !gf_gather_same(&v->gather, &v->kept, v->words + l->kept, l->kept))
@@ -362,8 +356,7 @@ GF_OUTLINE void gf_sampler_again(struct gf_sampler *v, uint32_t lane, uint32_t l
 
 		if (l->row == GF_NONE || !(l->state & GF_LEAD_AGAIN))
 			continue;
-		c.budget = v->share;
-		c.starved = 0;
+		gf_ctx_share(v, &c);
 		if (gf_lead_read(v->g, &c, l, &r) == GF_TASK_OK && r.pid == t->s->pid[l->row] && r.start_ns == t->s->start_ns[l->row])
 			gf_sampler_columns(v, l->row, &r);
 		else
