@@ -323,6 +323,20 @@ static bool sides(struct gf_sema_ctx *c, const struct gf_expr *a, const struct g
 	return *ret_b != NULL;
 }
 
+/* uid == root, state == Z: names of values stand in quotes. */
+static bool unquoted(struct gf_sema_ctx *c, const struct gf_expr *a, const struct gf_expr *b)
+{
+	const struct gf_field_info *f = a->kind == GF_EX_NAME ? gf_field_find(a->text) : NULL;
+
+	if (!f || f->str || b->kind != GF_EX_NAME || gf_field_find(b->text) || gf_sema_let(c, b->text))
+		return false;
+	if (f->dim != GF_DIM_UID && f->dim != GF_DIM_GID && f->dim != GF_DIM_ENUM_STATE && f->dim != GF_DIM_ENUM_SCHED)
+		return false;
+	gf_sema_error(c, "E060", b->span, gf_sema_printf(c, "%s == \"%s\"?", f->name, gf_sema_quoted(c, b->text)),
+		      "%s is compared with %sa name in quotes", f->name, f->dim == GF_DIM_UID || f->dim == GF_DIM_GID ? "a number, or " : "");
+	return true;
+}
+
 struct gf_node *gf_sema_compare(struct gf_sema_ctx *c, const struct gf_expr *e)
 {
 	const struct gf_expr *a = e->arg[0], *b = e->arg[1];
@@ -338,7 +352,7 @@ struct gf_node *gf_sema_compare(struct gf_sema_ctx *c, const struct gf_expr *e)
 		return gf_sema_string_test(c, e, g, a);
 	if (gf_sema_is_target(a) || gf_sema_is_target(b))
 		return gf_sema_target_test(c, e, gf_sema_is_target(a) ? b : a);
-	if (!sides(c, a, b, equality, &l, &r))
+	if (unquoted(c, a, b) || !sides(c, a, b, equality, &l, &r))
 		return NULL;
 	if (!equality && (l->dim == GF_DIM_ENUM_STATE || l->dim == GF_DIM_ENUM_SCHED)) {
 		gf_sema_error(c, "E061", e->op_span, "use ==, != or in", "a %s has no order", gf_dim_name(l->dim));

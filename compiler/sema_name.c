@@ -96,6 +96,10 @@ const char *gf_sema_near_name(struct gf_sema_ctx *c, const char *name)
 			all[k++] = c->lets.slot[i].key;
 	const char *near = gf_nearest(name, all, k);
 
+	/* psi.memory.some is the beginning of several */
+	for (size_t i = 0; !near && strchr(name, '.') && i < n; i++)
+		if (!strncmp(f[i].name, name, strlen(name)) && f[i].name[strlen(name)] == '.')
+			near = f[i].name;
 	free(all);
 	return near;
 }
@@ -103,8 +107,9 @@ const char *gf_sema_near_name(struct gf_sema_ctx *c, const char *name)
 /* Words that other tools use for what has another name here. */
 static const char *other_word(const char *name)
 {
+#define USED "mem.available\" (what is left) or \"mem.total - mem.available" /* in quotes */
 	static const char *const word[][2] = {
-		{ "mem", "mem.available" }, { "memory", "mem.available" }, { "mem.used", "mem.total - mem.available" },
+		{ "mem", USED }, { "memory", USED }, { "mem.used", "mem.total - mem.available" },
 		{ "swap.available", "swap.free" }, { "load", "load.1" }, { "loadavg", "load.1" },
 		{ "user", "uid" }, { "group", "gid" }, { "name", "comm" }, { "command", "cmdline" },
 		{ "args", "cmdline" }, { "path", "exe" }, { "vms", "vsz" }, { "virt", "vsz" }, { "res", "rss" },

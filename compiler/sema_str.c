@@ -134,6 +134,9 @@ static bool literal_ok(struct gf_sema_ctx *c, const struct gf_expr *s, const str
 			      "%s is never equal to this: it is a path and begins with a slash", f->name);
 		return false;
 	}
+	if (strchr(s->text, '*'))
+		gf_sema_warn(c, "W018", s->span, gf_sema_printf(c, "%s ~ \"%s\" compares with a pattern", f->name, gf_sema_quoted(c, s->text)),
+			     "a star stands for itself here: no %s is equal to this that has none", f->name);
 	return true;
 }
 

@@ -2,6 +2,7 @@
  *
  * The tree's memory, and the makers of its nodes.
  */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,23 @@ struct gf_expr *gf_make_list_op(struct gf_parser *p, enum gf_expr_kind kind, str
 
 /* ---- numbers with a purpose ---------------------------------------------- */
 
+/* Is there a unit behind a blank? */
+static bool unit_behind(const struct gf_parser *p, const struct gf_expr *e)
+{
+	const char *s = p->src->text + e->span.end, *end = p->src->text + p->src->len;
+	char word[12];
+	size_t n = 0;
+
+	while (s < end && (*s == ' ' || *s == '\t'))
+		s++;
+	while (s + n < end && isalpha((unsigned char)s[n]) && n + 1 < sizeof word) {
+		word[n] = s[n];
+		n++;
+	}
+	word[n] = 0;
+	return n && gf_lex_unit_meant(word);
+}
+
 double gf_need_time(struct gf_parser *p, const struct gf_expr *e, const char *what)
 {
 	if (!e || (e->unit == GF_UNIT_TIME && !e->per_sec))
@@ -176,6 +194,8 @@ double gf_need_time(struct gf_parser *p, const struct gf_expr *e, const char *wh
 	if (e->bad)
 		return 1e9;
 	char hint[160];
+	if (e->unit == GF_UNIT_NONE && unit_behind(p, e))
+		return 1e9; /* the unit is the mistake: it will be told of where it stands */
 	if (e->unit == GF_UNIT_NONE && !e->per_sec)
 		snprintf(hint, sizeof hint, "write %.40ss if seconds are meant", e->text);
 	else
@@ -237,7 +257,10 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 
 	static const char *const actions[] = { "freeze", "thaw", "limit", "renice", "log",
 					       "notify", "run",  "reset", "nmi", "restore", "panic", "restart" };
-	static const char *const others[][2] = { { "reboot", "restart" }, { "crash", "panic" }, { "bug", "panic" } };
+	static const char *const others[][2] = {
+		{ "reboot", "restart" }, { "crash", "panic" }, { "bug", "panic" }, { "wait", "after" }, { "sleep", "after" }, { "nice", "renice" },
+		{ "pause", "freeze" }, { "mail", "notify" }, { "email", "notify" }, { "exec", "run" }, { "terminate", "SIGTERM" },
+	};
 	size_t signals;
 	const char *const *names = gf_signal_names(&signals);
 	const char *near = NULL;
@@ -248,7 +271,15 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 		near = gf_nearest(name, actions, sizeof actions / sizeof *actions);
 	if (!near)
 		near = gf_nearest(name, names, signals);
-	if (near)
+	const char *unit = gf_lex_unit_meant(name), *src = p->src->text;
+	uint32_t from = word.start;
+	while (unit && from && (src[from - 1] == ' ' || isdigit((unsigned char)src[from - 1])))
+		from--;
+	while (from < word.start && src[from] == ' ')
+		from++;
+	if (unit && from < word.start) /* after 5 min SIGKILL */
+		snprintf(hint, sizeof hint, "write %.*s%s, without a space", (int)strspn(src + from, "0123456789"), src + from, unit);
+	else if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
 	gf_parser_error(p, "E013", word, hint, "no such action or signal: \"%.60s\"", name);
 	return s;

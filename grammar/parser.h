@@ -40,6 +40,7 @@ struct gf_parser {
 	uint32_t pos;       /* of the lexer */
 	uint32_t parens;    /* open now */
 	uint32_t prefixes;  /* `not` and `-` in a row */
+	bool bracket;       /* a set was begun with [ */
 	bool deep;          /* "too deeply nested" was said */
 	bool oom;
 	struct gf_expr *last_number;

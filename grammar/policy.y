@@ -630,6 +630,46 @@ static bool hint_behind_number(struct gf_text *t, const struct expected *x, cons
 	return true;
 }
 
+static bool takes_comma(const struct expected *x)
+{
+	for (int i = 0; i < x->n; i++)
+		if (!strcmp(yysymbol_name(x->v[i]), "','"))
+			return true;
+	return false;
+}
+
+static bool picks(int token)
+{
+	return token == IT || token == EACH || token == LARGEST || token == SMALLEST || token == OLDEST || token == NEWEST;
+}
+
+/* Of words in the wrong order, and of what a word wants behind it. */
+static bool hint_of_order(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got)
+{
+	bool clause = got == YYSYMBOL_COOLDOWN || got == YYSYMBOL_LIMIT || got == YYSYMBOL_SETTLE || got == YYSYMBOL_PRIORITY ||
+		      got == YYSYMBOL_OBSERVE || got == YYSYMBOL_ALLOW;
+
+	if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_LARGEST] && !x->has[YYSYMBOL_NUMBER])
+		gf_text_printf(t, "how many stands behind: largest 3");
+	else if (got == YYSYMBOL_OF && picks(p->before_token))
+		gf_text_printf(t, "the group stands first: tree of largest");
+	else if (p->before_token == NOTIFY)
+		gf_text_printf(t, "what is said stands in quotes: notify \"memory is low\"");
+	else if (got == YYSYMBOL_STRING && p->before_token == LOG)
+		gf_text_printf(t, "log writes the event; notify \"...\" says a text");
+	else if (p->before_token == RUN)
+		gf_text_printf(t, "run takes the name that a program has under hooks: in gpufas.yaml");
+	else if (clause && x->has[YYSYMBOL_THEN] && !x->has[YYSYMBOL_COOLDOWN])
+		gf_text_printf(t, "this stands at the end of a rule, behind its steps");
+	else if ((got == YYSYMBOL_STRING || got == YYSYMBOL_NUMBER) && takes_comma(x))
+		gf_text_printf(t, "values of a list are separated by commas");
+	else if ((got == YYSYMBOL_STRING || got == YYSYMBOL_NUMBER) && p->before_token == IDENT && x->has[YYSYMBOL_EQ])
+		gf_text_printf(t, "a comparison is missing, such as ==");
+	else
+		return false;
+	return true;
+}
+
 /* Of what stands where it has no business. */
 static bool hint_of_place(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got,
 			  struct gf_span at, const char *word)
@@ -645,14 +685,18 @@ static bool hint_of_place(struct gf_text *t, const struct expected *x, const str
 		gf_text_printf(t, "such as renice +10");
 	else if (tail && (p->before_token == RESTART || p->before_token == PANIC || p->before_token == RESET || p->before_token == NMI))
 		gf_text_printf(t, "this is done to the whole machine; to end a process: SIGTERM");
+	else if (p->before_token == REGEX_LIT && p->before.end == at.start && !word[1])
+		gf_text_printf(t, "regular expressions have no flags; [Aa] is either letter");
 	else if (p->before_token == REGEX_LIT && p->before.end == at.start)
 		gf_text_printf(t, "a path stands in double quotes: \"/usr/bin/*\"");
 	else if (statement && *word == '/' && at.end < p->src->len && strchr("/*", src[at.end]))
 		gf_text_printf(t, "a comment begins with #");
+	else if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_FREEZE] && word[strspn(word, "0123456789")])
+		gf_text_printf(t, "a wait is written: then after %s SIGKILL", word);
 	else if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_FREEZE] && gf_signal_name(atoi(word)))
 		gf_text_printf(t, "did you mean \"%s\"?", gf_signal_name(atoi(word)));
 	else
-		return false;
+		return hint_of_order(t, x, p, got);
 	return true;
 }
 
