@@ -198,6 +198,7 @@ void gf_gpu_fleet_leave(struct gf_gpu_host *h);
 int gf_gpu_guest_memory(struct gf_engine *e, struct gf_gpu_host *h, struct gf_gpu *g, struct gf_err *err);
 int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
 void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost); /* lost: the device may still store */
+int gf_gpu_seat_leave(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err);
 /* What is in the seat, a guest as a policy's kernel paths need it, or the module's region: a new block. */
 int gf_gpu_seat_block(struct gf_gpu_host *h, const struct gf_image_header *img, void **ret, struct gf_err *err);
 int gf_gpu_enroll_next(struct gf_gpu_host *h, struct gf_gpu_seat *s, const struct gf_ram *ram, struct gf_err *err);

@@ -263,6 +263,17 @@ void gf_gpu_guest_gone(struct gf_gpu_host *h, bool lost)
 	h->seat = NULL;
 }
 
+/* The device, which has been told, lets go of it. An error: something on it does not end, so that no memory can be given back: there is no going on to another. */
+int gf_gpu_seat_leave(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *err)
+{
+	int rc = h->seat->ready ? gf_gpu_publish_guest(e, h, NULL, err) : 0;
+
+	if (rc)
+		return rc;
+	gf_gpu_guest_gone(h, false);
+	return h->seat ? gf_err_set(err, EBUSY, "a kernel on it does not end, and until it does no memory can be given back") : 0;
+}
+
 static int sit(struct gf_engine *e, struct gf_gpu_host *h, struct gf_guest *g, struct gf_err *err)
 {
 	h->seat = calloc(1, sizeof *h->seat);
@@ -345,12 +356,9 @@ int gf_gpu_guest_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err 
 	/* Another one: what the device knows is not to be stored by until it has let go of it. */
 	h->in->paused = atomic_load(&vm->paused) || boot != have;
 	if (boot != have) {
-		if (h->seat) {
-			rc = h->seat->ready ? gf_gpu_publish_guest(e, h, NULL, err) : 0;
-			if (!rc)
-				gf_gpu_guest_gone(h, false);
-		}
-		if (!rc && g && !h->seat)
+		if (h->seat)
+			rc = gf_gpu_seat_leave(e, h, err);
+		if (!rc && g)
 			rc = sit(e, h, g, err);
 		if (!rc)
 			h->in->paused = atomic_load(&vm->paused);

@@ -91,9 +91,7 @@ int gf_gpu_ring_look(struct gf_engine *e, struct gf_gpu_host *h, struct gf_err *
 	int rc = 0;
 
 	if (h->seat && !gf_kmod_holds(h->module, h->seat->region)) {
-		rc = h->seat->ready ? gf_gpu_publish_guest(e, h, NULL, err) : 0;
-		if (!rc)
-			gf_gpu_guest_gone(h, false);
+		rc = gf_gpu_seat_leave(e, h, err);
 		say(e, "");
 	}
 	if (!rc && !h->seat && sit(h))

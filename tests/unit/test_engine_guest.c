@@ -129,6 +129,39 @@ static void other_guest(void **state)
 	end(&g);
 }
 
+static int never(struct gf_dev_run *r, struct gf_err *err)
+{
+	(void)r;
+	(void)err;
+	return 0;
+}
+
+/* Another target's kernel does not end: memory cannot be given back, so the device cannot go on to the next guest. The CPU does. */
+static void stuck_neighbour(void **state)
+{
+	const struct gf_dev_ops stuck = { .poll = never };
+	struct gf_gpu_host h = { .ops = &stuck, .run = (struct gf_dev_run *)(void *)&h, .in = &(struct gf_gpu_in){ .stop = UINT64_MAX } };
+	struct guest g;
+	bool there;
+
+	(void)state;
+	gf_emu.life_ns = 20000 * MS;
+	pthread_mutex_init(&h.lock, NULL);
+	begin(&g, STOPS, serving);
+	publish(&g);
+	assert_true(until(verdict, &g, SIGSTOP));
+	gf_gpu_fleet_join(&h);
+	publish(&g);
+	there = until(on_cpu, &g, 0);
+	gf_gpu_fleet_leave(&h); /* it is gone with this function, whatever comes */
+	assert_true(there);
+	assert_non_null(strstr(stats(&g).why, "does not end"));
+	assert_true(until(ticked, &g, stats(&g).ticks + 5));
+	assert_true(until(sampled, &g, 22));
+	assert_false(stats(&g).stale);
+	end(&g);
+}
+
 static void *wakes(void *arg)
 {
 	(void)arg;
@@ -332,6 +365,7 @@ int main(void)
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(other_guest),
 		cmocka_unit_test(late),
+		cmocka_unit_test(stuck_neighbour),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
