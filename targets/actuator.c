@@ -12,19 +12,19 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "gpu/deliver.h"
 #include "targets/act.h"
 #include "targets/kmod.h"
+#include "targets/reaper.h"
+#include "targets/results.h"
 #include "targets/vm.h"
 
 #define BATCH 1024u      /* verdicts carried out together */
 #define ROUND 64         /* epoll events a call */
 #define SPARE_FDS 64u    /* never used up by following */
-#define REAP_RING 256u
 #define STACK (256u << 10)
 #define TAG_VERDICT UINT64_MAX
 #define TAG_STOP (UINT64_MAX - 1)
@@ -39,32 +39,11 @@ struct victim {
 	uint8_t how;      /* enum gf_how */
 };
 
-/* A member whose fate is known, waiting to be reported. */
-struct report {
-	struct gf_verdict v;
-	int error;
-	uint32_t exit_us;
-	uint8_t how, became, why, tries;
-};
-
-/* process_mrelease can take as long as the memory is large: on a thread aside. */
-struct reaper {
-	pthread_t thread;
-	bool started;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	int fd[REAP_RING];
-	uint32_t head, tail;
-	bool stop;
-};
-
 struct gf_actuator {
 	struct gf_actuator_opts o;
 	int verdict_fd, epoll_fd, stop_fd;
 	gf_verdict_source source;
 	void *source_arg;
-	gf_event_sink sink;
-	void *sink_arg;
 	pthread_t thread;
 	bool started;
 	struct victim *victim;
@@ -76,14 +55,13 @@ struct gf_actuator {
 	int32_t batch_pid[BATCH];
 	uint8_t batch_how[BATCH], batch_why[BATCH]; /* enum gf_how, enum gf_refused */
 	struct gf_kmod_result by_module[BATCH];
-	struct report report[BATCH];
-	uint32_t reports;
+	struct gf_results results;
 	pthread_mutex_t engine_lock; /* what is below; held while results are taken */
 	struct gf_vm_engine engine;  /* results NULL: there is none */
 	struct gf_deliver_result result[RESULTS];
 	struct gf_verdict left[RESULTS]; /* what the engine has left to us */
 	int sysrq; /* opened at the start: when it is wanted, opening may not work any more; -1 */
-	struct reaper reaper;
+	struct gf_reaper reaper;
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -94,59 +72,19 @@ static uint64_t now_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- results ---------------------------------------------------------------- */
-
-static int by_event(const void *x, const void *y)
+/* A process whose fate is known. */
+static struct gf_event_member member(const struct gf_verdict *v, uint8_t how, int error, uint32_t exit_us)
 {
-	const struct report *a = x, *b = y;
-
-	if (a->v.event != b->v.event)
-		return a->v.event < b->v.event ? -1 : 1;
-	if (a->v.flags != b->v.flags)
-		return (a->v.flags & GF_VERDICT_OBSERVE) - (b->v.flags & GF_VERDICT_OBSERVE);
-	return 0;
-}
-
-static void flush_reports(struct gf_actuator *a)
-{
-	struct gf_event ev;
-	uint32_t i = 0;
-
-	qsort(a->report, a->reports, sizeof *a->report, by_event);
-	while (i < a->reports) {
-		const struct report *first = &a->report[i];
-		uint8_t observed = !!(first->v.flags & GF_VERDICT_OBSERVE);
-		memset(&ev, 0, sizeof ev);
-		ev.kind = GF_EV_RESULT;
-		ev.about = first->v.event;
-		ev.rule = first->v.rule;
-		ev.step = first->v.step;
-		ev.row = GF_NONE;
-		ev.uid = GF_NONE;
-		ev.observed = observed;
-		ev.target = a->o.target_index;
-		ev.now_ns = now_ns(CLOCK_BOOTTIME);
-		ev.wall_ns = now_ns(CLOCK_REALTIME);
-		for (; i < a->reports && ev.count < GF_EVENT_MEMBERS; i++) {
-			const struct report *r = &a->report[i];
-			if (r->v.event != ev.about || !!(r->v.flags & GF_VERDICT_OBSERVE) != observed)
-				break;
-			ev.u.member[ev.count++] = (struct gf_event_member){
-				.start_ns = r->v.start_ns, .pid = r->v.pid, .error = r->error, .exit_us = r->exit_us,
-				.how = r->how, .became = r->became, .why = r->why, .tries = r->tries,
-			};
-		}
-		ev.members = ev.count;
-		a->sink(a->sink_arg, &ev);
-	}
-	a->reports = 0;
+	return (struct gf_event_member){
+		.start_ns = v->start_ns, .pid = v->pid, .error = error, .exit_us = exit_us, .how = how, .tries = how != GF_HOW_CALL,
+	};
 }
 
 static void report(struct gf_actuator *a, const struct gf_verdict *v, uint8_t how, int error, uint32_t exit_us)
 {
-	if (a->reports == BATCH)
-		flush_reports(a);
-	a->report[a->reports++] = (struct report){ .v = *v, .error = error, .exit_us = exit_us, .how = how, .tries = how != GF_HOW_CALL };
+	const struct gf_event_member m = member(v, how, error, exit_us);
+
+	gf_results_add(&a->results, v, &m);
 }
 
 /* ---- following -------------------------------------------------------------- */
@@ -258,49 +196,6 @@ static int give_up(struct gf_actuator *a)
 	return (int)GF_MIN((next - now) / 1000000 + 1, 3600000u);
 }
 
-/* ---- reaping ---------------------------------------------------------------- */
-
-static void *reaper_main(void *arg)
-{
-	struct reaper *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	while (!r->stop) {
-		if (r->tail == r->head) {
-			pthread_cond_wait(&r->cond, &r->lock);
-			continue;
-		}
-		int fd = r->fd[r->tail++ % REAP_RING];
-		pthread_mutex_unlock(&r->lock);
-#ifdef SYS_process_mrelease
-		/* Help only: what fails here the exit itself will do. */
-		syscall(SYS_process_mrelease, fd, 0);
-#endif
-		close(fd);
-		pthread_mutex_lock(&r->lock);
-	}
-	while (r->tail != r->head)
-		close(r->fd[r->tail++ % REAP_RING]);
-	pthread_mutex_unlock(&r->lock);
-	return NULL;
-}
-
-static void reap(struct reaper *r, int pidfd)
-{
-	int fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	pthread_mutex_lock(&r->lock);
-	bool room = r->head - r->tail < REAP_RING;
-	if (room)
-		r->fd[r->head++ % REAP_RING] = fd;
-	pthread_cond_signal(&r->cond);
-	pthread_mutex_unlock(&r->lock);
-	if (!room)
-		close(fd);
-}
-
 /* ---- sending ---------------------------------------------------------------- */
 
 /* SIGKILL to all of a cgroup: through cgroup.kill no fork can slip away. [from, to)
@@ -333,17 +228,18 @@ static void settle(struct gf_actuator *a, uint32_t i, uint64_t sent)
 	bool lethal = !a->batch_error[i] && gf_act_is_lethal(v) && !(v->flags & GF_VERDICT_OBSERVE);
 
 	if (lethal && v->arg == SIGKILL)
-		reap(&a->reaper, fd);
+		gf_reap(&a->reaper, fd);
 	if (lethal && follow(a, v, a->batch_how[i], fd, sent))
 		return;
 	if (!lethal && fd >= 0)
 		close(fd);
-	report(a, v, a->batch_how[i], a->batch_error[i], GF_NONE);
+	struct gf_event_member m = member(v, a->batch_how[i], a->batch_error[i], GF_NONE);
 	if (a->batch_why[i]) {
-		a->report[a->reports - 1].became = GF_BECAME_REFUSED;
-		a->report[a->reports - 1].why = a->batch_why[i];
-		a->report[a->reports - 1].tries = 0;
+		m.became = GF_BECAME_REFUSED;
+		m.why = a->batch_why[i];
+		m.tries = 0;
 	}
+	gf_results_add(&a->results, v, &m);
 }
 
 /* By the kernel module what it can do, and has done; the rest by a call. */
@@ -402,13 +298,13 @@ static void carry_out(struct gf_actuator *a, uint32_t n)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		settle(a, i, sent);
-	flush_reports(a);
+	gf_results_flush(&a->results);
 }
 
 /* Panic and restart have no process. What comes back is that it was refused, or did not work. */
 static void last_resort(struct gf_actuator *a, const struct gf_verdict *v)
 {
-	struct report r = { .v = *v, .exit_us = GF_NONE, .how = GF_HOW_SYSRQ };
+	struct gf_event_member r = { .start_ns = v->start_ns, .pid = v->pid, .exit_us = GF_NONE, .how = GF_HOW_SYSRQ };
 	const char *key = v->action == GF_ACT_PANIC ? "c" : "b"; /* Documentation/admin-guide/sysrq.rst */
 	uint8_t why = GF_REF_NONE;
 
@@ -433,10 +329,8 @@ static void last_resort(struct gf_actuator *a, const struct gf_verdict *v)
 		else
 			r.error = a->sysrq < 0 ? -EOPNOTSUPP : write(a->sysrq, key, 1) == 1 ? 0 : -errno;
 	}
-	if (a->reports == BATCH)
-		flush_reports(a);
-	a->report[a->reports++] = r;
-	flush_reports(a);
+	gf_results_add(&a->results, v, &r);
+	gf_results_flush(&a->results);
 }
 
 static void take_verdicts(struct gf_actuator *a)
@@ -463,16 +357,6 @@ static void take_verdicts(struct gf_actuator *a)
 
 /* ---- what the engine's device delivers ---- */
 
-static void engine_result(struct gf_actuator *a, const struct gf_deliver_result *r)
-{
-	if (a->reports == BATCH)
-		flush_reports(a);
-	a->report[a->reports++] = (struct report){
-		.v = r->verdict, .error = r->member.error, .exit_us = r->member.exit_us, .how = r->member.how, .became = r->member.became,
-		.why = r->member.why, .tries = r->member.tries,
-	};
-}
-
 static void take_results(struct gf_actuator *a)
 {
 	size_t n = RESULTS, left;
@@ -483,7 +367,7 @@ static void take_results(struct gf_actuator *a)
 		n = a->engine.results ? a->engine.results(a->engine.arg, a->result, RESULTS) : 0;
 		for (size_t i = 0; i < n; i++) {
 			if (a->result[i].kind == GF_DELIVER_TOLD || a->result[i].kind == GF_DELIVER_LAST)
-				engine_result(a, &a->result[i]);
+				gf_results_add(&a->results, &a->result[i].verdict, &a->result[i].member);
 			else
 				a->left[left++] = a->result[i].verdict;
 		}
@@ -522,7 +406,7 @@ static void *actuator_main(void *arg)
 
 	while (!stop) {
 		int wait = give_up(a);
-		flush_reports(a);
+		gf_results_flush(&a->results);
 		int n = epoll_wait(a->epoll_fd, e, ROUND, wait);
 		bool verdicts = false, results = false;
 		for (int i = 0; i < n; i++) {
@@ -539,7 +423,7 @@ static void *actuator_main(void *arg)
 			take_verdicts(a);
 		if (results)
 			take_results(a);
-		flush_reports(a);
+		gf_results_flush(&a->results);
 	}
 	return NULL;
 }
@@ -571,8 +455,7 @@ static int start_thread(struct gf_actuator *a, struct gf_err *err)
 	pthread_attr_setstacksize(&attr, STACK);
 	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
 	pthread_attr_setschedpolicy(&attr, SCHED_OTHER);
-	int r = pthread_create(&a->reaper.thread, &attr, reaper_main, &a->reaper);
-	a->reaper.started = !r;
+	int r = gf_reaper_start(&a->reaper, &attr);
 	if (!r && a->o.rt_priority) {
 		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
 		pthread_attr_setschedparam(&attr, &p);
@@ -614,16 +497,10 @@ int gf_actuator_create(const struct gf_actuator_opts *opts, int verdict_fd, gf_v
 	a->verdict_fd = verdict_fd;
 	a->source = source;
 	a->source_arg = source_arg;
-	a->sink = sink;
-	a->sink_arg = sink_arg;
-	/* The reaper is an ordinary thread: whoever has the lock must not be kept from
-	 * giving it back by what runs between its priority and ours. */
-	pthread_mutexattr_t attr;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
-	pthread_mutex_init(&a->reaper.lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-	pthread_cond_init(&a->reaper.cond, NULL);
+	a->results.sink = sink;
+	a->results.sink_arg = sink_arg;
+	a->results.target_index = a->o.target_index;
+	gf_reaper_init(&a->reaper);
 	pthread_mutex_init(&a->engine_lock, NULL);
 	a->engine.fd = -1;
 	a->sysrq = open(a->o.sysrq ? a->o.sysrq : "/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
@@ -659,13 +536,7 @@ void gf_actuator_destroy(struct gf_actuator *a)
 		return;
 	if (a->started && write(a->stop_fd, &one, sizeof one) == sizeof one)
 		pthread_join(a->thread, NULL);
-	if (a->reaper.started) {
-		pthread_mutex_lock(&a->reaper.lock);
-		a->reaper.stop = true;
-		pthread_cond_signal(&a->reaper.cond);
-		pthread_mutex_unlock(&a->reaper.lock);
-		pthread_join(a->reaper.thread, NULL);
-	}
+	gf_reaper_deinit(&a->reaper);
 	for (uint32_t i = 0; a->victim && i < a->o.follow; i++)
 		if (a->victim[i].pidfd >= 0)
 			close(a->victim[i].pidfd);
@@ -676,8 +547,6 @@ void gf_actuator_destroy(struct gf_actuator *a)
 	if (a->sysrq >= 0)
 		close(a->sysrq);
 	pthread_mutex_destroy(&a->engine_lock);
-	pthread_mutex_destroy(&a->reaper.lock);
-	pthread_cond_destroy(&a->reaper.cond);
 	free(a->victim);
 	free(a);
 }

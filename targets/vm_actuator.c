@@ -17,6 +17,7 @@
 #include "gpu/deliver.h"
 #include "targets/act.h"
 #include "targets/assist.h"
+#include "targets/results.h"
 #include "targets/vm.h"
 #include "targets/vm_deliver.h"
 #include "targets/vm_int.h"
@@ -40,13 +41,6 @@ struct victim {
 	bool engines; /* the engine delivers it: its results are awaited */
 };
 
-struct report {
-	uint64_t event;
-	uint32_t rule;
-	uint8_t step, observed;
-	struct gf_event_member m;
-};
-
 struct gf_vm_actuator {
 	struct gf_actuator_opts o;
 	struct gf_target *vm;
@@ -54,16 +48,12 @@ struct gf_vm_actuator {
 	int engine_fd; /* the engine has changed */
 	gf_verdict_source source;
 	void *source_arg;
-	gf_event_sink sink;
-	void *sink_arg;
 	pthread_t thread;
 	bool started;
 	struct victim *victim;
 	uint32_t victims; /* in use */
 	struct gf_verdict batch[BATCH];
-	struct report report[BATCH];
-	uint32_t reports;
-	uint64_t first_report_ns; /* CLOCK_MONOTONIC, of the oldest of them */
+	struct gf_results results;
 	pthread_mutex_t engine_lock; /* what is below; held while its results are taken */
 	struct gf_vm_engine engine;  /* results NULL: there is none */
 	struct gf_deliver_result result[RESULTS];
@@ -82,60 +72,16 @@ static uint64_t now_ns(clockid_t clock)
 
 /* ---- results ---- */
 
-static int by_event(const void *x, const void *y)
-{
-	const struct report *a = x, *b = y;
-
-	if (a->event != b->event)
-		return a->event < b->event ? -1 : 1;
-	return a->observed - b->observed;
-}
-
-static void flush_reports(struct gf_vm_actuator *a)
-{
-	struct gf_event ev;
-	uint32_t i = 0;
-
-	qsort(a->report, a->reports, sizeof *a->report, by_event);
-	while (i < a->reports) {
-		const struct report *first = &a->report[i];
-		memset(&ev, 0, sizeof ev);
-		ev.kind = GF_EV_RESULT;
-		ev.about = first->event;
-		ev.rule = first->rule;
-		ev.step = first->step;
-		ev.row = ev.uid = GF_NONE;
-		ev.observed = first->observed;
-		ev.target = a->o.target_index;
-		ev.now_ns = now_ns(CLOCK_BOOTTIME);
-		ev.wall_ns = now_ns(CLOCK_REALTIME);
-		for (; i < a->reports && ev.count < GF_EVENT_MEMBERS && !by_event(&a->report[i], first); i++)
-			ev.u.member[ev.count++] = a->report[i].m;
-		ev.members = ev.count;
-		a->sink(a->sink_arg, &ev);
-	}
-	a->reports = 0;
-}
-
 /* A group's members end one after the other within milliseconds: they are told together. Who ends alone is told
  * at once. Returns how long what is left may wait, UINT64_MAX: nothing is left. */
 static uint64_t flush_due(struct gf_vm_actuator *a, uint64_t now)
 {
-	if (!a->reports)
+	if (!a->results.n)
 		return UINT64_MAX;
-	if (a->victims && now - a->first_report_ns < TOGETHER_NS)
-		return TOGETHER_NS - (now - a->first_report_ns);
-	flush_reports(a);
+	if (a->victims && now - a->results.first_ns < TOGETHER_NS)
+		return TOGETHER_NS - (now - a->results.first_ns);
+	gf_results_flush(&a->results);
 	return UINT64_MAX;
-}
-
-static void report(struct gf_vm_actuator *a, const struct gf_verdict *v, const struct gf_event_member *m)
-{
-	if (a->reports == BATCH)
-		flush_reports(a);
-	if (!a->reports)
-		a->first_report_ns = now_ns(CLOCK_MONOTONIC);
-	a->report[a->reports++] = (struct report){ v->event, v->rule, v->step, !!(v->flags & GF_VERDICT_OBSERVE), *m };
 }
 
 static void tell(struct gf_vm_actuator *a, struct victim *w)
@@ -143,7 +89,7 @@ static void tell(struct gf_vm_actuator *a, struct victim *w)
 	struct gf_event_member m;
 
 	gf_vm_deliver_member(&w->v, &w->d, &m);
-	report(a, &w->v, &m);
+	gf_results_add(&a->results, &w->v, &m);
 	w->told = true;
 }
 
@@ -215,7 +161,7 @@ static void carry_out(struct gf_vm_actuator *a, uint32_t n)
 							      .became = GF_BECAME_REFUSED, .why = why };
 			else
 				gf_vm_deliver_qmp(a->vm, v, &m);
-			report(a, v, &m);
+			gf_results_add(&a->results, v, &m);
 			continue;
 		}
 		if (!(v->flags & GF_VERDICT_OBSERVE))
@@ -324,7 +270,7 @@ static void take_result(struct gf_vm_actuator *a, const struct gf_deliver_result
 	struct victim *w = of_result(a, r);
 
 	if (r->kind == GF_DELIVER_TOLD || r->kind == GF_DELIVER_LAST)
-		report(a, &r->verdict, &r->member);
+		gf_results_add(&a->results, &r->verdict, &r->member);
 	else
 		take_offered(a, r, w, g);
 	if (r->kind == GF_DELIVER_LAST && w)
@@ -491,7 +437,7 @@ static void *actuator_main(void *arg)
 			wait = GF_MIN(wait, ASK_NS);
 		struct timespec t = { (time_t)(wait / 1000000000u), (long)(wait % 1000000000u) };
 		if ((ppoll(fd, 4, wait == UINT64_MAX ? NULL : &t, NULL) < 0 && errno != EINTR) || fd[1].revents) {
-			flush_reports(a);
+			gf_results_flush(&a->results);
 			return NULL;
 		}
 		if (fd[2].revents && read(a->engine_fd, &count, sizeof count) < 0 && errno != EAGAIN)
@@ -539,8 +485,9 @@ int gf_vm_actuator_create(const struct gf_actuator_opts *opts, struct gf_target 
 	a->verdict_fd = verdict_fd;
 	a->source = source;
 	a->source_arg = source_arg;
-	a->sink = sink;
-	a->sink_arg = sink_arg;
+	a->results.sink = sink;
+	a->results.sink_arg = sink_arg;
+	a->results.target_index = a->o.target_index;
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	a->engine_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	a->engine.fd = -1;
