@@ -15,44 +15,10 @@ int world_make(struct world *w, uint64_t size, uint32_t processes)
 	uint32_t scatter = (uint32_t)(size / 8 * 7 / (processes * 6) * 2 / 64 * 64);
 	struct fake *f = fake_new(size, 7, GF_MIN(scatter, 200000u));
 	int fd = memfd_create("world", MFD_CLOEXEC);
-	struct gf_layout_host *o = &f->l.host;
 
 	/* Per-CPU variables of the kernel's own are in the direct map, those of processes are not. */
-	uint64_t own = fake_alloc(f, (FAKE_CPUS + 1) * 4096) - FAKE_VMALLOC;
-	o->cpustat = own + 64;
-	o->runqueues = own + 256;
-	o->tick_sched = own + 512;
-	o->vm_events = own + 768;
-	for (uint32_t i = 0; i < GF_CS_COUNT; i++)
-		o->cs[i] = 8 * i;
-	for (uint32_t i = 0; i < GF_VME_COUNT; i++)
-		o->vme[i] = 8 * i;
-	o->rq_running = 0;
-	o->rq_iowait = 4;
-	o->rq_curr = 8;
-	o->rq_idle = 16;
-	o->ts_iowait = 0;
-	o->ts_entry = 8;
-	o->avenrun = fake_alloc(f, 64);
-	o->nr_threads = fake_alloc(f, 64);
-	o->total_forks = fake_alloc(f, 64);
-	o->nr_swap = fake_alloc(f, 64);
-	o->zone_stat = fake_alloc(f, 512);
-	o->node_stat = fake_alloc(f, 512);
-	o->totalreserve = fake_alloc(f, 64);
-	o->free_pages = 0;
-	for (uint32_t i = 0; i < GF_NS_COUNT; i++)
-		o->ns[i] = i + 3;
-	o->contig_page_data = fake_alloc(f, 1024);
-	o->zones_off = 64;
-	o->zones = 4;
-	o->zone_size = 128;
-	o->zone_wmark_low = 8;
-	o->zone_boost = 32;
-	o->psi = fake_alloc(f, 512);
-	o->psi_updated = 400;
-	for (uint32_t i = 0; i < GF_PSI_STATES; i++)
-		o->psi_avg[i] = 24 * i;
+	fake_host(f, fake_alloc(f, (FAKE_CPUS + 1) * 4096) - FAKE_VMALLOC);
+	f->l.host.zones = 4;
 	fake_process(f, 1, "init", pages);
 	for (uint32_t i = 1; i < processes; i++) {
 		f->cred = fake_alloc(f, 64); /* each has its own */

@@ -29,13 +29,9 @@ static int read_stdin(struct gf_source *ret, struct gf_err *err)
 
 	for (;;) {
 		ssize_t n;
-		if (cap - len < 4096) {
-			char *t = realloc(text, cap = cap ? 2 * cap : 16384);
-			if (!t) {
-				free(text);
-				return gf_err_set(err, ENOMEM, "out of memory");
-			}
-			text = t;
+		if (!gf_grow(&text, &cap, len + 4096, 1)) {
+			free(text);
+			return gf_err_set(err, ENOMEM, "out of memory");
 		}
 		n = read(STDIN_FILENO, text + len, cap - len - 1);
 		if (n < 0 && errno == EINTR)

@@ -381,6 +381,47 @@ static inline struct fake *fake_new(uint64_t size, uint64_t seed, uint32_t scatt
 	return f;
 }
 
+/* What host fields are read from. at: where the kernel's own per-CPU variables are, as per-CPU addresses. */
+static inline void fake_host(struct fake *f, uint64_t at)
+{
+	struct gf_layout_host *o = &f->l.host;
+
+	o->cpustat = at + 64;
+	o->runqueues = at + 256;
+	o->tick_sched = at + 512;
+	o->vm_events = at + 768;
+	for (uint32_t i = 0; i < GF_CS_COUNT; i++)
+		o->cs[i] = 8 * i;
+	for (uint32_t i = 0; i < GF_VME_COUNT; i++)
+		o->vme[i] = 8 * i;
+	o->rq_running = 0;
+	o->rq_iowait = 4;
+	o->rq_curr = 8;
+	o->rq_idle = 16;
+	o->ts_iowait = 0;
+	o->ts_entry = 8;
+	o->avenrun = fake_alloc(f, 64);
+	o->nr_threads = fake_alloc(f, 64);
+	o->total_forks = fake_alloc(f, 64);
+	o->nr_swap = fake_alloc(f, 64);
+	o->zone_stat = fake_alloc(f, 512);
+	o->node_stat = fake_alloc(f, 512);
+	o->totalreserve = fake_alloc(f, 64);
+	o->free_pages = 0;
+	for (uint32_t i = 0; i < GF_NS_COUNT; i++)
+		o->ns[i] = i + 3;
+	o->contig_page_data = fake_alloc(f, 1024);
+	o->zones_off = 64;
+	o->zones = 2;
+	o->zone_size = 128;
+	o->zone_wmark_low = 8;
+	o->zone_boost = 32;
+	o->psi = fake_alloc(f, 512);
+	o->psi_updated = 400;
+	for (uint32_t i = 0; i < GF_PSI_STATES; i++)
+		o->psi_avg[i] = 24 * i;
+}
+
 /* A guest of this kernel, as its keeper would publish it. Its last put frees the kernel, not the memory. */
 static inline struct gf_guest *fake_guest(struct fake *f)
 {

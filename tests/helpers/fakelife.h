@@ -32,45 +32,10 @@ static inline uint32_t pick(struct life *w, uint32_t n)
 /* Per-CPU variables, and what host fields are read from. */
 static inline void furnish(struct fake *f)
 {
-	struct gf_layout_host *o = &f->l.host;
-
 	fake_vpage(f);
 	fake_vpage(f);
-	o->cpustat = 64;
-	o->runqueues = 256;
-	o->tick_sched = 512;
-	o->vm_events = 768;
-	for (uint32_t i = 0; i < GF_CS_COUNT; i++)
-		o->cs[i] = 8 * i;
-	for (uint32_t i = 0; i < GF_VME_COUNT; i++)
-		o->vme[i] = 8 * i;
-	o->rq_running = 0;
-	o->rq_iowait = 4;
-	o->rq_curr = 8;
-	o->rq_idle = 16;
-	o->ts_iowait = 0;
-	o->ts_entry = 8;
 	f->percpu = 2048;
-	o->avenrun = fake_alloc(f, 64);
-	o->nr_threads = fake_alloc(f, 64);
-	o->total_forks = fake_alloc(f, 64);
-	o->nr_swap = fake_alloc(f, 64);
-	o->zone_stat = fake_alloc(f, 512);
-	o->node_stat = fake_alloc(f, 512);
-	o->totalreserve = fake_alloc(f, 64);
-	o->free_pages = 0;
-	for (uint32_t i = 0; i < GF_NS_COUNT; i++)
-		o->ns[i] = i + 3;
-	o->contig_page_data = fake_alloc(f, 1024);
-	o->zones_off = 64;
-	o->zones = 2;
-	o->zone_size = 128;
-	o->zone_wmark_low = 8;
-	o->zone_boost = 32;
-	o->psi = fake_alloc(f, 512);
-	o->psi_updated = 400;
-	for (uint32_t i = 0; i < GF_PSI_STATES; i++)
-		o->psi_avg[i] = 24 * i;
+	fake_host(f, 0);
 }
 
 static inline void weather(struct life *w)
