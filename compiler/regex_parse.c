@@ -301,6 +301,8 @@ static int atom(struct parser *ps, uint32_t *ret)
 	struct re_set all = { .w = { ~0ull, ~0ull, ~0ull, ~0ull } };
 	switch (ps->p[at]) {
 	case '(': {
+		if (at + 1 < ps->len && ps->p[at + 1] == '?')
+			return bad(ps, at, "POSIX regular expressions have no (?...): a group is written (a|b), either letter [Aa]");
 		if (++ps->depth > RE_MAX_DEPTH)
 			return bad(ps, at, "groups are nested too deeply");
 		ps->at++;
