@@ -23,6 +23,7 @@
 #define GF_DELIVER_WAITING 2048u /* until there is room */
 #define GF_DELIVER_RESULTS 2048u /* until they are fetched */
 #define GF_DELIVER_LOOKS 64u     /* in a tick: each several dependent reads */
+#define GF_DELIVER_WALK (8 * PSEUDO_THREADS) /* threads looked at in a tick, or those of one delivery, which alone may take as many */
 #define GF_DELIVER_ANSWER_NS 50000000ull
 #define GF_DELIVER_RENEW_NS 100000000ull /* between two looks at the clock for blocks' sake: they age in minutes */
 
@@ -73,6 +74,8 @@ struct gf_deliverer {
 	uint32_t waiting, first_waiting;  /* verdicts that wait for an entry */
 	uint32_t results, first_result;
 	uint64_t renewed_ns;
+	uint64_t walked_ns;               /* the tick that `walked` is of */
+	uint32_t walked, reserved;        /* struct gf_pseudo_plain's, where a device delivers */
 	uint64_t full;                    /* how many could not even wait */
 	uint64_t alone;                   /* offers that the host has not answered */
 	struct gf_deliver_entry entry[GF_DELIVER_MAX];
@@ -322,6 +325,16 @@ GF_APART enum gf_deliver_begun gf_deliver_started(struct gf_deliverer *v, struct
 	return GF_BEGUN;
 }
 
+/* How many threads a group has the guest alone says: deliveries to large ones are begun and looked at for so long, the others in the next tick. */
+GF_INLINE int gf_deliver_tired(struct gf_deliverer *v, uint64_t now_ns)
+{
+	if (v->walked_ns != now_ns) {
+		v->walked_ns = now_ns;
+		v->walked = 0;
+	}
+	return v->walked >= GF_DELIVER_WALK;
+}
+
 /* Takes a verdict. storable: gf_deliver_storable of this tick. */
 GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
 							   const struct gf_verdict *verdict, uint64_t now_ns)
@@ -329,7 +342,7 @@ GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const st
 	struct gf_deliver_entry *e = NULL;
 
 	/* Two at the most are said of it here, and one of each that it takes the place of. */
-	if (v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS) {
+	if (!gf_deliver_tired(v, now_ns) && v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS) {
 		if (!(verdict->flags & GF_VERDICT_OBSERVE))
 			gf_deliver_supersede(v, verdict, now_ns);
 		for (uint32_t i = 0; i < GF_DELIVER_MAX && !e; i++)
@@ -439,7 +452,7 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 		gf_ps_pool_renew(g->p, &v->pool);
 		v->renewed_ns = now_ns;
 	}
-	for (uint32_t k = 0; v->top && k < GF_DELIVER_MAX && seen < all && looks < GF_DELIVER_LOOKS && gf_deliver_room(v); k++) {
+	for (uint32_t k = 0; v->top && k < GF_DELIVER_MAX && seen < all && looks < GF_DELIVER_LOOKS && gf_deliver_room(v) && !gf_deliver_tired(v, now_ns); k++) {
 		struct gf_deliver_entry *e;
 		at = at < v->top ? at : 0;
 		e = &v->entry[at++];
@@ -460,7 +473,7 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 		gf_deliver_follow_one(v, g, storable, e, now_ns);
 	}
 	v->turn = at;
-	for (uint32_t n = 0; v->waiting && v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS && n < GF_DELIVER_LOOKS; n++) {
+	for (uint32_t n = 0; v->waiting && v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS && n < GF_DELIVER_LOOKS && !gf_deliver_tired(v, now_ns); n++) {
 		struct gf_verdict next = v->wait[v->first_waiting];
 		if (gf_deliver_given_up(g))
 			return;

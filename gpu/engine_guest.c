@@ -194,6 +194,7 @@ static void fill_guest(struct gf_gpu_host *h, const struct gf_image_header *img,
 		x->plain.mem = &to->s.mem;
 		x->plain.atomics = h->atomics;
 		x->plain.pulse = h->pulse_device;
+		x->plain.walked = (uint32_t *)(void *)((uint8_t *)h->deliverer + offsetof(struct gf_deliverer, walked));
 		x->acts = 1;
 	}
 	x->pool = h->seat->pool;

@@ -178,6 +178,7 @@ enum { GF_RESCHED_UNKNOWN = 255 };
 	uint8_t writable; \
 	uint8_t atomics;                 /* atomic operations on the target's memory work from here */ \
 	uint64_t *pulse;                 /* gpu/pulse.h; NULL: nobody waits for a sign of life */ \
+	uint32_t *walked;                /* threads that have been looked at, of large groups; NULL: nobody counts */ \
 	uint64_t banner[8];              /* of the kernel, by which it is known again */ \
 	uint64_t banner_va               /* of its first word */
 

@@ -175,6 +175,8 @@ GF_APART int gf_ps_thread_next(const struct gf_pseudo_plain *p, struct gf_pseudo
 	while (w->n++ < PSEUDO_THREADS) {
 		if (!(w->n & 255))
 			gf_pulse(p->pulse);
+		if (!(w->n & 15) && p->walked)
+			*p->walked += 16;
 		if (!w->next && !gf_ps_get(p, w->head, 8, &w->next))
 			return -1;
 		if (w->next == w->head)

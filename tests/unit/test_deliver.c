@@ -507,6 +507,42 @@ static void test_not_storable(void **state)
 	assert_int_equal(gf_deliver_storable(&d->g), GF_REF_NO_GUEST);
 }
 
+/* Threads in a ring that does not lead back to the group: one delivery is as long as it may be, and few are begun in a tick; then the others. */
+static void test_ring_of_threads(void **state)
+{
+	struct dev *d = *state;
+	uint64_t node = d->f->p.m[M_TASK_THREAD_NODE];
+	uint32_t begun = 0, most = 0, worst = 0;
+
+	d->plain.walked = &d->v->walked;
+	poke(d->f, SECOND + node, va(SECOND + node), 8);
+	for (uint32_t i = 0; i < 10; i++) {
+		enum gf_deliver_begun r = give(d, i % 2 ? SIGTERM : 9, i + 1);
+		assert_true(r == GF_BEGUN || r == GF_BEGUN_WAITS);
+		begun += r == GF_BEGUN;
+	}
+	assert_in_range(begun, 1, 9);
+	assert_in_range(d->v->waiting, 1, 9);
+	for (int ticks = 0; ticks < 20; ticks++) {
+		most = GF_MAX(most, d->v->walked);
+		begun = d->v->waiting;
+		tick(d, MS);
+		assert_true(!begun || d->v->waiting < begun);
+		worst = GF_MAX(worst, d->v->walked);
+	}
+	assert_true(worst > 0);
+	assert_int_equal(d->v->waiting, 0);
+	/* as much as one may take beyond what a tick may */
+	assert_true(most < 2 * GF_DELIVER_WALK && worst < 2 * GF_DELIVER_WALK);
+	/* one of a few threads is not hindered by it */
+	poke(d->f, SECOND + node, va(SIGNAL + d->f->p.m[M_SIG_THREADS]), 8);
+	tick(d, MS);
+	put_member(d->f, SECOND, M_TASK_ON_CPU, 1);
+	assert_int_equal(give(d, 9, 99), GF_BEGUN);
+	assert_int_equal(member(d, SECOND, M_TASK_PENDING), 0x100);
+	assert_int_equal(d->v->walked, 0);
+}
+
 /* A later one to the same process takes the place of the first; observing stores nothing. */
 static void test_later(void **state)
 {
@@ -600,7 +636,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_stopping), T(test_stops_after_choice), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
-		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later),
+		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later), T(test_ring_of_threads),
 		T(test_full), T(test_resume),
 	};
 
