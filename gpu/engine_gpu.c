@@ -151,8 +151,7 @@ void gf_gpu_stop(struct gf_engine *e)
 		gf_gpu_take_over(e, &err);
 		return;
 	}
-	while (!gf_gpu_collect(e, h))
-		gf_engine_flush(e);
+	gf_gpu_collect_last(e, h);
 	if (own)
 		gf_gpu_pass_results(h, gf_gpu_read(&h->out->results_head));
 	gf_gpu_tape_last(e, h, LAST_NS);

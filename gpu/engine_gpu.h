@@ -167,6 +167,7 @@ void gf_gpu_mirror_drop(struct gf_state *mirror);
 /* engine_table.c */
 void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, bool views);
 bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h); /* false: there is more */
+void gf_gpu_collect_last(struct gf_engine *e, struct gf_gpu_host *h); /* it says no more: what there is no room for is counted as lost */
 uint64_t gf_gpu_our_number(const struct gf_gpu_host *h, uint64_t theirs);
 
 /* engine_takeover.c */

@@ -107,11 +107,13 @@ void gf_gpu_hand_table(struct gf_engine *e, struct gf_gpu_host *h, bool failed, 
 	gf_gpu_tell(&h->in->table, ++h->tables);
 }
 
-/* What was said, as if it had been here. Verdicts only when all events are there that they refer to: their number is read first. */
+/* What was said, as if it had been here. Verdicts only when all events are there that they refer to: their number is read first. What their ring has no
+ * room for stays with the device, whose rules then wait. */
 bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 {
 	struct gf_tick_out *out = &e->out;
 	uint64_t verdicts = gf_gpu_read(&h->out->verdicts_head), events = gf_gpu_read(&h->out->events_head), at, actions;
+	uint32_t room = GF_MIN(ENGINE_ACTS, gf_ring_room(&e->verdicts));
 
 	for (at = h->in->events_tail; at != events && out->events_n < out->events_cap; at++) {
 		struct gf_event *ev = &out->events[out->events_n++];
@@ -126,7 +128,7 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 	gf_gpu_tell(&h->in->events_tail, at);
 	if (at != events)
 		return false;
-	for (at = h->in->verdicts_tail; at != verdicts && out->verdicts_n < ENGINE_ACTS; at++) {
+	for (at = h->in->verdicts_tail; at != verdicts && out->verdicts_n < room; at++) {
 		struct gf_verdict *v = &out->verdicts[out->verdicts_n++];
 		*v = h->verdicts[at % GF_GPU_VERDICTS];
 		v->event = gf_gpu_our_number(h, v->event);
@@ -138,7 +140,19 @@ bool gf_gpu_collect(struct gf_engine *e, struct gf_gpu_host *h)
 	out->events_lost = h->lost_before + (uint32_t)h->out->events_lost;
 	out->verdicts_lost = h->lost_verdicts_before + (uint32_t)h->out->verdicts_lost;
 	h->budget_used = h->out->budget_used;
-	return at == verdicts;
+	return at == verdicts || !room;
+}
+
+void gf_gpu_collect_last(struct gf_engine *e, struct gf_gpu_host *h)
+{
+	uint64_t head = gf_gpu_read(&h->out->verdicts_head), at;
+
+	while (!gf_gpu_collect(e, h))
+		gf_engine_flush(e);
+	gf_engine_flush(e);
+	for (at = h->in->verdicts_tail; at != head; at++)
+		gf_ring_lose(&e->verdicts);
+	gf_gpu_tell(&h->in->verdicts_tail, head);
 }
 
 int gf_gpu_tick(struct gf_engine *e, bool failed, bool views, bool *ret_stale)

@@ -152,9 +152,7 @@ void gf_gpu_take_over(struct gf_engine *e, const struct gf_err *why)
 	pthread_mutex_unlock(&h->lock);
 	if (own && lives) {
 		/* What it had to say before it ended. */
-		while (!gf_gpu_collect(e, h))
-			gf_engine_flush(e);
-		gf_engine_flush(e);
+		gf_gpu_collect_last(e, h);
 		gf_gpu_pass_results(h, gf_gpu_read(&h->out->results_head));
 	}
 	gf_gpu_tape_last(e, h, 0); /* the CPU's next tick does not wait */

@@ -232,7 +232,7 @@ void gf_gpu_wake(struct gf_engine *e)
 int gf_gpu_gather(struct gf_engine *e)
 {
 	struct gf_gpu_host *h = e->gpu;
-	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took, results_head;
+	uint64_t now = gf_engine_clock(CLOCK_MONOTONIC), said, took, results_head, verdicts_head;
 	struct gf_err err = { "" };
 	int rc = 0;
 
@@ -260,11 +260,13 @@ int gf_gpu_gather(struct gf_engine *e)
 	clocks(h, now);
 	said = h->in->verdicts_tail + h->in->results_tail;
 	results_head = gf_gpu_read(&h->out->results_head);
+	verdicts_head = gf_gpu_read(&h->out->verdicts_head);
 	while (!gf_gpu_collect(e, h))
 		gf_engine_flush(e);
 	gf_engine_flush(e);
-	gf_gpu_pass_results(h, results_head);
-	if (said != h->in->verdicts_tail + h->in->results_tail)
+	if (h->in->verdicts_tail >= verdicts_head) /* else there was no room for some that results are of */
+		gf_gpu_pass_results(h, results_head);
+	if (said != h->in->verdicts_tail + h->in->results_tail || h->in->verdicts_tail < verdicts_head)
 		h->busy_ns = now;
 	gf_gpu_tape_pass(e, h);
 	figures(e, h);

@@ -129,6 +129,38 @@ static void other_guest(void **state)
 	end(&g);
 }
 
+static bool full(void *of, uint64_t n) { return __atomic_load_n(&((struct guest *)of)->e->gpu->out->verdicts_head, __ATOMIC_ACQUIRE) >= n; }
+
+/* Nobody takes verdicts for a while: then rules wait, and none is lost. */
+static void verdicts_wait(void **state)
+{
+	static const uint32_t some[GF_RSS_PARTS] = { 100, 200, 30, 4 };
+	static struct gf_verdict v[4096];
+	struct guest g;
+	uint64_t head;
+	size_t n, got = 0;
+
+	(void)state;
+	begin(&g, "rule all if comm == \"p\" then SIGTERM user of largest settle 1ms cooldown 1ms observe\n", serving);
+	for (uint32_t i = 0; i < 200; i++)
+		fake_process(g.f, 1000 + i, "p", some);
+	publish(&g);
+	assert_true(until(full, &g, 2 * GF_GPU_VERDICTS - 500));
+	assert_true(until(ticked, &g, stats(&g).ticks + 50));
+	assert_int_equal(stats(&g).verdicts_dropped, 0);
+	head = g.e->gpu->out->verdicts_head;
+	assert_true(head <= 2 * GF_GPU_VERDICTS);
+	for (int i = 0; i < 20000 && got <= head; i++) {
+		while ((n = gf_engine_verdicts(g.e, v, 4096)))
+			got += n;
+		usleep(1000);
+	}
+	assert_true(got > head);
+	assert_int_equal(stats(&g).verdicts_dropped, 0);
+	assert_int_equal(stats(&g).kind, GF_ENGINE_GPU);
+	end(&g);
+}
+
 static int never(struct gf_dev_run *r, struct gf_err *err)
 {
 	(void)r;
@@ -366,6 +398,7 @@ int main(void)
 		cmocka_unit_test(other_guest),
 		cmocka_unit_test(late),
 		cmocka_unit_test(stuck_neighbour),
+		cmocka_unit_test(verdicts_wait),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
