@@ -86,7 +86,8 @@ static int write_image(struct lower *l, struct gf_image_header **ret, size_t *re
 	if (r != -E2BIG)
 		return r;
 	if (l->out.full)
-		lw_limit(l, "E205", "use fewer rules, or fewer different expressions", "the policy needs more than %u %s",
+		lw_limit(l, "E205", l->out.full - 1 == GF_SEC_MATCH ? "texts of one comparison count once: comm in (\"a\", \"b\", ...)" :
+								      "use fewer rules, or fewer different expressions", "the policy needs more than %u %s",
 			 gf_section_info[l->out.full - 1].max, gf_section_info[l->out.full - 1].name);
 	else
 		lw_limit(l, "E205", "use fewer rules, or simpler regular expressions", "the policy's image is larger than %u MiB", GF_MAX_IMAGE >> 20);
@@ -102,9 +103,10 @@ int gf_lower(const struct gf_sema *s, const struct gf_compile_opts *opts, struct
 	if (r == 0) {
 		l.out.target = opts->target;
 		tick_programs(&l);
-		for (uint32_t i = 0; i < s->classes; i++)
+		/* what is one too many is told of where it stands */
+		for (uint32_t i = 0; i < s->classes && !l.out.full; i++)
 			lw_class(&l, &s->klass[i]);
-		for (uint32_t i = 0; i < s->rules; i++)
+		for (uint32_t i = 0; i < s->rules && !l.out.full; i++)
 			lw_rule(&l, &s->rule[i]);
 		if (l.probes)
 			lw_probes(&l);

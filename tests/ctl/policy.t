@@ -28,7 +28,11 @@ is "check of errors: the count" "$out" "$p/bad.policy: 2 errors"
 for i in $(seq 4098); do echo "rule r$i if rss > 5GiB and comm == \"x$i\" for 2s then log it cooldown 1s"; done >"$p/many.policy"
 $ctl check "$p/many.policy" >/dev/null 2>"$work/err"
 has "check of too many rules: the first that is too many" "$(cat "$work/err")" "many.policy:4097:6: error: the policy has more than 4096 rules"
-rm "$p/many.policy"
+sed -n 1,1100p "$p/many.policy" >"$p/texts.policy"
+$ctl check "$p/texts.policy" >/dev/null 2>"$work/err"
+has "check of too many texts: the first that is too many" "$(cat "$work/err")" "texts.policy:1025:1: error: the policy needs more than 1024 matches"
+has "check of too many texts: the mend" "$(cat "$work/err")" 'comm in ("a", "b", ...)'
+rm "$p/many.policy" "$p/texts.policy"
 echo 'mode: observe' >"$p/gpufas.yaml"
 out=$($ctl check "$p/gpufas.yaml" 2>&1); rc=$?
 is "check of a configuration: exit 1" $rc 1
