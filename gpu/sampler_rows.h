@@ -88,9 +88,10 @@ GF_INLINE void gf_sampler_torn(struct gf_sampler *v, uint32_t lane, uint32_t lan
 		gf_team_add(&v->live, live);
 }
 
+/* No pass has number 0: what is of that is of none. */
 GF_INLINE void gf_sampler_begin(struct gf_sampler *v)
 {
-	v->table.pass++;
+	v->table.pass += v->table.pass == UINT32_MAX ? 2u : 1u;
 	v->table.unplaced = 0;
 }
 

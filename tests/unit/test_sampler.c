@@ -30,6 +30,12 @@ static void one_life(uint32_t cap, const struct gf_fieldset *fields, uint32_t ti
 		b.g.kpath[i] = (struct gf_kpath){ .hop = { w.f->l.task.mm }, .hops = i % 2, .off = 8 * i, .size = 8 };
 	for (uint32_t i = 0; budget && i < SIMS; i++)
 		b.sim[i].v.budget = budget;
+	for (uint32_t i = 0; i < SIMS; i++) {
+		b.sim[i].v.table.pass = 0u - 1 - (uint32_t)(seed % 8); /* numbers of passes begin again, soon */
+		for (uint32_t k = 0; k < GF_GO_COUNT; k++)
+			for (uint32_t row = 0; row < b.sim[i].v.cap; row++)
+				b.sim[i].v.kept.at[k][row] = 16; /* where there was another guest */
+	}
 	for (uint32_t i = 0; i < ticks; i++) {
 		live(&w);
 		if (i % 13 == 12) {
