@@ -399,8 +399,7 @@ static void test_levels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_hint), T(test_no_hint), T(test_lies), T(test_elsewhere), T(test_exec), T(test_stop_meanwhile), T(test_exec_meanwhile),
-		T(test_hint), T(test_no_hint), T(test_lies), T(test_elsewhere), T(test_exec), T(test_late), T(test_exec_meanwhile),
+		T(test_hint), T(test_no_hint), T(test_lies), T(test_elsewhere), T(test_exec), T(test_late), T(test_stop_meanwhile), T(test_exec_meanwhile),
 		T(test_exit_meanwhile), T(test_another_meanwhile), T(test_thread_meanwhile), T(test_levels),
 	};
 
