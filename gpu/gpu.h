@@ -202,6 +202,7 @@ struct gf_gpu {
 	struct gf_deliverer *deliverer;
 	struct gf_gpu_guest *guest;
 	uint64_t period_ns, next_ns, wake_ns, guest_done, gap_done, views_done, results_head; /* next: when it should be; wake: not before */
+	uint64_t ticked_ns;      /* when the last tick had ended; a clock before that has gone back */
 	uint64_t ticks, missed, late, overruns, sample_errors, total_max_ns;
 	uint32_t passing;        /* the kernel that ended last has a next one */
 	uint32_t sampler_made;

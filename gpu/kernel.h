@@ -16,6 +16,7 @@
 #endif
 
 #define GF_GPU_NAP_NS 5000u
+#define GF_GPU_APART_NS 1000000ull
 #define GF_GPU_RENEW_NS 100000000ull /* between two looks at the guest for its blocks' sake alone: they age in minutes */
 
 /* For tests: 1: the leader hangs, 2: it dies. */
@@ -457,6 +458,12 @@ static GF_HD __attribute__((noinline)) void gf_gpu_tick_guest(struct gf_gpu *g, 
 	}
 }
 
+/* By more than two multiprocessors may differ. */
+GF_INLINE int gf_gpu_clock_back(const struct gf_gpu *g, uint64_t now)
+{
+	return g->ticked_ns > now + GF_GPU_APART_NS;
+}
+
 /* Whether there is a tick to be run. */
 GF_INLINE int gf_gpu_wanted(const struct gf_gpu *g, const struct gf_gpu_seen *in, uint64_t now)
 {
@@ -464,15 +471,15 @@ GF_INLINE int gf_gpu_wanted(const struct gf_gpu *g, const struct gf_gpu_seen *in
 		return 0;
 	if (!g->sampler || (g->by_ring && !g->guest))
 		return in->table != g->table_done;
-	return now >= g->wake_ns && (!g->by_ring || gf_mr_news(&g->guest->ring, &g->ring, now));
+	return (now >= g->wake_ns || gf_gpu_clock_back(g, now)) && (!g->by_ring || gf_mr_news(&g->guest->ring, &g->ring, now));
 }
 
-/* When it is time: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
+/* When it is time, or the clock has gone back: true, it was. A period that has gone by whole is missed; a fifth of the time the device is others'. */
 static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct gf_team *team, const struct gf_gpu_seen *in, int at_once)
 {
-	uint64_t now = gf_now_ns(), period = g->period_ns, took;
+	uint64_t now = gf_now_ns(), period = g->period_ns, ended, took;
 
-	if (at_once || !g->next_ns)
+	if (at_once || !g->next_ns || gf_gpu_clock_back(g, now))
 		g->next_ns = g->wake_ns = now;
 	if (!gf_gpu_wanted(g, in, now))
 		return 0;
@@ -482,9 +489,11 @@ static GF_HD __attribute__((noinline)) int gf_gpu_due(struct gf_gpu *g, struct g
 	}
 	g->late += now - g->next_ns > period / 10;
 	gf_gpu_tick_guest(g, team, in, now);
-	took = gf_now_ns() - now;
+	ended = gf_now_ns();
+	took = ended > now ? ended - now : 0;
 	g->next_ns += period;
-	g->wake_ns = GF_MAX(g->next_ns, now + took + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
+	g->wake_ns = GF_MAX(g->next_ns, ended + GF_MAX(GF_MIN(period / 5, 1000000ull), took / 4));
+	g->ticked_ns = GF_MAX(ended, now); /* it may have gone back just now */
 	return 1;
 }
 

@@ -161,6 +161,30 @@ static void verdicts_wait(void **state)
 	end(&g);
 }
 
+/* Its clock goes back by an hour: what was to be done then is done now. */
+static void clock_back(void **state)
+{
+	const uint64_t hour = 3600 * SEC_NS;
+	struct gf_gpu *d;
+	struct guest g;
+
+	(void)state;
+	begin(&g, STOPS, serving);
+	publish(&g);
+	assert_true(until(sampled, &g, 22));
+	d = g.e->gpu->gpu;
+	gf_emu.hung = true;
+	usleep(50000); /* a tick ends meanwhile */
+	/* (as if it had been in that hour) */
+	gf_gpu_tell(&d->ticked_ns, gf_now_ns() + hour);
+	gf_gpu_tell(&d->next_ns, gf_now_ns() + hour);
+	gf_gpu_tell(&d->wake_ns, gf_now_ns() + hour);
+	gf_emu.hung = false;
+	assert_true(until(ticked, &g, stats(&g).ticks + 20));
+	assert_true(d->wake_ns < gf_now_ns() + hour / 2);
+	end(&g);
+}
+
 static int never(struct gf_dev_run *r, struct gf_err *err)
 {
 	(void)r;
@@ -399,6 +423,7 @@ int main(void)
 		cmocka_unit_test(late),
 		cmocka_unit_test(stuck_neighbour),
 		cmocka_unit_test(verdicts_wait),
+		cmocka_unit_test(clock_back),
 		cmocka_unit_test(reload_lets_go),
 		cmocka_unit_test(registering),
 		cmocka_unit_test(refused),
@@ -409,6 +434,7 @@ int main(void)
 		{ "relay: watches", watches, relay, persistent, NULL },
 		{ "relay: long_tick", long_tick, relay, persistent, NULL },
 		{ "relay: long_tick_ends", long_tick_ends, relay, persistent, NULL },
+		{ "relay: clock_back", clock_back, relay, persistent, NULL },
 		{ "relay: hangs", hangs, relay, persistent, NULL },
 		{ "relay: reload_lets_go", reload_lets_go, relay, persistent, NULL },
 		{ "relay: registering", registering, relay, persistent, NULL },
