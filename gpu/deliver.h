@@ -335,8 +335,8 @@ GF_INLINE int gf_deliver_tired(struct gf_deliverer *v, uint64_t now_ns)
 	return v->walked >= GF_DELIVER_WALK;
 }
 
-/* Takes a verdict. storable: gf_deliver_storable of this tick. */
-GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
+/* Begins a verdict where there is room for it: BEGUN_WAITS, there is none. */
+GF_APART enum gf_deliver_begun gf_deliver_place(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
 							   const struct gf_verdict *verdict, uint64_t now_ns)
 {
 	struct gf_deliver_entry *e = NULL;
@@ -349,14 +349,8 @@ GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const st
 			if (!v->entry[i].used)
 				e = &v->entry[i];
 	}
-	if (!e || !gf_deliver_room(v)) {
-		if (v->waiting == GF_DELIVER_WAITING) {
-			v->full++;
-			return GF_BEGUN_FULL;
-		}
-		v->wait[(v->first_waiting + v->waiting++) % GF_DELIVER_WAITING] = *verdict;
+	if (!e || !gf_deliver_room(v))
 		return GF_BEGUN_WAITS;
-	}
 	e->v = *verdict;
 	e->used = 1;
 	e->told = e->offered = e->alone = 0;
@@ -368,6 +362,22 @@ GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const st
 	v->top = GF_MAX(v->top, (uint32_t)(e - v->entry) + 1);
 	gf_deliver_start(v, g, storable, e, now_ns);
 	return gf_deliver_started(v, e, now_ns);
+}
+
+/* Takes a verdict. storable: gf_deliver_storable of this tick. Who came before begins before: of two to one process the later one has the last word. */
+GF_APART enum gf_deliver_begun gf_deliver_begin(struct gf_deliverer *v, const struct gf_deliver_guest *g, uint8_t storable,
+							   const struct gf_verdict *verdict, uint64_t now_ns)
+{
+	enum gf_deliver_begun r = v->waiting ? GF_BEGUN_WAITS : gf_deliver_place(v, g, storable, verdict, now_ns);
+
+	if (r != GF_BEGUN_WAITS)
+		return r;
+	if (v->waiting == GF_DELIVER_WAITING) {
+		v->full++;
+		return GF_BEGUN_FULL;
+	}
+	v->wait[(v->first_waiting + v->waiting++) % GF_DELIVER_WAITING] = *verdict;
+	return GF_BEGUN_WAITS;
 }
 
 /* ---- follow ---- */
@@ -474,12 +484,17 @@ GF_APART void gf_deliver_follow(struct gf_deliverer *v, const struct gf_deliver_
 	}
 	v->turn = at;
 	for (uint32_t n = 0; v->waiting && v->used < GF_DELIVER_MAX && v->results + 4 <= GF_DELIVER_RESULTS && n < GF_DELIVER_LOOKS && !gf_deliver_tired(v, now_ns); n++) {
-		struct gf_verdict next = v->wait[v->first_waiting];
+		uint32_t first = v->first_waiting;
+		struct gf_verdict next = v->wait[first];
 		if (gf_deliver_given_up(g))
 			return;
-		v->first_waiting = (v->first_waiting + 1) % GF_DELIVER_WAITING;
+		v->first_waiting = (first + 1) % GF_DELIVER_WAITING;
 		v->waiting--;
-		gf_deliver_begin(v, g, storable, &next, now_ns);
+		if (gf_deliver_place(v, g, storable, &next, now_ns) == GF_BEGUN_WAITS) {
+			v->first_waiting = first; /* it stays the first */
+			v->waiting++;
+			return;
+		}
 	}
 }
 

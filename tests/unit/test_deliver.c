@@ -543,6 +543,29 @@ static void test_ring_of_threads(void **state)
 	assert_int_equal(d->v->walked, 0);
 }
 
+/* Who came first begins first, also where he had to wait: of two to one process the later one has the last word. */
+static void test_waits_in_order(void **state)
+{
+	struct dev *d = *state;
+
+	d->plain.walked = &d->v->walked;
+	put_member(d->f, SECOND, M_TASK_ON_CPU, 1);
+	d->v->walked_ns = d->now;
+	d->v->walked = GF_DELIVER_WALK; /* this tick can begin no more */
+	assert_int_equal(give(d, SIGTERM, 1), GF_BEGUN_WAITS);
+	d->now += MS;
+	assert_int_equal(give(d, SIGKILL, 2), GF_BEGUN_WAITS);
+	assert_true(tick(d, 0));
+	assert_int_equal(d->r.event, 1);
+	assert_int_equal(d->r.kind, GF_DELIVER_LAST);
+	assert_false(gf_deliver_result(d->v, &d->r));
+	assert_int_equal(d->v->waiting, 0);
+	assert_int_equal(d->v->used, 1);
+	assert_int_equal(d->v->entry[d->v->top - 1].v.arg, SIGKILL);
+	/* nobody waits any more: the next one need not */
+	assert_int_equal(give(d, SIGKILL, 3), GF_BEGUN);
+}
+
 /* A later one to the same process takes the place of the first; observing stores nothing. */
 static void test_later(void **state)
 {
@@ -636,7 +659,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_store), T(test_resched), T(test_resched_unknown), T(test_send), T(test_stopping), T(test_stops_after_choice), T(test_head_in_use), T(test_blocks), T(test_blocks_unused), T(test_blocks_age),
-		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later), T(test_ring_of_threads),
+		T(test_pin), T(test_offer), T(test_offer_race), T(test_not_a_signal), T(test_refusals), T(test_not_storable), T(test_later), T(test_ring_of_threads), T(test_waits_in_order),
 		T(test_full), T(test_resume),
 	};
 
