@@ -50,6 +50,24 @@ static void lint_kill(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 		}
 }
 
+/* Has nearly every process more than this of it? */
+static bool all_have(uint32_t field, double least)
+{
+	switch (field) {
+	case GF_TF_NICE:
+	case GF_TF_OOM_SCORE_ADJ:
+	case GF_TF_SWAP:
+	case GF_TF_SHMEM:
+	case GF_TF_MAJFLT:
+	case GF_TF_READ_BYTES:
+	case GF_TF_WRITE_BYTES:
+	case GF_TF_CHILDREN:
+		return least < 0; /* 0 is what most have */
+	default:
+		return least <= 0;
+	}
+}
+
 static bool broad(const struct gf_node *n, bool negated);
 
 /* Both of two, or one of them, by the operator and whether it is negated. */
@@ -76,7 +94,8 @@ static bool broad(const struct gf_node *n, bool negated)
 	case GF_N_MATCH:
 		return negated;
 	case GF_N_GT:
-		return !negated && n->kid[0]->kind == GF_N_TASK && n->kid[1]->kind == GF_N_CONST && n->kid[1]->num <= 0;
+		return !negated && n->kid[0]->kind == GF_N_TASK && n->kid[1]->kind == GF_N_CONST &&
+		       all_have(n->kid[0]->id, n->kid[1]->num);
 	default:
 		return false;
 	}
@@ -84,18 +103,20 @@ static bool broad(const struct gf_node *n, bool negated)
 
 static void lint_all(struct gf_sema_ctx *c, const struct gf_sema_rule *r)
 {
-	const struct gf_sema_step *first = r->steps ? &r->step[0] : NULL;
+	bool all = false;
 
-	if (!first || r->observe || first->pick != GF_PICK_EACH || !broad(r->cond, false) ||
-	    (first->where && !broad(first->where, false)))
+	for (uint32_t i = 0; i < r->steps && !r->observe; i++) {
+		const struct gf_sema_step *s = &r->step[i];
+
+		/* one that chooses nobody goes on with whom the last one chose */
+		if (s->pick != GF_PICK_SAME && s->pick != GF_PICK_NONE)
+			all = s->pick == GF_PICK_EACH && broad(r->cond, false) && (!s->where || broad(s->where, false));
+		if (!all || !kills(s))
+			continue;
+		gf_sema_warn(c, "W017", s->ast->action_span, "choose with largest, newest ..., or say more precisely who is meant",
+			     "this would end nearly every process that is not protected");
 		return;
-	for (uint32_t i = 0; i < r->steps; i++)
-		if (kills(&r->step[i])) {
-			gf_sema_warn(c, "W017", r->step[i].ast->action_span,
-				     "choose with largest, newest ..., or say more precisely who is meant",
-				     "this would end nearly every process that is not protected");
-			return;
-		}
+	}
 }
 
 /* Whether a number is made of the time that the target's clock has stood for. */
