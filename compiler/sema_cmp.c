@@ -324,7 +324,7 @@ static bool sides(struct gf_sema_ctx *c, const struct gf_expr *a, const struct g
 }
 
 /* uid == root, state == Z: names of values stand in quotes. */
-static bool unquoted(struct gf_sema_ctx *c, const struct gf_expr *a, const struct gf_expr *b)
+static bool unquoted(struct gf_sema_ctx *c, const struct gf_expr *e, const struct gf_expr *a, const struct gf_expr *b)
 {
 	const struct gf_field_info *f = a->kind == GF_EX_NAME ? gf_field_find(a->text) : NULL;
 
@@ -332,7 +332,9 @@ static bool unquoted(struct gf_sema_ctx *c, const struct gf_expr *a, const struc
 		return false;
 	if (f->dim != GF_DIM_UID && f->dim != GF_DIM_GID && f->dim != GF_DIM_ENUM_STATE && f->dim != GF_DIM_ENUM_SCHED)
 		return false;
-	gf_sema_error(c, "E060", b->span, gf_sema_printf(c, "%s == \"%s\"?", f->name, gf_sema_quoted(c, b->text)),
+	gf_sema_error(c, "E060", b->span, f->dim == GF_DIM_ENUM_STATE && strlen(b->text) > 1 ? "a state is a letter in quotes, as ps shows it: \"D\"" :
+		      e->kind != GF_EX_EQ && e->kind != GF_EX_NE ? "a name has no order: use ==, != or in" :
+		      gf_sema_printf(c, "%s %s \"%s\"?", f->name, e->kind == GF_EX_NE ? "!=" : "==", gf_sema_quoted(c, b->text)),
 		      "%s is compared with %sa name in quotes", f->name, f->dim == GF_DIM_UID || f->dim == GF_DIM_GID ? "a number, or " : "");
 	return true;
 }
@@ -352,7 +354,7 @@ struct gf_node *gf_sema_compare(struct gf_sema_ctx *c, const struct gf_expr *e)
 		return gf_sema_string_test(c, e, g, a);
 	if (gf_sema_is_target(a) || gf_sema_is_target(b))
 		return gf_sema_target_test(c, e, gf_sema_is_target(a) ? b : a);
-	if (unquoted(c, a, b) || !sides(c, a, b, equality, &l, &r))
+	if (unquoted(c, e, a, b) || !sides(c, a, b, equality, &l, &r))
 		return NULL;
 	if (!equality && (l->dim == GF_DIM_ENUM_STATE || l->dim == GF_DIM_ENUM_SCHED)) {
 		gf_sema_error(c, "E061", e->op_span, "use ==, != or in", "a %s has no order", gf_dim_name(l->dim));

@@ -162,7 +162,7 @@ struct gf_node *gf_sema_name(struct gf_sema_ctx *c, const struct gf_expr *e)
 		return NULL;
 	gf_sema_error(c, "E050", e->span,
 		      near ? gf_sema_printf(c, "did you mean \"%s\"?", near) :
-		      !strncmp(e->text, "target", 6) ?
+		      !strcmp(e->text, "target") || !strncmp(e->text, "target.", 7) ?
 			     "there is " GF_SEMA_TARGET_KIND "; a policy for one target alone is named below it in gpufas.yaml" :
 			     "`gpufasctl fields` lists all fields; other names are defined with let",
 		      "there is no field and no let named \"%s\"", gf_sema_quoted(c, e->text));

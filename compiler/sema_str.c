@@ -115,8 +115,8 @@ static bool pattern_ok(struct gf_sema_ctx *c, const struct gf_expr *e, const str
 	return true;
 }
 
-/* A literal that the field can be equal to? */
-static bool literal_ok(struct gf_sema_ctx *c, const struct gf_expr *s, const struct gf_field_info *f)
+/* A literal that the field can be equal to? differs: it is asked whether it is not. */
+static bool literal_ok(struct gf_sema_ctx *c, const struct gf_expr *s, const struct gf_field_info *f, bool differs)
 {
 	if (strlen(s->text) != s->text_len)
 		return false; /* a NUL: the lexer has said so */
@@ -135,7 +135,8 @@ static bool literal_ok(struct gf_sema_ctx *c, const struct gf_expr *s, const str
 		return false;
 	}
 	if (strchr(s->text, '*'))
-		gf_sema_warn(c, "W018", s->span, gf_sema_printf(c, "%s ~ \"%s\" compares with a pattern", f->name, gf_sema_quoted(c, s->text)),
+		gf_sema_warn(c, "W018", s->span,
+			     gf_sema_printf(c, "%s%s ~ \"%s\" compares with a pattern", differs ? "not " : "", f->name, gf_sema_quoted(c, s->text)),
 			     "a star stands for itself here: no %s is equal to this that has none", f->name);
 	return true;
 }
@@ -193,12 +194,12 @@ struct gf_node *gf_sema_string_test(struct gf_sema_ctx *c, const struct gf_expr 
 	}
 	if (rhs->kind != GF_EX_STRING) {
 		const char *hint = gf_sema_string_field(rhs) ? NULL :
-				   rhs->kind == GF_EX_NAME   ? gf_sema_printf(c, "%s == \"%s\"?", name, rhs->text) :
+				   rhs->kind == GF_EX_NAME   ? gf_sema_printf(c, "%s %s \"%s\"?", name, e->kind == GF_EX_NE ? "!=" : "==", rhs->text) :
 							       "put the text in double quotes";
 		gf_sema_error(c, "E060", rhs->span, hint, "%s is a text: it is compared with a text in quotes", name);
 		return NULL;
 	}
-	if (!literal_ok(c, rhs, f))
+	if (!literal_ok(c, rhs, f, e->kind == GF_EX_NE))
 		return NULL;
 	const char *text = rhs->text;
 	size_t len = rhs->text_len;
@@ -237,7 +238,7 @@ struct gf_node *gf_sema_string_in(struct gf_sema_ctx *c, const struct gf_expr *e
 			bad = true;
 			continue;
 		}
-		if (!literal_ok(c, s, f)) {
+		if (!literal_ok(c, s, f, false)) {
 			bad = true;
 			continue;
 		}

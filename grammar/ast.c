@@ -248,8 +248,8 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 
 	char hint[128] = "signals are those that kill -l lists; actions: log, notify, run, renice, freeze, thaw, limit, restore";
 	/* `kill -9`: what a shell takes */
-	const char *digits = strpbrk(name, "0123456789");
-	if (digits && (!strncasecmp(name, "kill-", 5) || !strncasecmp(name, "sig", 3)) && gf_signal_name(atoi(digits))) {
+	const char *digits = name + (!strncasecmp(name, "kill-", 5) ? 5 : !strncasecmp(name, "sig", 3) ? 3 : n);
+	if (*digits && !digits[strspn(digits, "0123456789")] && gf_signal_name(atoi(digits))) {
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", gf_signal_name(atoi(digits)));
 		gf_parser_error(p, "E013", word, hint, "signals have names here, not numbers");
 		return s;
@@ -273,12 +273,12 @@ struct gf_step_ast *gf_make_signal(struct gf_parser *p, struct gf_span word)
 		near = gf_nearest(name, names, signals);
 	const char *unit = gf_lex_unit_meant(name), *src = p->src->text;
 	uint32_t from = word.start;
-	while (unit && from && (src[from - 1] == ' ' || isdigit((unsigned char)src[from - 1])))
+	while (unit && from && (strchr(" ._", src[from - 1]) || isdigit((unsigned char)src[from - 1])) && src[from - 1])
 		from--;
 	while (from < word.start && src[from] == ' ')
 		from++;
 	if (unit && from < word.start) /* after 5 min SIGKILL */
-		snprintf(hint, sizeof hint, "write %.*s%s, without a space", (int)strspn(src + from, "0123456789"), src + from, unit);
+		snprintf(hint, sizeof hint, "write %.*s%s, without a space", (int)strspn(src + from, "._0123456789"), src + from, unit);
 	else if (near)
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
 	gf_parser_error(p, "E013", word, hint, "no such action or signal: \"%.60s\"", name);

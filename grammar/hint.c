@@ -37,7 +37,7 @@ static const struct habit habits[] = {
 	{ OP, "contains", "a pattern is compared with \"~\": comm ~ \"*text*\"", true },
 	{ OP, "above", ">", false },		{ OP, "over", ">", false },
 	{ OP, "below", "<", false },		{ OP, "under", "<", false },
-	{ OP | SEL | TAIL, "during", "for", false },
+	{ OP | SEL | TAIL | GF_HINT_HOLD, "during", "for", false },
 	{ TAIL | SEL, "unless", "whom to spare is said with where: largest where not comm ~ \"postgres*\"", true },
 	{ TAIL | SEL, "except", "whom to spare is said with where: largest where not comm ~ \"postgres*\"", true },
 	{ TAIL | SEL | STMT, "else", "there is no else: write a second rule", true },
@@ -89,7 +89,14 @@ bool gf_hint_number(struct gf_text *t, const struct gf_parser *p, struct gf_span
 		return true;
 	}
 	if (!strcmp(word, ",") && p->before.end == at.start && at.end < p->src->len && isdigit((unsigned char)src[at.end])) {
-		gf_text_printf(t, "a fraction is written with a point: %.*s.%c", n, digits, src[at.end]);
+		int more = 0;
+		while (at.end + (uint32_t)more < p->src->len && more < 40 && isdigit((unsigned char)src[at.end + (uint32_t)more]))
+			more++;
+		if (more == 3)
+			gf_text_printf(t, "numbers have no commas: write %.*s_%.*s; or %.*s.%.*s, if it is a fraction", n, digits, more, src + at.end, n,
+				       digits, more, src + at.end);
+		else
+			gf_text_printf(t, "a fraction is written with a point: %.*s.%.*s", n, digits, more, src + at.end);
 		return true;
 	}
 	return false;

@@ -71,7 +71,7 @@ void gf_lex_stray_percent(struct gf_parser *p, struct gf_span at);
 
 /* Where a word stands that cannot stand there. */
 enum gf_hint_place {
-	GF_HINT_SELECTOR = 1, GF_HINT_OPERATOR = 2, GF_HINT_STATEMENT = 4, GF_HINT_TAIL = 8, GF_HINT_TITLE = 16,
+	GF_HINT_SELECTOR = 1, GF_HINT_OPERATOR = 2, GF_HINT_STATEMENT = 4, GF_HINT_TAIL = 8, GF_HINT_TITLE = 16, GF_HINT_HOLD = 32,
 };
 /* What a word is called here that other tools or English have for it; false: nothing is known. The second
  * also takes words that are nearly one. */

@@ -24,6 +24,7 @@ int gf_yylex(GF_YYSTYPE *val, GF_YYLTYPE *loc, struct gf_parser *p, void *scanne
 %code {
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define YYLLOC_DEFAULT(cur, rhs, n)                                                             \
 	do {                                                                                    \

@@ -168,13 +168,21 @@ static bool picks(int token)
 	return token == IT || token == EACH || token == LARGEST || token == SMALLEST || token == OLDEST || token == NEWEST;
 }
 
+/* The word before, as a shell has it. */
+static bool says_kill(const struct gf_parser *p)
+{
+	return p->before.end - p->before.start == 4 && !strncasecmp(p->src->text + p->before.start, "kill", 4);
+}
+
 /* Of words in the wrong order, and of what a word wants behind it. */
-static bool hint_of_order(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got)
+static bool hint_of_order(struct gf_text *t, const struct expected *x, const struct gf_parser *p, yysymbol_kind_t got, const char *word)
 {
 	bool clause = got == YYSYMBOL_COOLDOWN || got == YYSYMBOL_LIMIT || got == YYSYMBOL_SETTLE || got == YYSYMBOL_PRIORITY ||
 		      got == YYSYMBOL_OBSERVE || got == YYSYMBOL_ALLOW;
 
-	if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_LARGEST] && !x->has[YYSYMBOL_NUMBER])
+	if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_LARGEST] && !x->has[YYSYMBOL_NUMBER] && says_kill(p) && gf_signal_name(atoi(word)))
+		gf_text_printf(t, "signal %d is %s; how many stands behind: largest 3", atoi(word), gf_signal_name(atoi(word))); /* `kill 9` */
+	else if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_LARGEST] && !x->has[YYSYMBOL_NUMBER])
 		gf_text_printf(t, "how many stands behind: largest 3");
 	else if (got == YYSYMBOL_OF && picks(p->before_token))
 		gf_text_printf(t, "the group stands first: tree of largest");
@@ -221,7 +229,7 @@ static bool hint_of_place(struct gf_text *t, const struct expected *x, const str
 	else if (got == YYSYMBOL_NUMBER && x->has[YYSYMBOL_FREEZE] && gf_signal_name(atoi(word)))
 		gf_text_printf(t, "did you mean \"%s\"?", gf_signal_name(atoi(word)));
 	else
-		return hint_of_order(t, x, p, got);
+		return hint_of_order(t, x, p, got, word);
 	return true;
 }
 
@@ -232,7 +240,7 @@ static unsigned hint_places(const struct expected *x, bool new_line)
 	return (x->has[YYSYMBOL_IT] && x->has[YYSYMBOL_LARGEST] ? GF_HINT_SELECTOR : 0u) |
 	       (x->has[YYSYMBOL_LE] ? GF_HINT_OPERATOR : 0u) |
 	       (x->has[YYSYMBOL_LET] && x->has[YYSYMBOL_RULE] && (new_line || !tail) ? GF_HINT_STATEMENT : 0u) |
-	       (tail ? GF_HINT_TAIL : 0u) |
+	       (tail ? GF_HINT_TAIL : 0u) | (x->has[YYSYMBOL_FOR] && x->has[YYSYMBOL_UNTIL] ? GF_HINT_HOLD : 0u) |
 	       (x->has[YYSYMBOL_STRING] && x->has[YYSYMBOL_IF] && !x->has[YYSYMBOL_NUMBER] && !x->has[YYSYMBOL_THEN] ? GF_HINT_TITLE : 0u);
 }
 
