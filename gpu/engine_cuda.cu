@@ -190,6 +190,8 @@ static int cuda_open(int device, struct gf_dev **ret, struct gf_err *err)
 		rc = gf_cuda_said(cudaDeviceGetDefaultMemPool(&pool, device), "the GPU has no memory pool", err);
 	if (!rc)
 		rc = gf_cuda_said(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the GPU has no memory pool", err);
+	if (rc && d->copies)
+		cudaStreamDestroy(d->copies);
 	if (rc)
 		free(d);
 	else
@@ -218,6 +220,8 @@ static void *cuda_alloc(struct gf_dev *d, size_t size)
 	cudaSetDevice(d->number);
 	if (cudaMallocAsync(&p, size, d->copies) != cudaSuccess || cudaMemsetAsync(p, 0, size, d->copies) != cudaSuccess ||
 	    cudaStreamSynchronize(d->copies) != cudaSuccess) {
+		if (p)
+			cudaFreeAsync(p, d->copies);
 		cudaGetLastError();
 		return NULL;
 	}
