@@ -18,18 +18,6 @@ struct check {
 	struct gf_policy *shadow[GF_CONFIG_MAX_TARGETS];
 };
 
-__attribute__((format(printf, 2, 3)))
-static int note(struct check *k, const char *fmt, ...)
-{
-	char text[600];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	return gf_strlist_add(&k->rep.notes, text);
-}
-
 /* What a typo would show only in the hour of need. */
 static int missing(struct check *k)
 {
@@ -39,11 +27,11 @@ static int missing(struct check *k)
 	for (size_t i = 0; i < c->hooks && !r; i++) {
 		const char *program = c->hook[i].argv.n ? c->hook[i].argv.v[0] : "";
 		if (access(program, X_OK))
-			r = note(k, "the hook %s: %s: %s", c->hook[i].name, program, strerror(errno));
+			r = gf_strlist_addf(&k->rep.notes, "the hook %s: %s: %s", c->hook[i].name, program, strerror(errno));
 	}
 	/* ours is made by sysusers, which may come later */
 	if (!r && *c->group && strcmp(c->group, GF_CTL_GROUP) && !getgrnam(c->group))
-		r = note(k, "control.group: there is no group \"%s\": only root could use the control socket", c->group);
+		r = gf_strlist_addf(&k->rep.notes, "control.group: there is no group \"%s\": only root could use the control socket", c->group);
 	return r;
 }
 
@@ -64,7 +52,7 @@ static int look(struct check *k, const struct gf_options *o)
 	if (!r)
 		r = gf_gpus_choose_here(c, &engine, why, sizeof why, &k->rep.err);
 	if (!r && c->engine == GF_ENGINE_GPU && *why)
-		r = note(k, "%s", why);
+		r = gf_strlist_addf(&k->rep.notes, "%s", why);
 	return r;
 }
 

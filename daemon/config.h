@@ -114,6 +114,8 @@ int gf_config_size(const char *text, uint64_t *ret_bytes, struct gf_err *err);
 
 /* Appends a copy. -ENOMEM. */
 int gf_strlist_add(struct gf_strlist *l, const char *s);
+__attribute__((format(printf, 2, 3)))
+int gf_strlist_addf(struct gf_strlist *l, const char *fmt, ...); /* up to 2,047 bytes of it */
 void gf_strlist_deinit(struct gf_strlist *l);
 
 /* Settings that differ and take effect only after a restart, as one list of

@@ -24,6 +24,17 @@ int gf_strlist_add(struct gf_strlist *l, const char *s)
 	return 0;
 }
 
+int gf_strlist_addf(struct gf_strlist *l, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	return gf_strlist_add(l, text);
+}
+
 void gf_strlist_deinit(struct gf_strlist *l)
 {
 	for (size_t i = 0; i < l->n; i++)

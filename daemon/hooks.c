@@ -294,31 +294,19 @@ void gf_hooks_destroy(struct gf_hooks *h)
 	free(h);
 }
 
-__attribute__((format(printf, 2, 3)))
-static int add_env(struct gf_strlist *l, const char *fmt, ...)
-{
-	char t[2048];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(t, sizeof t, fmt, ap);
-	va_end(ap);
-	return gf_strlist_add(l, t);
-}
-
 static int describe(struct job *j, const struct gf_hook_facts *f)
 {
-	int r = add_env(&j->env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	int r = gf_strlist_addf(&j->env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 
-	r |= add_env(&j->env, "GPUFAS_RULE=%s", f->rule);
-	r |= add_env(&j->env, "GPUFAS_EVENT=%llu", (unsigned long long)f->event);
-	r |= add_env(&j->env, "GPUFAS_TARGET=%s", f->target);
-	r |= add_env(&j->env, "GPUFAS_TEXT=%s", f->text);
+	r |= gf_strlist_addf(&j->env, "GPUFAS_RULE=%s", f->rule);
+	r |= gf_strlist_addf(&j->env, "GPUFAS_EVENT=%llu", (unsigned long long)f->event);
+	r |= gf_strlist_addf(&j->env, "GPUFAS_TARGET=%s", f->target);
+	r |= gf_strlist_addf(&j->env, "GPUFAS_TEXT=%s", f->text);
 	if (f->pid > 0) {
 		char comm[128];
-		r |= add_env(&j->env, "GPUFAS_PID=%d", f->pid);
-		r |= add_env(&j->env, "GPUFAS_UID=%u", f->uid);
-		r |= add_env(&j->env, "GPUFAS_COMM=%s", gf_safe_text(f->comm, strnlen(f->comm, 16), comm, sizeof comm));
+		r |= gf_strlist_addf(&j->env, "GPUFAS_PID=%d", f->pid);
+		r |= gf_strlist_addf(&j->env, "GPUFAS_UID=%u", f->uid);
+		r |= gf_strlist_addf(&j->env, "GPUFAS_COMM=%s", gf_safe_text(f->comm, strnlen(f->comm, 16), comm, sizeof comm));
 	}
 	return r ? -ENOMEM : 0;
 }
