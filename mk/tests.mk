@@ -68,7 +68,7 @@ $(BUILD)/tests/gpufasd-emu: $(BUILD)/obj/daemon/main_emu.o $(DAEMON_LIB_OBJ) $(E
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests/unit/test_engine_gpu $(BUILD)/tests/unit/test_engine_assisted $(BUILD)/tests/unit/test_engine_guest $(BUILD)/tests/unit/test_engine_balloon $(BUILD)/tests/unit/test_engine_news $(BUILD)/tests/unit/test_engine_ring $(BUILD)/tests/unit/test_engine_storm $(BUILD)/tests/unit/test_engine_tape $(BUILD)/tests/unit/test_shadow: $(EMU_OBJ)
+$(BUILD)/tests/unit/test_engine_gpu $(BUILD)/tests/unit/test_engine_lost $(BUILD)/tests/unit/test_engine_shape $(BUILD)/tests/unit/test_engine_assisted $(BUILD)/tests/unit/test_engine_guest $(BUILD)/tests/unit/test_engine_balloon $(BUILD)/tests/unit/test_engine_news $(BUILD)/tests/unit/test_engine_ring $(BUILD)/tests/unit/test_engine_storm $(BUILD)/tests/unit/test_engine_tape $(BUILD)/tests/unit/test_shadow: $(EMU_OBJ)
 $(BUILD)/tests/unit/test_engine_ring: LDFLAGS += -Wl,--wrap=gf_kmod_enter
 $(BUILD)/tests/unit/test_engine_news: LDFLAGS += -Wl,--wrap=gf_vm_attach,--wrap=gf_vm_started,--wrap=gf_kernel_still_there,--wrap=ppoll
 $(BUILD)/tests/unit/test_engine_assisted: LDFLAGS += -Wl,--wrap=gf_engine_flush

@@ -4,23 +4,29 @@
  */
 #include "tests/unit/tickrig.h"
 
+/* A task rule: rss has been above the limit for so long. */
+static struct gf_rule *rss_above(double limit, uint8_t kind, uint64_t n)
+{
+	uint32_t h = hold(&k, GF_SCOPE_TASK, kind, n);
+
+	ldf(&k, 0, GF_TF_RSS);
+	ldk(&k, 1, limit);
+	op(&k, GF_OP_GT, 0, 0, 1, 0);
+	op(&k, GF_OP_HELD, 0, 0, 0, h);
+	return rule(&k, GF_RULE_TASK, prog(&k, GF_SCOPE_TASK, 1, 0, 0, 0));
+}
+
 /* rss > 50 for 300 ms, per task. */
 static void holds_per_task(void **state)
 {
 	struct fake *f = ten_tasks();
 	double *rss = f->t.sample.col[GF_TF_RSS];
 	struct gf_rule *r;
-	uint32_t h;
 	struct rig g;
 
 	(void)state;
 	kit_init(&k);
-	h = hold(&k, GF_SCOPE_TASK, GF_HOLD_TIME, 300 * MS);
-	ldf(&k, 0, GF_TF_RSS);
-	ldk(&k, 1, 50);
-	op(&k, GF_OP_GT, 0, 0, 1, 0);
-	op(&k, GF_OP_HELD, 0, 0, 0, h);
-	r = rule(&k, GF_RULE_TASK, prog(&k, GF_SCOPE_TASK, 1, 0, 0, 0));
+	r = rss_above(50, GF_HOLD_TIME, 300 * MS);
 	step(&k, r, GF_ACT_SIGNAL, SIGKILL, GF_PICK_EACH, 0)->n = 100;
 	rig_init(&g, f, 100);
 	for (uint32_t i = 0; i < 10; i++)
@@ -90,18 +96,13 @@ static void gate_resets_hold(void **state)
 {
 	struct fake *f = ten_tasks();
 	struct gf_rule *r;
-	uint32_t h, gate;
+	uint32_t gate;
 	struct rig g;
 
 	(void)state;
 	kit_init(&k);
-	h = hold(&k, GF_SCOPE_TASK, GF_HOLD_PERIODS, 3);
 	gate = host_lt(&k, GF_HF_MEM_AVAILABLE, 5);
-	ldf(&k, 0, GF_TF_RSS);
-	ldk(&k, 1, 95);
-	op(&k, GF_OP_GT, 0, 0, 1, 0);
-	op(&k, GF_OP_HELD, 0, 0, 0, h);
-	r = rule(&k, GF_RULE_TASK, prog(&k, GF_SCOPE_TASK, 1, 0, 0, 0));
+	r = rss_above(95, GF_HOLD_PERIODS, 3);
 	r->gate = gate;
 	step(&k, r, GF_ACT_SIGNAL, SIGKILL, GF_PICK_EACH, 0);
 	rig_init(&g, f, 100);
