@@ -128,7 +128,7 @@ class Guest:
                 raise
 
     def emulator_fault(self, watched):
-        """What shows that QEMU is at fault that it did not come up, or nothing (emulator-fault)."""
+        """What shows that gpufas had no part in it that it did not come up, or nothing (emulator-fault)."""
         return subprocess.run([HERE + "/emulator-fault", *(["--watched"] if watched else []), self.dir + "/console"],
                               stdout=subprocess.PIPE, text=True).stdout.strip()
 

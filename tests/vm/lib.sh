@@ -113,7 +113,7 @@ vm_root() {
 	cp tests/vm/init "$d/root/init"
 }
 
-# vm_again WHAT: did WHAT, whose console is $d/lines, die of QEMU? Then says so: it is run again, at most twice in a file.
+# vm_again WHAT: did WHAT, whose console is $d/lines, die of what gpufas had no part in (emulator-fault)? Then says so: it is run again, at most twice in a file.
 vm_agains=0
 vm_again() {
 	local fault
